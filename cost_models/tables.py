@@ -1,0 +1,144 @@
+"""Costs that are summed (or maximised) over layers, as lookup tables for whole populations.
+
+Each segment of a network depends on a few dimensions only. Its cost for every
+combination of their choices is computed once; a population is then one table
+look-up a segment. The same tables give the exact least and greatest value of
+the cost by eliminating one dimension after the other (Dechter, 1999).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cost_models.protocol import Costs, Reach
+from supernet.arch import Arch
+from supernet.layers import Layer, Segment
+from supernet.space import Codes, SearchSpace
+
+Combine = Literal["sum", "max"]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Costs of one segment: ``table[i, j, ...]`` for choices i, j, ... of the dimensions ``columns``."""
+
+    columns: tuple[int, ...]
+    table: npt.NDArray[np.float64]
+
+    @cached_property
+    def strides(self) -> tuple[int, ...]:
+        sizes = self.table.shape
+        return tuple(int(np.prod(sizes[i + 1 :], dtype=np.int64)) for i in range(len(sizes)))
+
+    def look_up(self, codes: Codes) -> Costs:
+        """Entry of each row of ``codes``, shape (n,)."""
+        flat = np.zeros(len(codes), dtype=np.intp)
+        for column, stride in zip(self.columns, self.strides, strict=True):
+            flat += codes[:, column].astype(np.intp) * stride
+        return self.table.reshape(-1)[flat]
+
+
+@dataclass(frozen=True)
+class TableCost:
+    """A cost model over lookup tables; ``offset`` is what every arch costs before its layers."""
+
+    name: str
+    space: SearchSpace
+    factors: tuple[Factor, ...]
+    combine: Combine = "sum"
+    offset: float = 0.0
+
+    def __call__(self, arch: Arch) -> float:
+        return float(self.batch(self.space.encode([arch]))[0])
+
+    def batch(self, codes: Codes) -> Costs:
+        join = np.add if self.combine == "sum" else np.maximum
+        total = np.full(len(codes), self.offset)
+        for factor in self.factors:
+            join(total, factor.look_up(codes), out=total)
+        return total
+
+    def reach(self) -> Reach:
+        """The exact least and greatest value over the whole space."""
+        return self._reach
+
+    @cached_property
+    def _reach(self) -> Reach:
+        smallest, largest = (
+            self.space.decode(extreme(self.space, self.factors, self.combine, sign)[None])[0]
+            for sign in (1, -1)
+        )
+        return Reach(self(smallest), self(largest), smallest, largest, exact=True)
+
+
+def table_cost(
+    name: str,
+    space: SearchSpace,
+    segments: Sequence[Segment],
+    of_layer: Callable[[Layer], float],
+    combine: Combine = "sum",
+    offset: float = 0.0,
+) -> TableCost:
+    """The cost that adds (or takes the largest of) ``of_layer`` over all layers of an arch."""
+    together = sum if combine == "sum" else max
+    factors = []
+    for segment in segments:
+        dimensions = [space.by_name[name] for name in segment.dimensions]
+        entries = []
+        for choices in itertools.product(*(d.choices for d in dimensions)):
+            found = segment.layers(dict(zip(segment.dimensions, choices, strict=True)))
+            entries.append(float(together([of_layer(layer) for layer in found] or [0.0])))
+        columns = tuple(space.index[d.name] for d in dimensions)
+        shape = tuple(len(d.choices) for d in dimensions)
+        factors.append(Factor(columns, np.array(entries).reshape(shape)))
+    return TableCost(name, space, tuple(factors), combine, offset)
+
+
+def extreme(space: SearchSpace, factors: Sequence[Factor], combine: Combine, sign: int) -> Codes:
+    """Codes of an arch whose combined cost is least (``sign`` 1) or greatest (``sign`` -1).
+
+    Bucket elimination: the dimension that meets the smallest tables is minimised out
+    first, remembering its best choice for each choice of its neighbours.
+    """
+    best, pick = (np.min, np.argmin) if sign > 0 else (np.max, np.argmax)
+    join = np.add if combine == "sum" else np.maximum
+    pool = list(factors)
+    decided: list[tuple[int, tuple[int, ...], npt.NDArray[np.intp]]] = []
+    remaining = {column for factor in factors for column in factor.columns}
+
+    def neighbours(column: int) -> set[int]:
+        return {c for factor in pool if column in factor.columns for c in factor.columns}
+
+    while remaining:
+        column = min(
+            remaining, key=lambda c: (np.prod([space.sizes[n] for n in neighbours(c)], dtype=float), c)
+        )
+        touching = [factor for factor in pool if column in factor.columns]
+        pool = [factor for factor in pool if column not in factor.columns]
+        scope = (*sorted({c for factor in touching for c in factor.columns} - {column}), column)
+        joined = align(touching[0], scope)
+        for factor in touching[1:]:
+            joined = join(joined, align(factor, scope))
+        joined = np.broadcast_to(joined, tuple(int(space.sizes[c]) for c in scope))
+        decided.append((column, scope[:-1], np.asarray(pick(joined, axis=-1))))
+        if len(scope) > 1:
+            pool.append(Factor(scope[:-1], np.asarray(best(joined, axis=-1))))
+        remaining.remove(column)
+    codes = np.zeros(len(space.dimensions), dtype=np.int16)
+    for column, others, choice in reversed(decided):
+        codes[column] = choice[tuple(codes[list(others)])]
+    return codes
+
+
+def align(factor: Factor, scope: Sequence[int]) -> npt.NDArray[np.float64]:
+    """The factor's table with one axis for each column of ``scope``, size 1 where it has none."""
+    order = sorted(range(len(factor.columns)), key=lambda i: scope.index(factor.columns[i]))
+    sizes = dict(zip(factor.columns, factor.table.shape, strict=True))
+    return factor.table.transpose(order).reshape([sizes.get(column, 1) for column in scope])

@@ -1,0 +1,1 @@
+"""Spaces, archs, layers, networks, data and exports of once-for-all supernets."""

@@ -1,0 +1,103 @@
+"""YAML documents: found by name or path, read safely, checked against a pydantic model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from supernet.errors import InputError, unknown
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+"""The shipped YAML files, beside this package in a checkout and in an installation."""
+
+
+class Document(BaseModel):
+    """Base of all YAML models: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def find(kind: str, name_or_path: str | Path, more: Path | None = None) -> Path:
+    """The file of a shipped document (``find("devices", "note10")``), of one in ``more``, or a path.
+
+    Raises InputError that lists the names there are.
+    """
+    given = str(name_or_path)
+    if given.endswith((".yaml", ".yml")):
+        for candidate in (Path(given), CONFIGS.parent / given):
+            if candidate.is_file():
+                return candidate
+        raise InputError(f"there is no file {given}; shipped {kind}: {', '.join(names(kind, more))}")
+    folders = [CONFIGS / kind] + ([more] if more is not None else [])
+    for folder in reversed(folders):
+        if (folder / f"{given}.yaml").is_file():
+            return folder / f"{given}.yaml"
+    raise unknown(kind.removesuffix("es" if kind.endswith("ches") else "s"), given, names(kind, more))
+
+
+def names(kind: str, more: Path | None = None) -> list[str]:
+    """The names that :func:`find` knows."""
+    folders = [CONFIGS / kind] + ([more] if more is not None else [])
+    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+
+
+def read(path: Path, model: type[Model]) -> Model:
+    """Parse a YAML file into ``model``. Raises InputError that names file, key, value and what is allowed."""
+    return check(load(path), model, str(path))
+
+
+def load(path: Path) -> dict[str, object]:
+    """The mapping in a YAML file."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} must hold keys and values, but holds {type(data).__name__}")
+    return data
+
+
+def check(data: dict[str, object], model: type[Model], where: str) -> Model:
+    """Validate what was read from ``where``."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise InputError("; ".join(explain(e, model, where) for e in error.errors())) from error
+
+
+def explain(error: object, model: type[BaseModel], where: str) -> str:
+    """One pydantic error as a sentence."""
+    assert isinstance(error, dict)
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        parents = error["loc"][:-1]
+        known = [] if parents else list(model.model_fields)
+        if known:
+            return f"{where}: {unknown('key', key, known)}"
+        return f"{where}: unknown key {key!r}"
+    if error["type"] == "missing":
+        return f"{where}: the key {key!r} is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{where}: {key or 'document'}: got {str(error['input'])[:80]!r}; {message}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises InputError where the folder cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror}; choose another folder with --out"
+        ) from error

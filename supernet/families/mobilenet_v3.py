@@ -1,0 +1,67 @@
+"""Supernets whose stages are given in YAML: MobileNetV3 blocks on ``ofa``'s elastic modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from supernet import documents, mobilenet_v3
+from supernet.arch import Arch
+from supernet.catalog import Family
+
+if TYPE_CHECKING:
+    from supernet.networks import ElasticNet, Subnet
+
+Positive = Annotated[int, Field(gt=0)]
+Choices = Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+
+class StageKeys(documents.Document):
+    width: Positive
+    stride: Literal[1, 2]
+    act: Literal["relu", "h_swish"]
+    se: bool
+    depths: Choices
+    kernels: Choices
+    expands: Choices
+
+
+class NetworkKeys(documents.Document):
+    classes: Positive
+    in_channels: Positive
+    resolutions: Choices
+    stem_width: Positive
+    stem_stride: Literal[1, 2]
+    first_width: Positive
+    first_stride: Literal[1, 2]
+    head_width: Positive
+    stages: Annotated[tuple[StageKeys, ...], Field(min_length=1)]
+
+
+def parse(name: str, network: Mapping[str, Any], where: str) -> Family:
+    """The family of the ``network`` key of a supernet's YAML."""
+    keys = documents.check(dict(network), NetworkKeys, f"{where}: network")
+    stages = tuple(mobilenet_v3.Stage(**stage.model_dump()) for stage in keys.stages)
+    rest = keys.model_dump(exclude={"stages"})
+    spec = mobilenet_v3.MobileNetV3Spec(name=name, stages=stages, **rest)
+    return Family(
+        space=mobilenet_v3.space(spec),
+        segments=mobilenet_v3.segments(spec),
+        elastic=partial(elastic, spec),
+        static=partial(static, spec),
+    )
+
+
+def elastic(spec: mobilenet_v3.MobileNetV3Spec) -> ElasticNet:
+    from supernet.networks import ElasticNet
+
+    return ElasticNet(spec)
+
+
+def static(spec: mobilenet_v3.MobileNetV3Spec, arch: Arch) -> Subnet:
+    from supernet.networks import Subnet
+
+    return Subnet(spec, arch.values)

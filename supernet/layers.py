@@ -1,0 +1,87 @@
+"""The primitive operations of an arch with their shapes: what every cost is summed over.
+
+A family describes its network as segments: pieces whose layers depend on a few
+dimensions of the space. Everything that walks a network reads them: one arch
+at a time (:func:`layers`), or as lookup tables for whole populations
+(``cost_models.tables``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from supernet.arch import Arch, Choice
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operation on square feature maps at batch 1.
+
+    ``op`` is ``conv``, ``depthwise``, ``linear``, ``pool``, ``add`` or
+    ``scale`` (the channel gate of squeeze-and-excitation). ``norm`` and ``act``
+    are what follows it and is fused in deployment. ``held`` counts elements of
+    other tensors that must stay alive while it runs (a shortcut, a gated map).
+    """
+
+    name: str
+    op: str
+    in_channels: int
+    out_channels: int
+    in_size: int
+    out_size: int
+    kernel: int = 1
+    stride: int = 1
+    bias: bool = False
+    norm: bool = False
+    act: str | None = None
+    held: int = 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of convolutions and linear layers, as the OFA paper counts them."""
+        return self.weights * self.out_size**2
+
+    @property
+    def weights(self) -> int:
+        """Entries of the weight tensor."""
+        if self.op in ("conv", "linear"):
+            return self.in_channels * self.out_channels * self.kernel**2
+        if self.op == "depthwise":
+            return self.out_channels * self.kernel**2
+        return 0
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters: weight, bias, and scale and shift of the batch norm."""
+        return self.weights + self.bias * self.out_channels + self.norm * 2 * self.out_channels
+
+    @property
+    def in_elements(self) -> int:
+        return self.in_channels * self.in_size**2
+
+    @property
+    def out_elements(self) -> int:
+        return self.out_channels * self.out_size**2
+
+    @property
+    def live_elements(self) -> int:
+        """Activation elements alive while it runs: input, output and what is held."""
+        return self.in_elements + self.out_elements + self.held
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of a network whose layers depend on ``dimensions`` only.
+
+    ``layers`` gets a value for each of them and returns no layer for a skipped block.
+    """
+
+    name: str
+    dimensions: tuple[str, ...]
+    layers: Callable[[Mapping[str, Choice]], tuple[Layer, ...]]
+
+
+def layers(segments: Sequence[Segment], arch: Arch) -> tuple[Layer, ...]:
+    """All layers of an arch, in the order in which they run."""
+    return tuple(layer for segment in segments for layer in segment.layers(arch.values))

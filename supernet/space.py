@@ -1,0 +1,197 @@
+"""The choices a supernet offers, as integers for the search and as archs for people."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from supernet.arch import Arch, Choice
+from supernet.errors import InputError
+
+Codes = npt.NDArray[np.int16]
+"""Integer-encoded archs, shape (number of archs, number of dimensions)."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One choice. ``needs = (name, n)``: it counts only where dimension ``name`` is >= n."""
+
+    name: str
+    choices: tuple[Choice, ...]
+    needs: tuple[str, int] | None = None
+
+    @property
+    def kind(self) -> str:
+        """``resolution``, ``depth``, ``kernel`` or ``expand``: the name up to the first dot."""
+        return self.name.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """All archs of one supernet.
+
+    Choices ascend, so that index 0 is the smallest everywhere; a dimension
+    stands after the one it needs.
+    """
+
+    name: str
+    dimensions: tuple[Dimension, ...]
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for dimension in self.dimensions:
+            if list(dimension.choices) != sorted(set(dimension.choices)):
+                raise InputError(
+                    f"choices of {dimension.name} in space {self.name} must ascend "
+                    f"without repeats, got {dimension.choices}"
+                )
+            if dimension.needs is not None and dimension.needs[0] not in seen:
+                raise InputError(f"{dimension.name} needs {dimension.needs[0]}, which must precede it")
+            seen.add(dimension.name)
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Column of each dimension in encoded archs."""
+        return {d.name: i for i, d in enumerate(self.dimensions)}
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Dimension]:
+        return {d.name: d for d in self.dimensions}
+
+    @cached_property
+    def sizes(self) -> npt.NDArray[np.int16]:
+        """Number of choices of each dimension."""
+        return np.array([len(d.choices) for d in self.dimensions], dtype=np.int16)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the choices: predictors, devices and studies carry it and refuse another."""
+        text = json.dumps([self.name, [(d.name, d.choices, d.needs) for d in self.dimensions]])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def size(self) -> int:
+        """Number of distinct archs."""
+        children: dict[str, list[Dimension]] = {}
+        for d in self.dimensions:
+            if d.needs is not None:
+                children.setdefault(d.needs[0], []).append(d)
+
+        def count(dimension: Dimension) -> int:
+            inner = children.get(dimension.name, [])
+            return sum(
+                math.prod(count(c) for c in inner if c.needs is not None and choice >= c.needs[1])
+                for choice in dimension.choices
+            )
+
+        return math.prod(count(d) for d in self.dimensions if d.needs is None)
+
+    # -- archs ---------------------------------------------------------------
+
+    def arch(self, values: Mapping[str, Choice]) -> Arch:
+        """The canonical arch of ``values``; choices of skipped blocks may be absent or are dropped.
+
+        Raises InputError for an unknown dimension, a missing one or a value outside its choices.
+        """
+        unknown = sorted(set(values) - set(self.index))
+        if unknown:
+            raise InputError(
+                f"space {self.name} has no dimension {', '.join(unknown)}; it has {', '.join(self.index)}"
+            )
+        kept: dict[str, Choice] = {}
+        for d in self.dimensions:
+            if not self._active(d, kept):
+                continue
+            if d.name not in values:
+                raise InputError(f"an arch of {self.name} needs a value for {d.name}: one of {d.choices}")
+            if values[d.name] not in d.choices:
+                raise InputError(
+                    f"{d.name} = {values[d.name]!r} is not in space {self.name}; allowed: {d.choices}"
+                )
+            kept[d.name] = d.choices[d.choices.index(values[d.name])]
+        return Arch(self.name, tuple(kept.items()))
+
+    @staticmethod
+    def _active(d: Dimension, kept: Mapping[str, Choice]) -> bool:
+        return d.needs is None or (d.needs[0] in kept and kept[d.needs[0]] >= d.needs[1])
+
+    def from_dict(self, data: object) -> Arch:
+        """The arch of what ``Arch.to_dict`` gave. Raises InputError for another space's."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("choices"), Mapping):
+            raise InputError(
+                f'an arch is {{"space": ..., "choices": {{dimension: value}}}}, got {str(data)[:80]!r}'
+            )
+        if data.get("space") != self.name:
+            raise InputError(f"this arch is of space {data.get('space')!r}, not of {self.name!r}")
+        return self.arch(data["choices"])
+
+    def from_json(self, text: str) -> Arch:
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"not an arch in JSON: {error}") from None
+        return self.from_dict(data)
+
+    def largest(self) -> Arch:
+        return self.arch({d.name: d.choices[-1] for d in self.dimensions})
+
+    def smallest(self) -> Arch:
+        return self.arch({d.name: d.choices[0] for d in self.dimensions})
+
+    # -- integers ------------------------------------------------------------
+
+    def encode(self, archs: Iterable[Arch]) -> Codes:
+        """Canonical integer codes, shape (n, dimensions); a skipped block's entries are 0."""
+        rows = []
+        for arch in archs:
+            if arch.space != self.name:
+                raise InputError(f"arch {arch.id} is of space {arch.space!r}, not of {self.name!r}")
+            values = arch.values
+            rows.append([d.choices.index(values[d.name]) if d.name in values else 0 for d in self.dimensions])
+        return np.array(rows, dtype=np.int16).reshape(-1, len(self.dimensions))
+
+    def decode(self, codes: Codes) -> list[Arch]:
+        """The archs of integer codes of shape (n, dimensions)."""
+        return [
+            self.arch({d.name: d.choices[int(i)] for d, i in zip(self.dimensions, row, strict=True)})
+            for row in codes
+        ]
+
+    def active(self, codes: Codes) -> npt.NDArray[np.bool_]:
+        """Which entries count, shape (n, dimensions)."""
+        mask = np.ones(codes.shape, dtype=np.bool_)
+        for column, needed, first in self._needs:
+            mask[:, column] = mask[:, needed] & (codes[:, needed] >= first)
+        return mask
+
+    @cached_property
+    def _needs(self) -> Sequence[tuple[int, int, int]]:
+        """(column, needed column, first index that satisfies it) of each conditional dimension."""
+        rows = []
+        for column, d in enumerate(self.dimensions):
+            if d.needs is not None:
+                choices = self.by_name[d.needs[0]].choices
+                first = sum(choice < d.needs[1] for choice in choices)
+                rows.append((column, self.index[d.needs[0]], first))
+        return rows
+
+    def canonical(self, codes: Codes) -> Codes:
+        """The same archs with the entries of skipped blocks set to 0."""
+        return np.where(self.active(codes), codes, 0).astype(np.int16)
+
+    def sample(self, n: int, rng: np.random.Generator, elastic: Iterable[str] | None = None) -> Codes:
+        """n archs, each choice uniform; kinds outside ``elastic`` stay at their largest."""
+        codes = (rng.random((n, len(self.dimensions))) * self.sizes).astype(np.int16)
+        if elastic is not None:
+            kinds = set(elastic)
+            for i, d in enumerate(self.dimensions):
+                if d.kind not in kinds:
+                    codes[:, i] = self.sizes[i] - 1
+        return self.canonical(codes)

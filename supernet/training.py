@@ -1,0 +1,242 @@
+"""Progressive shrinking: train the supernet once, or one subnet alone to compare with.
+
+After Cai et al. (ICLR 2020): first the largest subnet at all resolutions, then
+elastic kernel, depth and expand ratio, one after the other. From the second
+phase on, each step trains the largest subnet on the labels, and the smallest
+and some random ones of the phase on the largest one's soft predictions (the
+sandwich rule and in-place distillation of Yu et al., BigNAS, ECCV 2020).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from supernet.arch import Arch
+from supernet.networks import ElasticNet
+from supernet.preprocessing import Normalisation, prepare
+from supernet.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Epochs in which the named kinds of dimension are elastic; the rest stays at its largest."""
+
+    name: str
+    epochs: int
+    elastic: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the trained weights."""
+
+    phases: tuple[Phase, ...]
+    batch_size: int
+    random_subnets: int
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    warmup_steps: int
+    clip_norm: float
+    shift_pixels: int
+    seed: int
+    threads: int
+
+    @property
+    def epochs(self) -> int:
+        return sum(phase.epochs for phase in self.phases)
+
+    def phase_of(self, epoch: int) -> Phase:
+        """The phase of epoch ``epoch``, counted from 0."""
+        for phase in self.phases:
+            if epoch < phase.epochs:
+                return phase
+            epoch -= phase.epochs
+        raise ValueError(f"epoch {epoch} is past the last phase")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands; losses are means since the last report."""
+
+    step: int
+    steps: int
+    phase: str
+    loss: float
+    images_per_second: float
+
+
+def train(
+    recipe: Recipe,
+    space: SearchSpace,
+    net: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    normalisation: Normalisation,
+    checkpoint: Path,
+    report: Callable[[Progress], None],
+    alone: Arch | None = None,
+    report_every: int = 20,
+) -> None:
+    """Train ``net`` in place on images (n, h, w) uint8 and labels (n,) int64.
+
+    ``net`` is the supernet, or with ``alone`` the static subnet of that arch.
+    The state is saved to ``checkpoint`` with every report and after the last step; the same call
+    continues from it and ends with the same weights as an uninterrupted one,
+    since every random choice follows from the seed and the step alone.
+    """
+    torch.set_num_threads(recipe.threads)
+    net.train().to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(net, recipe)
+    per_epoch = len(images) // recipe.batch_size
+    steps = per_epoch * recipe.epochs
+    start = load_checkpoint(checkpoint, net, optimizer, recipe, alone)
+    losses, began = [], time.monotonic()
+    for step in range(start, steps):
+        epoch, position = divmod(step, per_epoch)
+        phase = recipe.phase_of(epoch)
+        if alone is None and position == 0 and phase != recipe.phase_of(max(epoch - 1, 0)):
+            if "expand" in phase.elastic:
+                net.sort_channels()
+            optimizer.state.clear()  # momentum of channels that moved, or of losses that changed
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step, steps)
+        order = np.random.default_rng((recipe.seed, epoch)).permutation(len(images))
+        picked = torch.from_numpy(order[position * recipe.batch_size :][: recipe.batch_size])
+        rng = np.random.default_rng((recipe.seed, epoch, position))
+        batch = augment(images[picked], recipe.shift_pixels, rng)
+        optimizer.zero_grad(set_to_none=True)
+        if alone is not None:
+            x = prepare(batch, alone.resolution, normalisation)
+            loss = F.cross_entropy(net(x), labels[picked])
+            loss.backward()
+        else:
+            loss = supernet_step(recipe, phase, space, net, batch, labels[picked], normalisation, rng)
+        nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+        if not math.isfinite(losses[-1]):
+            raise FloatingPointError(f"the loss at step {step} is {losses[-1]}; lower the learning rate")
+        if len(losses) == report_every or step + 1 == steps:
+            speed = len(losses) * recipe.batch_size / (time.monotonic() - began)
+            report(Progress(step + 1, steps, phase.name, sum(losses) / len(losses), speed))
+            save_checkpoint(checkpoint, net, optimizer, recipe, alone, step + 1)
+            losses, began = [], time.monotonic()
+
+
+def supernet_step(
+    recipe: Recipe,
+    phase: Phase,
+    space: SearchSpace,
+    net: ElasticNet,
+    batch: Tensor,
+    labels: Tensor,
+    normalisation: Normalisation,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Accumulate the gradients of one step; returns the loss of the largest subnet."""
+    largest = space.largest()
+    if phase.elastic == ("resolution",):
+        [arch] = space.decode(space.sample(1, rng, phase.elastic))
+        logits = net(prepare(batch, arch.resolution, normalisation), arch.values)
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        return loss
+    logits = net(prepare(batch, largest.resolution, normalisation), largest.values)
+    loss = F.cross_entropy(logits, labels)
+    loss.backward()
+    target = F.softmax(logits.detach(), dim=1)
+    for arch in phase_archs(recipe, phase, space, rng):
+        student = net(prepare(batch, arch.resolution, normalisation), arch.values)
+        F.cross_entropy(student, target).backward()
+    return loss
+
+
+def phase_archs(recipe: Recipe, phase: Phase, space: SearchSpace, rng: np.random.Generator) -> Iterator[Arch]:
+    """The smallest subnet of the phase, then random ones."""
+    yield space.arch({d.name: d.choices[0 if d.kind in phase.elastic else -1] for d in space.dimensions})
+    yield from space.decode(space.sample(recipe.random_subnets, rng, phase.elastic))
+
+
+def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """Nesterov SGD; no decay of norms, biases and kernel transforms (whose rest is the identity)."""
+    decayed, plain = [], []
+    for name, parameter in net.named_parameters():
+        is_weight = parameter.ndim > 1 and not name.endswith("_matrix")
+        (decayed if is_weight else plain).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(groups, recipe.learning_rate, momentum=recipe.momentum, nesterov=True)
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Linear warm-up, then one cosine down to zero over the whole training."""
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+    done = (step - recipe.warmup_steps) / max(1, steps - recipe.warmup_steps)
+    return recipe.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+def augment(batch: Tensor, shift: int, rng: np.random.Generator) -> Tensor:
+    """Mirror half of the images and shift each by up to ``shift`` pixels: (n, h, w) uint8 to the same."""
+    n, h, w = batch.shape
+    padded = F.pad(batch, (shift, shift, shift, shift))
+    rows = torch.from_numpy(rng.integers(0, 2 * shift + 1, n))[:, None] + torch.arange(h)
+    columns = torch.from_numpy(rng.integers(0, 2 * shift + 1, n))[:, None] + torch.arange(w)
+    mirrored = torch.from_numpy(rng.random(n) < 0.5)
+    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    return padded[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def save_checkpoint(
+    path: Path,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    alone: Arch | None,
+    step: int,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    state = {
+        "step": step,
+        "made_by": made_by(recipe, alone),
+        "net": net.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def load_checkpoint(
+    path: Path, net: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, alone: Arch | None
+) -> int:
+    """The step to continue from: 0 where there is no checkpoint. Raises ValueError for another recipe's."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    if state["made_by"] != made_by(recipe, alone):
+        raise ValueError(
+            f"{path} belongs to another recipe or arch; give another folder with --out, "
+            "or remove the file to start again"
+        )
+    net.load_state_dict(state["net"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def made_by(recipe: Recipe, alone: Arch | None) -> str:
+    """What a checkpoint must agree on to be continued; threads change nothing but the speed."""
+    return repr((sorted((k, v) for k, v in asdict(recipe).items() if k != "threads"), alone))
