@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 
 @torch.no_grad()
-def recalibrate(subnet: nn.Module, inputs: Tensor, batch_size: int = 500) -> None:
+def recalibrate(subnet: nn.Module, inputs: Tensor, batch_size: int = 100) -> None:
     """Replace the running statistics of every batch norm by those of ``inputs`` (n, c, r, r).
 
     The weights that a subnet shares have seen other subnets' statistics (Yu & Huang,
-    ICCV 2019); mean and variance are averaged over batches of ``batch_size``.
+    ICCV 2019); mean and variance are averaged over batches of about ``batch_size`` images,
+    of equal size so that each image counts the same. Leaves the subnet in eval mode.
     """
     norms = [m for m in subnet.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average over batches
-    subnet.train()
-    for batch in inputs.split(batch_size):
-        subnet(batch)
     subnet.eval()
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average over batches
+            norm.train()
+        for batch in inputs.tensor_split(math.ceil(len(inputs) / batch_size)):
+            subnet(batch)
+    finally:
+        subnet.eval()
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
+from supernet.atomic import whole
 from supernet.errors import InputError
 
 
@@ -17,28 +17,33 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_checked(path: Path, sha256: str) -> bytes:
-    """The bytes of a file whose hash is known. Raises InputError for a missing or changed file."""
+REINSTALL = "it ships with oncefit: restore it or install the package again"
+
+
+def read_checked(path: Path, sha256: str, remedy: str = REINSTALL) -> bytes:
+    """The bytes of a file whose hash is known.
+
+    Raises InputError for a missing or changed file, which ends with what to do about it.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(
-            f"cannot read {path} ({error.strerror}); it ships with oncefit: install the package again"
-        ) from error
+        raise InputError(f"cannot read {path} ({error.strerror or error}); {remedy}") from error
     if sha256_of(data) != sha256:
         raise InputError(
-            f"{path} is not the file that was shipped: its sha256 is {sha256_of(data)}, not {sha256}; "
-            f"it holds {len(data):,} bytes. It was cut short or changed: restore it or install the package again"
+            f"{path} was cut short or changed: its sha256 is {sha256_of(data)}, expected {sha256}; "
+            f"it holds {len(data):,} bytes; {remedy}"
         )
     return data
 
 
-def load_weights(net: nn.Module, path: Path, sha256: str) -> None:
+def load_weights(net: nn.Module, path: Path, sha256: str, remedy: str = REINSTALL) -> None:
     """Load a safetensors file into ``net``. Raises InputError for a wrong hash, format or wrong tensors."""
+    data = read_checked(path, sha256, remedy)
     try:
-        state = load(read_checked(path, sha256))
-    except SafetensorError as error:
-        raise InputError(f"{path} is not a safetensors file: {error}") from error
+        state = load(data)
+    except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a type torch does not have
+        raise InputError(f"{path} is not a safetensors file of weights: {error}") from error
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
@@ -46,10 +51,11 @@ def load_weights(net: nn.Module, path: Path, sha256: str) -> None:
 
 
 def save_weights(net: nn.Module, path: Path) -> str:
-    """Write the weights as safetensors, whole or not at all; returns the file's sha256."""
+    """Write the weights as safetensors, whole or not at all; returns the file's sha256.
+
+    Raises InputError where the folder cannot be written.
+    """
     data = save({name: tensor.contiguous() for name, tensor in net.state_dict().items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+    with whole(path) as partial:
+        partial.write_bytes(data)
     return sha256_of(data)

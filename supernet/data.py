@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from supernet import fashion_mnist
+from supernet.atomic import whole
 from supernet.catalog import PRETRAINED
 from supernet.checkpoints import read_checked, sha256_of
 from supernet.errors import InputError, unknown
 from supernet.preprocessing import Normalisation
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SPLITS = ("calibration", "validation", "report")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
@@ -35,7 +40,10 @@ class Images:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Class names in label order, how inputs are normalised, and the splits."""
+    """Class names in label order, how inputs are normalised, and the splits.
+
+    ``name`` is what :func:`load_dataset` was given, so that it opens the same again.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -55,7 +63,8 @@ FASHION_MNIST_NORMALISATION = Normalisation(mean=0.286, std=0.353)
 def load_dataset(name_or_folder: str) -> Dataset:
     """``fashion_mnist``, which ships, or a folder with ``calibration``, ``validation`` and ``report``.
 
-    A folder's splits hold one folder a class, all with the same names.
+    A folder's splits hold one folder a class, all with the same names; labels follow the
+    sorted names, or Fashion-MNIST's own order where the folders are its ten classes.
     """
     if name_or_folder == "fashion_mnist":
         return load_fashion_mnist()
@@ -69,15 +78,26 @@ def load_dataset(name_or_folder: str) -> Dataset:
             "calibration/, validation/ and report/, each with one folder of images a class"
         )
     classes = class_names(folder / "calibration")
+    if set(classes) == {folder_name(name) for name in fashion_mnist.CLASSES}:
+        classes = fashion_mnist.CLASSES
     splits = {split: load_folder(folder / split, classes) for split in SPLITS}
-    digest = sha256_of(b"".join(images.pixels.numpy().tobytes() for images in splits.values()))
-    return Dataset(folder.name, classes, FASHION_MNIST_NORMALISATION, sha256=digest, **splits)
+    digest = content_hash(classes, splits)
+    return Dataset(name_or_folder, classes, FASHION_MNIST_NORMALISATION, sha256=digest, **splits)
+
+
+def content_hash(classes: Sequence[str], splits: Mapping[str, Images]) -> str:
+    """The sha256 of class names, and of size, pixels and labels of every split."""
+    parts = [repr(tuple(classes)).encode()]
+    for split, images in splits.items():
+        parts += [f"{split} {len(images)}".encode(), images.pixels.numpy().tobytes()]
+        parts.append(images.labels.numpy().tobytes())
+    return sha256_of(b"".join(parts))
 
 
 def load_fashion_mnist() -> Dataset:
     """The embedded images: see :mod:`supernet.fashion_mnist` for the split rule."""
-    read_checked(FASHION_MNIST_FILE, FASHION_MNIST_SHA256)
-    with np.load(FASHION_MNIST_FILE, allow_pickle=False) as arrays:
+    data = read_checked(FASHION_MNIST_FILE, FASHION_MNIST_SHA256)
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         splits = {
             split: Images(
                 torch.from_numpy(arrays[f"{split}_pixels"]),
@@ -93,15 +113,23 @@ def load_fashion_mnist() -> Dataset:
 
 def class_names(folder: Path) -> tuple[str, ...]:
     """The folders in a folder, sorted. Raises InputError where there is none."""
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}")
-    found = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
+    found = tuple(entry.name for entry in entries(folder) if entry.is_dir())
     if not found:
         raise InputError(
             f"{folder} holds no image: it needs one folder a class with images in it "
             f"({', '.join(sorted(SUFFIXES))})"
         )
     return found
+
+
+def entries(folder: Path) -> list[Path]:
+    """What a folder holds, sorted, without hidden files. Raises InputError where it cannot be read."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except FileNotFoundError:
+        raise InputError(f"there is no folder {folder}") from None
+    except OSError as error:
+        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
 
 
 def folder_name(class_name: str) -> str:
@@ -114,31 +142,44 @@ def load_folder(folder: Path, classes: Sequence[str]) -> Images:
 
     Raises InputError for no image, an unknown class folder or a file that is no image.
     """
-    from PIL import Image, UnidentifiedImageError
-
     known = {folder_name(name): label for label, name in enumerate(classes)}
     pixels: list[np.ndarray] = []
     labels: list[int] = []
     for name in class_names(folder):
         if name not in known:
             raise unknown(f"class folder in {folder}:", name, known)
-        for path in sorted((folder / name).iterdir()):
-            if path.suffix.lower() not in SUFFIXES:
-                continue
-            try:
-                with Image.open(path) as image:
-                    pixels.append(np.asarray(image.convert("L").resize((28, 28), Image.Resampling.BILINEAR)))
-            except (UnidentifiedImageError, OSError) as error:
-                raise InputError(
-                    f"{path} cannot be decoded as an image ({error}); remove or replace it"
-                ) from error
-            labels.append(known[name])
+        for path in entries(folder / name):
+            if path.suffix.lower() in SUFFIXES:
+                pixels.append(grey_pixels(path))
+                labels.append(known[name])
     if not labels:
         raise InputError(
             f"{folder} holds no image: put {', '.join(sorted(SUFFIXES))} files into {folder}/CLASS/, "
             f"where CLASS is one of {', '.join(known)}"
         )
     return Images(torch.from_numpy(np.stack(pixels)), torch.tensor(labels))
+
+
+def grey_pixels(path: Path) -> np.ndarray:
+    """The first frame of an image file as (28, 28) uint8. Raises InputError where it cannot be decoded."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(to_grey(image).resize((28, 28), Image.Resampling.BILINEAR))
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, EOFError and more
+        raise InputError(
+            f"{path} cannot be decoded as an image ({error or type(error).__name__}); remove or replace it"
+        ) from error
+
+
+def to_grey(image: Image.Image) -> Image.Image:
+    """Mode L. Pillow clips 16-bit greys at 255 instead of scaling them, so that is done here."""
+    if image.mode.startswith("I;16"):
+        from PIL import Image
+
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    return image.convert("L")
 
 
 def write_compact_file(target: Path, root: Path) -> str:
@@ -150,7 +191,6 @@ def write_compact_file(target: Path, root: Path) -> str:
         indices = fashion_mnist.split_of_training_images(split)
         arrays[f"{split}_pixels"] = train_pixels.numpy()[indices]
         arrays[f"{split}_labels"] = train_labels.numpy()[indices].astype(np.uint8)
-    partial = target.with_name(target.name + ".partial.npz")
-    np.savez_compressed(partial, **arrays)
-    os.replace(partial, target)
+    with whole(target) as partial, partial.open("wb") as writer:
+        np.savez_compressed(writer, **arrays)
     return sha256_of(target.read_bytes())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from supernet.atomic import whole
 from supernet.errors import InputError, unknown
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 """The shipped YAML files, beside this package in a checkout and in an installation."""
+
+
+SINGULAR = {"supernets": "supernet", "devices": "device", "searches": "search", "training": "training recipe"}
 
 
 class Document(BaseModel):
@@ -39,7 +42,7 @@ def find(kind: str, name_or_path: str | Path, more: Path | None = None) -> Path:
     for folder in reversed(folders):
         if (folder / f"{given}.yaml").is_file():
             return folder / f"{given}.yaml"
-    raise unknown(kind.removesuffix("es" if kind.endswith("ches") else "s"), given, names(kind, more))
+    raise unknown(SINGULAR[kind], given, names(kind, more))
 
 
 def names(kind: str, more: Path | None = None) -> list[str]:
@@ -92,12 +95,5 @@ def explain(error: object, model: type[BaseModel], where: str) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all. Raises InputError where the folder cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
+    with whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror}; choose another folder with --out"
-        ) from error

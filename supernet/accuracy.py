@@ -1,0 +1,27 @@
+"""Measured accuracy with its confidence interval, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Measured accuracy on ``images`` images of a split; ``top1`` and ``top5`` are fractions."""
+
+    split: str
+    images: int
+    top1: float
+    top5: float
+    top1_low: float
+    top1_high: float
+    top5_low: float
+    top5_high: float
+
+
+def wilson(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (Wilson, 1927)."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(correct, total).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)

@@ -1,0 +1,207 @@
+"""The splits are what the rule says, and folders of images are read or refused with reasons."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from supernet import data as data_module
+from supernet import fashion_mnist
+from supernet.data import FASHION_MNIST_FILE, SPLITS, load_dataset, load_folder, write_compact_file
+from supernet.errors import InputError
+
+needs_official_images = pytest.mark.skipif(
+    not fashion_mnist.DEBIAN_FOLDER.is_dir(), reason="Debian's dataset-fashion-mnist is not installed"
+)
+
+
+def test_the_split_rule_is_disjoint_and_complete():
+    parts = {s: fashion_mnist.split_of_training_images(s) for s in ("training", "calibration", "validation")}
+    assert {s: len(part) for s, part in parts.items()} == {
+        "training": 53_000,
+        "calibration": 2_000,
+        "validation": 5_000,
+    }
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(60_000))
+
+
+def test_the_embedded_splits(data):
+    assert [len(getattr(data, split)) for split in SPLITS] == [2_000, 5_000, 10_000]
+    assert FASHION_MNIST_FILE.stat().st_size <= 10e6
+    for split in SPLITS:
+        images = getattr(data, split)
+        assert images.pixels.shape == (len(images), 28, 28)
+        assert (images.pixels.dtype, images.labels.dtype) == (torch.uint8, torch.int64)
+        assert sorted(images.labels.unique().tolist()) == list(range(len(data.classes)))
+
+
+@needs_official_images
+def test_the_embedded_images_are_the_official_ones(data, tmp_path):
+    train, train_labels = fashion_mnist.load_official(tmp_path, train=True)
+    test, test_labels = fashion_mnist.load_official(tmp_path, train=False)
+    assert torch.equal(data.report.pixels, test)
+    assert torch.equal(data.report.labels, test_labels)
+    place = torch.arange(60_000) % 60
+    for images, mask in ((data.validation, place < 5), (data.calibration, (place == 5) | (place == 6))):
+        assert torch.equal(images.pixels, train[mask])
+        assert torch.equal(images.labels, train_labels[mask])
+
+
+def test_a_failed_compact_file_leaves_nothing(tmp_path, monkeypatch):
+    images = torch.zeros(60_000, 2, 2, dtype=torch.uint8), torch.zeros(60_000, dtype=torch.int64)
+    monkeypatch.setattr(fashion_mnist, "load_official", lambda root, train: images)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(data_module.np, "savez_compressed", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        write_compact_file(tmp_path / "images.npz", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_embedded_images_that_were_changed_are_refused(tmp_path, monkeypatch):
+    changed = tmp_path / "images.npz"
+    changed.write_bytes(FASHION_MNIST_FILE.read_bytes()[:-1])
+    monkeypatch.setattr(data_module, "FASHION_MNIST_FILE", changed)
+    with pytest.raises(InputError, match="cut short or changed"):
+        data_module.load_fashion_mnist()
+
+
+# -- folders ---------------------------------------------------------------------
+
+
+def save(path, pixels) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(pixels)).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes: a black bag and a white dress."""
+    save(tmp_path / "own" / "bag" / "1.png", np.zeros((28, 28), np.uint8))
+    save(tmp_path / "own" / "dress" / "1.png", np.full((28, 28), 255, np.uint8))
+    return tmp_path / "own"
+
+
+def test_a_folder_is_read_with_labels_in_the_order_of_the_classes(folder):
+    images = load_folder(folder, ("dress", "shoe", "bag"))
+    assert images.labels.tolist() == [2, 0]
+    assert images.pixels.float().mean((1, 2)).tolist() == [0, 255]
+
+
+def test_images_of_the_report_split_come_back(data, tmp_path):
+    for i in range(20):
+        name = data.classes[data.report.labels[i]].replace("/", "_")
+        save(tmp_path / name / f"{i:02d}.png", data.report.pixels[i].numpy())
+    images = load_folder(tmp_path, data.classes)
+    order = sorted(range(20), key=lambda i: (data.classes[data.report.labels[i]].replace("/", "_"), i))
+    assert torch.equal(images.pixels, data.report.pixels[order])
+    assert torch.equal(images.labels, data.report.labels[order])
+
+
+def test_colour_and_size_are_converted(folder):
+    red = np.zeros((60, 50, 3), np.uint8)
+    red[..., 0] = 255
+    save(folder / "bag" / "2.jpg", red)
+    images = load_folder(folder, ("bag", "dress"))
+    assert images.pixels.shape == (3, 28, 28)
+    assert images.pixels[1].float().mean().item() == pytest.approx(0.299 * 255, abs=1.5)  # ITU-R 601 luma
+
+
+def test_16_bit_greys_are_scaled_not_clipped(folder):
+    save(folder / "bag" / "2.png", np.full((28, 28), 40_000, np.uint16))
+    images = load_folder(folder, ("bag", "dress"))
+    assert images.pixels[1].unique().tolist() == [round(40_000 / 65_535 * 255) - 1]  # rounded down
+
+
+def test_other_and_hidden_files_are_passed_over(folder):
+    (folder / "bag" / "notes.txt").write_text("no image")
+    (folder / "bag" / "._1.png").write_bytes(b"what a file manager leaves")
+    (folder / ".cache").mkdir()
+    assert len(load_folder(folder, ("bag", "dress"))) == 2
+
+
+def test_a_folder_without_images(tmp_path):
+    with pytest.raises(InputError, match="holds no image: it needs one folder a class"):
+        load_folder(tmp_path, ("bag",))
+    (tmp_path / "bag").mkdir()
+    with pytest.raises(InputError, match=r"holds no image: put .*\.png.* where CLASS is one of bag"):
+        load_folder(tmp_path, ("bag",))
+
+
+def test_no_folder_and_a_file_instead(tmp_path):
+    with pytest.raises(InputError, match="there is no folder"):
+        load_folder(tmp_path / "none", ("bag",))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot read the folder"):
+        load_folder(tmp_path / "file", ("bag",))
+
+
+def test_an_unknown_class(folder):
+    with pytest.raises(
+        InputError, match=r"unknown class folder in .* 'dress'. Did you mean 'dresses'\? Known"
+    ):
+        load_folder(folder, ("bag", "dresses"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(20)])
+def test_a_file_that_cannot_be_decoded(folder, content):
+    (folder / "bag" / "broken.png").write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"broken.png cannot be decoded as an image .*; remove or replace it"
+    ):
+        load_folder(folder, ("bag", "dress"))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "gif", "bmp", "webp"])
+def test_a_truncated_image(folder, suffix):
+    path = folder / "bag" / f"cut.{suffix}"
+    save(path, np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match="cannot be decoded as an image"):
+        load_folder(folder, ("bag", "dress"))
+
+
+@pytest.fixture
+def own(folder):
+    """A data set of one's own: the same two images in each split."""
+    for split in SPLITS:
+        for name in ("bag", "dress"):
+            (folder / split / name).mkdir(parents=True)
+            (folder / split / name / "1.png").write_bytes((folder / name / "1.png").read_bytes())
+    load_dataset.cache_clear()
+    return folder
+
+
+def test_a_data_set_of_ones_own(own):
+    found = load_dataset(str(own))
+    assert (found.name, found.classes) == (str(own), ("bag", "dress"))
+    assert [len(getattr(found, split)) for split in SPLITS] == [2, 2, 2]
+
+
+def test_its_hash_covers_labels_and_splits(own):
+    before = load_dataset(str(own)).sha256
+    (own / "report" / "bag" / "1.png").rename(own / "report" / "dress" / "0.png")
+    load_dataset.cache_clear()
+    assert load_dataset(str(own)).sha256 != before  # same pixels in the same order, other label
+
+
+def test_folders_of_the_ten_classes_keep_fashion_mnists_order(tmp_path):
+    for split in SPLITS:
+        for name in fashion_mnist.CLASSES:
+            save(tmp_path / split / name.replace("/", "_") / "1.png", np.zeros((28, 28), np.uint8))
+    assert load_dataset(str(tmp_path)).classes == fashion_mnist.CLASSES
+
+
+def test_a_data_set_without_a_split(own):
+    (own / "report").rename(own / "test")
+    with pytest.raises(InputError, match="lacks the folders report"):
+        load_dataset(str(own))
+
+
+def test_an_unknown_data_set():
+    with pytest.raises(InputError, match=r"'fashion_mnits'. Did you mean 'fashion_mnist'\?"):
+        load_dataset("fashion_mnits")

@@ -1,0 +1,101 @@
+"""Accuracy and its interval against closed forms, scikit-learn and Pillow."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import top_k_accuracy_score
+
+from supernet.accuracy import wilson
+from supernet.data import Images
+from supernet.errors import InputError
+from supernet.evaluation import accuracy_of_logits, evaluate, logits_of, specialise
+from supernet.preprocessing import Normalisation, prepare
+
+Z95 = 1.959963984540054  # the 97.5 % quantile of the standard normal distribution
+
+
+@pytest.mark.parametrize(("correct", "total"), [(0, 10), (1, 10), (9321, 10_000), (10, 10), (50, 100)])
+def test_wilson_is_the_closed_form(correct, total):
+    p = correct / total
+    centre = p + Z95**2 / (2 * total)
+    spread = Z95 * math.sqrt(p * (1 - p) / total + Z95**2 / (4 * total**2))
+    low, high = ((centre + sign * spread) / (1 + Z95**2 / total) for sign in (-1, 1))
+    assert wilson(correct, total) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_top1_and_top5_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 400)
+    logits = rng.normal(size=(400, 10)) + 2 * np.eye(10)[labels]
+    found = accuracy_of_logits(torch.from_numpy(logits), torch.from_numpy(labels), "report")
+    classes = np.arange(10)
+    assert found.top1 == pytest.approx(top_k_accuracy_score(labels, logits, k=1, labels=classes))
+    assert found.top5 == pytest.approx(top_k_accuracy_score(labels, logits, k=5, labels=classes))
+    assert 0 < found.top1_low < found.top1 < found.top1_high < found.top5 < found.top5_high < 1
+    assert (found.split, found.images) == ("report", 400)
+
+
+def test_top5_of_three_classes_is_one():
+    found = accuracy_of_logits(torch.eye(3), torch.tensor([0, 1, 0]), "own")
+    assert (found.top1, found.top5) == (pytest.approx(2 / 3), 1.0)
+
+
+def test_labels_without_an_output_are_refused():
+    with pytest.raises(InputError, match="labels up to 7, but the network has 3 outputs"):
+        accuracy_of_logits(torch.eye(3), torch.tensor([0, 1, 7]), "report")
+
+
+def test_logits_that_are_no_numbers_are_refused():
+    with pytest.raises(InputError, match="not finite"):
+        accuracy_of_logits(torch.full((2, 10), math.nan), torch.tensor([0, 1]), "report")
+
+
+@pytest.mark.parametrize("resolution", [18, 23, 28])
+def test_prepare_resizes_as_pillow_does(data, resolution):
+    normalisation = Normalisation(mean=0.286, std=0.353)
+    images = data.report.pixels[:20]
+    found = prepare(images, resolution, normalisation)
+    assert found.shape == (20, 1, resolution, resolution)
+    size = (resolution, resolution)
+    for image, x in zip(images, found, strict=True):
+        resized = Image.fromarray(image.numpy()).resize(size, Image.Resampling.BILINEAR)
+        grey = (x[0] * 0.353 + 0.286) * 255
+        assert np.abs(grey.numpy() - np.asarray(resized)).max() < 1.01  # Pillow rounds after each axis
+
+
+def test_logits_do_not_depend_on_the_batches(supernet, random_net, few):
+    arch = supernet.space.smallest()
+    subnet = specialise(random_net, arch, few)
+    in_one = logits_of(subnet, few.report, arch.resolution, few.normalisation, batch_size=300)
+    in_some = logits_of(subnet, few.report, arch.resolution, few.normalisation, batch_size=77)
+    torch.testing.assert_close(in_some, in_one, atol=1e-5, rtol=1e-5)
+
+
+def test_evaluate_is_the_share_of_right_answers(supernet, random_net, few):
+    arch = supernet.space.smallest()
+    subnet = specialise(random_net, arch, few)
+    found = evaluate(subnet, arch, few, "report")
+    with torch.no_grad():
+        best = subnet(prepare(few.report.pixels, arch.resolution, few.normalisation)).argmax(1)
+    assert found.top1 == pytest.approx(np.mean(best.numpy() == few.report.labels.numpy()))
+
+
+def test_evaluate_refuses_training_mode(supernet, random_net, few):
+    arch = supernet.space.smallest()
+    with pytest.raises(ValueError, match="eval mode"):
+        evaluate(random_net.extract(arch).train(), arch, few, "report")
+
+
+def test_evaluate_refuses_data_with_other_classes(supernet, random_net, few):
+    arch = supernet.space.smallest()
+    three = dataclasses.replace(
+        few, classes=("a", "b", "c"), report=Images(few.report.pixels[:1], torch.tensor([0]))
+    )
+    with pytest.raises(InputError, match="has 3 classes, but the network has 10 outputs"):
+        evaluate(random_net.extract(arch), arch, three, "report")
