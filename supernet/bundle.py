@@ -1,0 +1,262 @@
+"""Bundles: a subnet that runs on a device, with all that is known about it, in one folder.
+
+``weights.safetensors`` and ``arch.json`` rebuild the subnet in torch,
+``model.onnx`` runs in ONNX Runtime, ``card.json`` describes both; see
+:mod:`supernet.bundle_card`. Nothing in a bundle is a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from supernet.accuracy import Accuracy
+from supernet.arch import Arch
+from supernet.atomic import unwritable
+from supernet.bundle_card import ARCH, CARD, FILES, MODEL, REMEDY, WEIGHTS, Card, describe, read_card, render
+from supernet.catalog import Supernet, open_supernet
+from supernet.checkpoints import load_weights, read_checked, save_weights, sha256_of
+from supernet.data import Dataset, Images
+from supernet.documents import write_text
+from supernet.errors import InputError
+from supernet.evaluation import accuracy_of_logits, logits_of, specialise
+from supernet.networks import ElasticNet
+from supernet.onnx_export import INPUT, OUTPUT, export_onnx
+from supernet.preprocessing import Normalisation
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+MAX_DIFFERENCE = 1e-4
+"""Of a logit between ONNX Runtime and torch."""
+COMPARED_IMAGES = 256
+"""Report images, evenly spread over the split, whose logits are compared."""
+
+
+class Disagreement(InputError, RuntimeError):
+    """ONNX Runtime and torch give different answers for the same subnet."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose files had the card's hashes when it was opened.
+
+    ``supernet`` is the one to rebuild the subnet with, where it has a description of the user's own.
+    """
+
+    folder: Path
+    card: Card
+    arch: Arch
+    supernet: Supernet | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.card.classes
+
+    @property
+    def normalisation(self) -> Normalisation:
+        return Normalisation(self.card.preprocessing.mean, self.card.preprocessing.std)
+
+    def subnet(self) -> nn.Module:
+        """The static subnet in torch, in eval mode. Raises InputError where its supernet is unknown here."""
+        supernet = self.supernet or open_supernet(self.card.supernet.name)
+        if supernet.space.fingerprint != self.card.supernet.space_fingerprint:
+            raise InputError(
+                f"{self.folder} is of a supernet {self.card.supernet.name} with the space "
+                f"{self.card.supernet.space_fingerprint}, but {supernet.name} here has the space "
+                f"{supernet.space.fingerprint}; use the oncefit {self.card.versions['oncefit']} that wrote it"
+            )
+        subnet = supernet.family.static(supernet.space.from_dict(self.arch.to_dict()))
+        load_weights(subnet, self.folder / WEIGHTS, self.card.files[WEIGHTS], REMEDY)
+        return subnet.eval()
+
+    def session(self, threads: int = 1) -> InferenceSession:
+        """ONNX Runtime on the CPU with ``threads`` threads: ``images`` (n, c, r, r) to ``logits`` (n, classes)."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors only
+        model = read_checked(self.folder / MODEL, self.card.files[MODEL], REMEDY)
+        try:
+            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's errors have no common base but this
+            raise InputError(f"ONNX Runtime cannot load {self.folder / MODEL}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How far ONNX Runtime and torch agree; ``max_difference`` is of logits, on ``compared_images``."""
+
+    max_difference: float
+    compared_images: int
+    images: int
+    top1_torch: float
+    top1_onnxruntime: float
+    files: Mapping[str, str]
+
+
+def open_bundle(folder: Path, supernet: Supernet | None = None) -> Bundle:
+    """The bundle in a folder. Raises InputError for another folder, and for a file with a changed byte.
+
+    ``supernet`` is needed to rebuild the subnet in torch if it is not one of the shipped ones.
+    """
+    card = read_card(folder)
+    contents = {name: read_checked(folder / name, card.files[name], REMEDY) for name in FILES}
+    try:
+        values = json.loads(contents[ARCH])["arch"]
+        arch = Arch(values["space"], tuple(values["choices"].items()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder / ARCH} holds no arch: {error!r}; {REMEDY}") from error
+    if arch.id != card.arch_id:
+        raise InputError(f"{folder / ARCH} holds arch {arch.id}, but {CARD} is of {card.arch_id}")
+    return Bundle(folder, card, arch, supernet)
+
+
+def predictor(session: InferenceSession) -> Callable[[Tensor], Tensor]:
+    """ONNX Runtime as a function of inputs (n, c, r, r) to logits (n, classes)."""
+    return lambda inputs: torch.from_numpy(session.run([OUTPUT], {INPUT: inputs.contiguous().numpy()})[0])
+
+
+def evaluate_bundle(
+    bundle: Bundle, images: Images, split: str = "report", threads: int | None = None
+) -> Accuracy:
+    """Accuracy of what is deployed: the ONNX model in ONNX Runtime; ``split`` is what the images are called."""
+    logits = onnx_logits(bundle, images, threads)
+    return accuracy_of_logits(logits, images.labels, split)
+
+
+def onnx_logits(bundle: Bundle, images: Images, threads: int | None = None) -> Tensor:
+    """Logits (n, classes) in ONNX Runtime, with as many threads as torch has unless told otherwise."""
+    predict = predictor(bundle.session(threads or torch.get_num_threads()))
+    return logits_of(predict, images, bundle.card.preprocessing.resolution, bundle.normalisation)
+
+
+def verify_bundle(folder: Path, data: Dataset, supernet: Supernet | None = None) -> Verification:
+    """Check every hash, rebuild the subnet, and compare it with the ONNX model on real images.
+
+    Raises InputError for a changed file or another data set than the card's, and Disagreement where
+    a logit of the 256 images differs by more than 1e-4 or top-1 on the report split differs at all.
+    """
+    bundle = open_bundle(folder, supernet)
+    if data.sha256 != bundle.card.data.sha256:
+        raise InputError(
+            f"{folder} was measured on {bundle.card.data.name} with sha256 {bundle.card.data.sha256}, "
+            f"but the data set given is {data.name} with {data.sha256}; verify it with its own images"
+        )
+    result = compare(bundle, data)
+    require_agreement(result, folder)
+    return result
+
+
+def compare(bundle: Bundle, data: Dataset) -> Verification:
+    """Run torch and ONNX Runtime on the report split."""
+    resolution = bundle.card.preprocessing.resolution
+    subnet = bundle.subnet().to(memory_format=torch.channels_last)  # twice as fast
+    torch_logits = logits_of(subnet, data.report, resolution, bundle.normalisation)
+    ort_logits = onnx_logits(bundle, data.report)
+    compared = torch.linspace(0, len(data.report) - 1, min(COMPARED_IMAGES, len(data.report))).long()
+    return Verification(
+        max_difference=float((torch_logits - ort_logits)[compared].abs().max()),
+        compared_images=len(compared),
+        images=len(data.report),
+        top1_torch=accuracy_of_logits(torch_logits, data.report.labels, "report").top1,
+        top1_onnxruntime=accuracy_of_logits(ort_logits, data.report.labels, "report").top1,
+        files=dict(bundle.card.files),
+    )
+
+
+def require_agreement(result: Verification, folder: Path) -> None:
+    if result.max_difference > MAX_DIFFERENCE or result.top1_torch != result.top1_onnxruntime:
+        raise Disagreement(
+            f"{folder}: ONNX Runtime and torch disagree: logits differ by up to {result.max_difference:.3g} "
+            f"on {result.compared_images} images (allowed: {MAX_DIFFERENCE:g}), top-1 on {result.images} "
+            f"report images is {result.top1_onnxruntime:.4%} and {result.top1_torch:.4%} (must be equal)"
+        )
+
+
+def write_bundle(
+    folder: Path,
+    supernet: Supernet,
+    net: ElasticNet | None,
+    arch: Arch,
+    data: Dataset,
+    predicted: Mapping[str, float],
+    measured: Mapping[str, object],
+    *,
+    subnet: nn.Module | None = None,
+    created: datetime | None = None,
+) -> Bundle:
+    """Write the bundle of ``arch``, read it again, verify it, and only then let it appear as ``folder``.
+
+    Give ``subnet``, already specialised, where the measured figures are of exactly those weights; else
+    it is cut out of ``net`` and recalibrated. A bundle that is there already is replaced. Raises
+    InputError where ``folder`` cannot be written or holds something else, and Disagreement as
+    :func:`verify_bundle` does; nothing is left behind then.
+    """
+    folder = folder.resolve()
+    check_replaceable(folder)
+    if subnet is None:
+        if net is None:
+            raise ValueError("give the supernet's net or the subnet of the arch")
+        subnet = specialise(net, arch, data)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        save_weights(subnet, partial / WEIGHTS)
+        export_onnx(subnet, supernet.layers(arch)[0].in_channels, arch.resolution, partial / MODEL)
+        about = {"supernet": supernet.name, "space_fingerprint": supernet.space.fingerprint, "id": arch.id}
+        write_text(partial / ARCH, json.dumps(about | {"arch": arch.to_dict()}, indent=2) + "\n")
+        files = {name: sha256_of((partial / name).read_bytes()) for name in FILES}
+        card = describe(supernet, arch, data, predicted, measured, files, created or datetime.now(UTC))
+        write_text(partial / CARD, render(card))
+        require_agreement(compare(open_bundle(partial, supernet), data), folder)
+        replace_folder(partial, folder)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return open_bundle(folder, supernet)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raises InputError where ``folder`` is there and is neither empty nor a bundle, intact or not."""
+    try:
+        found = {entry.name for entry in folder.iterdir()}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    foreign = sorted(found - {CARD, *FILES})
+    if foreign or (found and CARD not in found):
+        raise InputError(
+            f"{folder} exists and is not a bundle alone: it holds {', '.join(foreign or sorted(found))}; "
+            "it was left as it is: choose another folder with --out"
+        )
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Rename ``new`` to ``folder``; what was there is put aside first, and put back if that fails."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    folder.rename(aside)
+    try:
+        new.rename(folder)
+    except OSError:
+        with suppress(OSError):
+            aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

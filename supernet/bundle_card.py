@@ -1,0 +1,218 @@
+"""The card of a bundle: what it is, what was predicted and measured, and the hash of every file.
+
+``card.json`` names the hashes of the other files and ends with its own: the
+sha256 of its bytes with 64 zeros in place of that hash. So every byte of a
+bundle is covered.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from supernet import documents
+from supernet.arch import Arch
+from supernet.catalog import Supernet
+from supernet.checkpoints import sha256_of
+from supernet.data import SPLITS, Dataset
+from supernet.errors import InputError
+from supernet.onnx_export import INPUT, OUTPUT
+
+CARD, ARCH, WEIGHTS, MODEL = "card.json", "arch.json", "weights.safetensors", "model.onnx"
+FILES = (WEIGHTS, MODEL, ARCH)
+"""Every file of a bundle but the card."""
+REMEDY = "export the bundle again or copy it once more"
+
+PACKAGES = ("oncefit", "torch", "onnx", "onnxruntime", "numpy", "safetensors", "ofa")
+ZEROS = "0" * 64
+
+
+class SupernetKeys(documents.Document):
+    """Which supernet the weights were cut out of."""
+
+    name: str
+    space_fingerprint: str
+    weights_sha256: str
+
+
+class DataKeys(documents.Document):
+    """The images that statistics and figures are of; ``splits`` gives the number of each."""
+
+    name: str
+    sha256: str
+    splits: dict[str, int]
+
+
+class Preprocessing(documents.Document):
+    """From a stored image to the model's input: grey, resized, scaled to 0..1, normalised.
+
+    ``(pixel / 255 - mean) / std`` after a resize to ``resolution`` pixels square.
+    """
+
+    resolution: int
+    channels: int
+    resize: Literal["bilinear, antialiased"] = "bilinear, antialiased"
+    scale: float = 1 / 255
+    mean: float
+    std: float
+    layout: Literal["NCHW"] = "NCHW"
+    dtype: Literal["float32"] = "float32"
+
+
+class Port(documents.Document):
+    """An input or output of the ONNX model; ``n`` in the shape is the free batch dimension."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: Literal["float32"] = "float32"
+
+
+class Figures(documents.Document):
+    """``predicted`` by cost models and predictors, ``measured`` on images and on a machine."""
+
+    predicted: dict[str, float]
+    measured: dict[str, Any]
+
+
+class Card(documents.Document):
+    """``card.json``."""
+
+    format: Literal["oncefit bundle 1"] = "oncefit bundle 1"
+    created: str
+    supernet: SupernetKeys
+    arch_id: str
+    arch: str
+    figures: Figures
+    data: DataKeys
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    input: Port
+    output: Port
+    versions: dict[str, str]
+    files: dict[str, str]
+    card_sha256: str = ZEROS
+
+
+def describe(
+    supernet: Supernet,
+    arch: Arch,
+    data: Dataset,
+    predicted: Mapping[str, float],
+    measured: Mapping[str, object],
+    files: Mapping[str, str],
+    created: datetime,
+) -> Card:
+    """The card of a subnet. Raises InputError where it has another number of outputs than there are classes."""
+    layers, resolution = supernet.layers(arch), arch.resolution
+    channels, outputs = layers[0].in_channels, layers[-1].out_channels
+    if outputs != len(data.classes):
+        raise InputError(
+            f"{supernet.name} has {outputs} outputs, but data set {data.name} has {len(data.classes)} classes"
+        )
+    return Card(
+        created=created.isoformat(timespec="seconds"),
+        supernet=SupernetKeys(
+            name=supernet.name,
+            space_fingerprint=supernet.space.fingerprint,
+            weights_sha256=supernet.sha256,
+        ),
+        arch_id=arch.id,
+        arch=str(arch),
+        figures=Figures(predicted=plain(predicted), measured=plain(measured)),
+        data=DataKeys(
+            name=data.name,
+            sha256=data.sha256,
+            splits={split: len(getattr(data, split)) for split in SPLITS},
+        ),
+        preprocessing=Preprocessing(
+            resolution=resolution,
+            channels=channels,
+            mean=data.normalisation.mean,
+            std=data.normalisation.std,
+        ),
+        classes=data.classes,
+        input=Port(name=INPUT, shape=("n", channels, resolution, resolution)),
+        output=Port(name=OUTPUT, shape=("n", outputs)),
+        versions=versions(),
+        files=dict(files),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that made a bundle."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def render(card: Card) -> str:
+    """The text of ``card.json``, with its own hash as the last value."""
+    values = card.model_dump(mode="json") | {"card_sha256": ZEROS}
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.replace(hash_entry(ZEROS), hash_entry(sha256_of(text.encode())))
+
+
+def hash_entry(sha256: str) -> str:
+    return f'"card_sha256": "{sha256}"'
+
+
+def read_card(folder: Path) -> Card:
+    """The card of a bundle. Raises InputError for a folder that is no bundle or a card that was changed."""
+    path = folder / CARD
+    if not path.is_file():
+        raise InputError(
+            f"{folder} is no bundle: it has no {CARD}; a bundle is a folder that oncefit export "
+            f"wrote, with {CARD}, {', '.join(FILES)}"
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    return parse_card(content, path)
+
+
+def parse_card(content: bytes, path: Path) -> Card:
+    """The card in the bytes of ``path``. Raises InputError where any of them was changed."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} was changed: expected UTF-8, found {error}; {REMEDY}") from error
+    found = re.search(hash_entry("([0-9a-f]{64})"), text)
+    if found is None:
+        raise InputError(
+            f'{path} is not the card of a bundle: expected an entry "card_sha256" with '
+            f"64 hex digits and found none; {REMEDY}"
+        )
+    actual = sha256_of(text.replace(found[0], hash_entry(ZEROS)).encode())
+    if actual != found[1]:
+        raise InputError(f"{path} was changed: its sha256 is {actual}, expected {found[1]}; {REMEDY}")
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not JSON: {error}; {REMEDY}") from error
+    card = documents.check(values, Card, str(path))
+    if set(card.files) != set(FILES):
+        raise InputError(f"{path} must list {', '.join(FILES)}, but lists {', '.join(card.files)}")
+    return card
+
+
+def plain(figures: Mapping[str, object]) -> dict[str, Any]:
+    """Figures as JSON can hold them: dataclasses as mappings, NumPy numbers as Python's.
+
+    Raises ValueError for a number that is not finite: an unknown figure is left out, never NaN.
+    """
+
+    def convert(value: object) -> object:
+        if is_dataclass(value) and not isinstance(value, type):
+            return asdict(value)
+        if hasattr(value, "tolist"):
+            return value.tolist()
+        raise TypeError(f"a figure of type {type(value).__name__} cannot be written as JSON")
+
+    result: dict[str, Any] = json.loads(json.dumps(dict(figures), default=convert, allow_nan=False))
+    return result
