@@ -26,6 +26,9 @@ COSTS: Mapping[str, str] = {
     "energy_mj": "cost_models.energy:energy_mj",
     "co2e_mg": "cost_models.energy:co2e_mg",
 }
+OF_A_DEVICE = ("latency_ms", "energy_mj", "co2e_mg")
+"""Those that need a device."""
+
 ALIASES: Mapping[str, str] = {"flops": "macs"}
 """``flops`` in a config means ``macs``: the OFA paper's count of multiply-adds, the same number."""
 

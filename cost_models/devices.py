@@ -1,0 +1,177 @@
+"""Devices: who runs a subnet, how fast, on how much power, on which grid.
+
+A device is a YAML file in ``configs/devices`` or anywhere. ``host`` is this machine:
+its file holds power and region, and its latency model is fitted once for each
+supernet and kept in a cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import yaml
+from pydantic import Field
+
+from cost_models import profiling
+from cost_models.latency import LatencyModel, check_space, fit
+from supernet import documents
+from supernet.catalog import Supernet
+from supernet.documents import Document
+from supernet.errors import InputError, unknown
+
+HOST = "host"
+FIT_SUBNETS = 32
+"""Subnets that the host's latency is fitted to; 40 are better by a tenth of the error and take 5 s more."""
+FIT_SEED = 0
+BUSY_PERCENT = 10.0
+"""Spread of repeated measurements above which a fit is said to come from a busy machine."""
+GRID = documents.CONFIGS / "grid" / "carbon_intensity.yaml"
+
+Report = Callable[[str], None]
+"""Takes a line for people about what goes on."""
+
+
+class Power(Document):
+    """Figures of the energy estimate: watts drawn all the time, picojoules for each operation."""
+
+    static_w: float = Field(ge=0)
+    pj_per_mac: float = Field(ge=0)
+    pj_per_byte: float = Field(ge=0)
+    source: str
+
+
+class Device(Document):
+    """``configs/devices/*.yaml`` and the fitted devices in the cache."""
+
+    name: str
+    runtime: str
+    threads: int = Field(gt=0)
+    region: str
+    power: Power
+    cpu: str | None = None
+    date: str | None = None
+    versions: dict[str, str] = {}
+    latency: LatencyModel | None = None
+
+
+class RegionIntensity(Document):
+    country: str
+    grams_per_kwh: float = Field(gt=0)
+    year: int
+    source: str | None = None
+
+
+class GridFile(Document):
+    """``configs/grid/carbon_intensity.yaml``; a region without a source has the file's."""
+
+    source: str
+    regions: dict[str, RegionIntensity]
+
+
+class CarbonIntensity(NamedTuple):
+    """Grams of CO2 equivalent for each kilowatt-hour of a region's electricity."""
+
+    grams_per_kwh: float
+    source: str
+    year: int
+
+
+def open_device(name_or_path: str, supernet: Supernet, report: Report) -> Device:
+    """The device of a name or a YAML file, fit for ``supernet``; ``host`` is measured where it must be.
+
+    Raises InputError for an unknown name, a wrong file, or a latency model of another space.
+    """
+    if name_or_path == HOST:
+        return host_device(supernet, report)
+    device = documents.read(documents.find("devices", name_or_path), Device)
+    if device.latency is not None:
+        check_space(device.latency, supernet, device.name)
+    return device
+
+
+def host_device(supernet: Supernet, report: Report, refresh: bool = False) -> Device:
+    """This machine, with a latency model for ``supernet``: the cached one, or measured now (about 15 s)."""
+    host = documents.read(documents.find("devices", HOST), Device)
+    path = cached_path(supernet)
+    if not refresh and path.is_file():
+        try:
+            kept = documents.read(path, Device)
+        except InputError as error:
+            report(f"the kept fit of this host is of no use and is made anew: {error}")
+        else:
+            if kept.latency is not None and kept.latency.fingerprint == supernet.space.fingerprint:
+                # power and region are read afresh: who edits the device's file expects to see it
+                return kept.model_copy(update={"power": host.power, "region": host.region})
+    device = fit_host(host, supernet, report, date.today().isoformat())
+    try:
+        write_device(device, path)
+    except InputError as error:
+        report(f"the fit of this host is not kept: {error} (ONCEFIT_CACHE names the folder)")
+    else:
+        report(f"kept in {path}")
+    return device
+
+
+def fit_host(host: Device, supernet: Supernet, report: Report, today: str) -> Device:
+    """Measure this machine: ``host`` with CPU, versions, date and a latency model for ``supernet``."""
+    archs = profiling.choose_archs(supernet.space, FIT_SUBNETS, np.random.default_rng(FIT_SEED))
+    report(
+        f"measuring this host's latency on {len(archs)} subnets of {supernet.name}, about 15 s when it is quiet"
+    )
+    measured = profiling.profile(supernet, archs, report)
+    latency = fit(supernet, archs, measured, profiling.settings())
+    report(
+        f"fitted: median error {latency.error_percent:.1f} % on subnets not seen, "
+        f"spread of repeated measurements {latency.spread_percent:.1f} %"
+    )
+    if latency.spread_percent > BUSY_PERCENT:
+        report("this machine is busy and the figures may be off; fit again when it is quiet")
+    found = {"cpu": profiling.cpu_name(), "versions": profiling.versions(), "date": today, "latency": latency}
+    return host.model_copy(update={**found, "runtime": profiling.RUNTIME, "threads": profiling.THREADS})
+
+
+def write_device(device: Device, path: Path) -> None:
+    """Write a device's YAML file, whole or not at all."""
+    data = device.model_dump(exclude_none=True)
+    documents.write_text(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+
+
+def default_cache() -> Path:
+    """The folder of fits that are kept: ``ONCEFIT_CACHE``, else ``~/.cache/oncefit``."""
+    given = os.environ.get("ONCEFIT_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "oncefit"
+
+
+def cached_path(supernet: Supernet) -> Path:
+    """Where this host's fit for a supernet is kept; another CPU, version or setting is another file."""
+    made_with: Mapping[str, object] = {
+        "cpu": profiling.cpu_name(), "versions": profiling.versions(), "settings": profiling.settings(),
+        "subnets": FIT_SUBNETS, "seed": FIT_SEED,
+    }  # fmt: skip
+    digest = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:8]
+    return default_cache() / "devices" / f"{HOST}-{supernet.space.fingerprint}-{digest}.yaml"
+
+
+def carbon_intensity(region: str) -> CarbonIntensity:
+    """Grams of CO2e per kilowatt-hour in a region, with source and year.
+
+    Raises InputError for an unknown region.
+    """
+    grid = open_grid()
+    if region not in grid.regions:
+        raise unknown("region", region, grid.regions)
+    found = grid.regions[region]
+    return CarbonIntensity(found.grams_per_kwh, found.source or grid.source, found.year)
+
+
+@lru_cache(maxsize=1)
+def open_grid() -> GridFile:
+    return documents.read(GRID, GridFile)

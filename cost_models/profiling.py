@@ -1,0 +1,202 @@
+"""Latency of real subnets on this host, measured with ONNX Runtime.
+
+Settings are pinned by the constants below, because each of them moves the figures:
+one thread, batch 1, warm caches, all graph optimisations. Subnets are measured in
+turns, round after round, so that a machine that slows down slows all of them.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from supernet.arch import Arch
+from supernet.catalog import Supernet
+from supernet.errors import InputError
+from supernet.space import SearchSpace
+
+RUNTIME = "onnxruntime"
+PROVIDER = "CPUExecutionProvider"
+THREADS = 1
+"""Threads within and between operators."""
+BATCH = 1
+WARM_UP_RUNS = 10
+"""Runs before the first timed one of a subnet in a round: caches and branch predictors."""
+SLICE_S = 0.015
+"""Seconds that a subnet is timed for in one round."""
+ROUNDS = 12
+INPUT_SEED = 0
+
+Report = Callable[[str], None]
+"""Takes a line for people about what goes on."""
+
+
+@dataclass(frozen=True)
+class LatencyMeasurement:
+    """Milliseconds of one inference: each round gives a median; these are their median, least and greatest.
+
+    The least is what a latency model is fitted to: other programs only ever slow a round
+    down (by half, where two virtual processors share a core), and the quietest round of
+    each subnet is alike for all of them.
+    """
+
+    median_ms: float
+    low_ms: float
+    high_ms: float
+    rounds: int
+
+    @property
+    def spread(self) -> float:
+        """By which fraction the median round is slower than the quietest: near 0 on a quiet machine."""
+        return self.median_ms / self.low_ms - 1
+
+
+def measure_latency_ms(
+    onnx_path: Path, in_channels: int, resolution: int, rounds: int = ROUNDS, slice_s: float = SLICE_S
+) -> LatencyMeasurement:
+    """Latency of an exported subnet at batch 1. Raises InputError for a file that is no such model."""
+    return measure_in_turns([runner(onnx_path, in_channels, resolution)], rounds, slice_s)[0]
+
+
+def profile(
+    supernet: Supernet, archs: Sequence[Arch], report: Report, rounds: int = ROUNDS
+) -> list[LatencyMeasurement]:
+    """Latencies of subnets of ``supernet``, exported with untrained weights (they do not change the time)."""
+    from supernet.onnx_export import export_onnx
+
+    runners = []
+    with tempfile.TemporaryDirectory(prefix="oncefit-") as folder:
+        path = Path(folder) / "model.onnx"
+        for i, arch in enumerate(archs, 1):
+            in_channels = supernet.layers(arch)[0].in_channels
+            export_onnx(supernet.family.static(arch).eval(), in_channels, arch.resolution, path)
+            runners.append(runner(path, in_channels, arch.resolution))
+            if i % 10 == 0 or i == len(archs):
+                report(f"exported {i} of {len(archs)} subnets")
+    report(f"measuring {len(archs)} subnets in {rounds} rounds, {THREADS} thread, batch {BATCH}")
+    return measure_in_turns(runners, rounds)
+
+
+def runner(onnx_path: Path, in_channels: int, resolution: int) -> Callable[[], object]:
+    """A function that runs the model of a file once, on fixed random images."""
+    session = open_session(onnx_path)
+    wanted = (BATCH, in_channels, resolution, resolution)
+    images = np.random.default_rng(INPUT_SEED).standard_normal(wanted, dtype=np.float32)
+    inputs = {session.get_inputs()[0].name: images}
+    run = session.run
+    try:
+        run(None, inputs)
+    except Exception as error:  # onnxruntime's exceptions share no public base
+        raise InputError(f"{onnx_path} does not take images of shape {wanted}: {error}") from error
+    return lambda: run(None, inputs)
+
+
+def open_session(onnx_path: Path) -> Any:
+    """An ONNX Runtime session with the pinned settings. Raises InputError for a file that is no model."""
+    import onnxruntime as ort  # type: ignore[import-untyped, unused-ignore]
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = THREADS
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    try:
+        return ort.InferenceSession(str(onnx_path), options, providers=[PROVIDER])
+    except Exception as error:  # onnxruntime's exceptions share no public base
+        raise InputError(f"cannot open {onnx_path} as an ONNX model: {error}") from error
+
+
+def measure_in_turns(
+    runners: Sequence[Callable[[], object]],
+    rounds: int,
+    slice_s: float = SLICE_S,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[LatencyMeasurement]:
+    """Time each runner for ``slice_s`` in every round, all of them before the next round begins."""
+    medians: list[list[float]] = [[] for _ in runners]
+    for _ in range(rounds):
+        for run, seen in zip(runners, medians, strict=True):
+            seen.append(median_ms(run, slice_s, clock))
+    return [LatencyMeasurement(statistics.median(m), min(m), max(m), rounds) for m in medians]
+
+
+def median_ms(run: Callable[[], object], slice_s: float, clock: Callable[[], float]) -> float:
+    """Median milliseconds of ``run`` over ``slice_s`` seconds, after a warm-up; at least one run."""
+    for _ in range(WARM_UP_RUNS):
+        run()
+    times = []
+    end = clock() + slice_s
+    while True:
+        start = clock()
+        run()
+        stop = clock()
+        times.append(stop - start)
+        if stop >= end:
+            return statistics.median(times) * 1e3
+
+
+def choose_archs(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Arch]:
+    """Distinct archs that cover a space: its corners, then a sample that uses all choices alike.
+
+    Corners are the smallest and largest of each resolution. The sample is a Latin
+    hypercube whose archs lean from small to large choices: uniform archs all have
+    about the same latency, which would leave both ends of the range to extrapolation.
+    """
+    corners = []
+    column = space.index.get("resolution")
+    for codes in (space.sizes * 0, space.sizes - 1):
+        for choice in range(int(space.sizes[column]) if column is not None else 1):
+            corner = codes.copy()
+            if column is not None:
+                corner[column] = choice
+            corners.append(corner)
+    found = dict.fromkeys(space.decode(space.canonical(np.array(corners))))
+    sample = space.sizes * leaning_hypercube(4 * count, len(space.dimensions), rng)
+    for arch in space.decode(space.canonical(sample.astype(np.int16))):
+        if len(found) >= count:
+            break
+        found[arch] = None
+    return list(found)[:count]
+
+
+def leaning_hypercube(count: int, columns: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Values in [0, 1), shape (count, columns): stratified in each column, rows raised to 1/3 ... 3."""
+    strata = np.stack([rng.permutation(count) for _ in range(columns)], axis=1)
+    uniform = (strata + rng.random((count, columns))) / count
+    lean = np.exp(rng.uniform(-1, 1, (count, 1)) * np.log(3))
+    return np.asarray(uniform**lean, dtype=np.float64)
+
+
+def settings() -> dict[str, str | int | float]:
+    """The pinned settings, for the record of a device."""
+    return {
+        "provider": PROVIDER, "execution": "sequential", "graph_optimization": "all", "batch": BATCH,
+        "rounds": ROUNDS, "slice_s": SLICE_S, "warm_up_runs": WARM_UP_RUNS,
+    }  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Versions that the figures depend on; Python's, because its call is a part of a short inference."""
+    return {RUNTIME: version(RUNTIME), "python": platform.python_version()}
+
+
+def cpu_name() -> str:
+    """The processor as the operating system names it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    return platform.processor() or platform.machine() or "unknown"

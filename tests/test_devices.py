@@ -1,0 +1,173 @@
+"""Devices: the YAML files, this host's cached fit, and the grid's carbon intensity."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cost_models import devices, profiling
+from cost_models.devices import (
+    Device,
+    cached_path,
+    carbon_intensity,
+    host_device,
+    open_device,
+    open_grid,
+    write_device,
+)
+from cost_models.latency import LatencyModel
+from cost_models.profiling import LatencyMeasurement
+from supernet import documents
+from supernet.arch import Arch
+from supernet.catalog import Supernet, open_supernet
+from supernet.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def net() -> Supernet:
+    return open_supernet("fmnist_mbv3")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ONCEFIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Replaces the measurement by the number of layers in microseconds; holds the number of subnets of each."""
+    calls: list[int] = []
+
+    def pretend(net: Supernet, archs: list[Arch], report: devices.Report) -> list[LatencyMeasurement]:
+        calls.append(len(archs))
+        times = [0.001 * len(net.layers(arch)) for arch in archs]
+        return [LatencyMeasurement(1.02 * t, t, 1.5 * t, 9) for t in times]
+
+    monkeypatch.setattr(profiling, "profile", pretend)
+    return calls
+
+
+def fitted_for(net: Supernet, fingerprint: str | None = None) -> Device:
+    model = LatencyModel(
+        supernet=net.name if fingerprint is None else "other_net",
+        fingerprint=fingerprint or net.space.fingerprint,
+        intercept_ms=0.1, coefficients={"conv1.calls": 0.001}, subnets=32, error_percent=2.5, folds=8,
+        spread_percent=1.0, settings={"provider": "CPU", "batch": 1, "slice_s": 0.5},
+    )  # fmt: skip
+    host = documents.read(documents.find("devices", "host"), Device)
+    return host.model_copy(update={"latency": model, "date": "2025-01-31", "cpu": "A CPU: fast #1"})
+
+
+def test_shipped_devices_are_well_formed_and_name_their_sources() -> None:
+    for name in documents.names("devices"):
+        device = documents.read(documents.find("devices", name), Device)
+        assert device.name == name
+        assert device.power.source
+        assert carbon_intensity(device.region).grams_per_kwh > 0
+
+
+def test_host_is_measured_once_and_then_taken_from_the_cache(
+    net: Supernet, cache: Path, measured: list[int]
+) -> None:
+    lines: list[str] = []
+    first = open_device("host", net, lines.append)
+    assert first.latency is not None
+    assert first.latency.spread_percent == pytest.approx(2)
+    assert first.cpu == profiling.cpu_name()
+    assert first.versions == profiling.versions()
+    assert cached_path(net).is_relative_to(cache)
+    assert any(str(cached_path(net)) in line for line in lines)
+    assert host_device(net, lines.append) == first
+    assert measured == [devices.FIT_SUBNETS]
+    assert open_device(str(cached_path(net)), net, lines.append) == first
+    host_device(net, lines.append, refresh=True)
+    assert len(measured) == 2
+
+
+def test_another_cpu_or_version_is_measured_anew(
+    net: Supernet, cache: Path, measured: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host_device(net, print)
+    monkeypatch.setattr(profiling, "cpu_name", lambda: "another CPU")
+    assert host_device(net, print).cpu == "another CPU"
+    monkeypatch.setattr(profiling, "versions", lambda: {"onnxruntime": "0"})
+    host_device(net, print)
+    assert len(measured) == 3
+
+
+def test_a_spoilt_cache_is_made_anew_and_an_unwritable_one_is_told_of(
+    net: Supernet, cache: Path, measured: list[int]
+) -> None:
+    lines: list[str] = []
+    host_device(net, lines.append)
+    cached_path(net).write_text("name: [", encoding="utf-8")
+    assert host_device(net, lines.append).latency is not None
+    assert any("made anew" in line for line in lines)
+    cached_path(net).unlink()
+    cache.joinpath("devices").rmdir()
+    cache.joinpath("devices").write_text("in the way", encoding="utf-8")
+    assert host_device(net, lines.append).latency is not None
+    assert any("is not kept" in line and "ONCEFIT_CACHE" in line for line in lines)
+
+
+def test_a_device_file_survives_a_round_trip(net: Supernet, tmp_path: Path) -> None:
+    device = fitted_for(net)
+    path = tmp_path / "mine.yaml"
+    write_device(device, path)
+    assert open_device(str(path), net, print) == device
+    assert Device.model_validate(device.model_dump()) == device
+
+
+def test_a_device_fitted_for_another_space_is_refused(net: Supernet, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    write_device(fitted_for(net, fingerprint="feedfeedfeedfeed"), path)
+    with pytest.raises(InputError) as caught:
+        open_device(str(path), net, print)
+    for part in ("other_net", "feedfeedfeedfeed", "fmnist_mbv3", net.space.fingerprint):
+        assert part in str(caught.value)
+
+
+def test_wrong_device_files_name_the_file_the_key_and_the_value(net: Supernet, tmp_path: Path) -> None:
+    good = yaml.safe_load(documents.find("devices", "host").read_text(encoding="utf-8"))
+    path = tmp_path / "mine.yaml"
+    wrong: dict[str, dict[str, object]] = {
+        "Did you mean 'threads'": {"thread": 2},
+        r"mine\.yaml: threads: got '0'; .*greater than 0": {"threads": 0},
+        r"power\.static_w: got 'much'": {"power": {**good["power"], "static_w": "much"}},
+        r"the key 'power\.source' is missing": {
+            "power": {k: v for k, v in good["power"].items() if k != "source"}
+        },
+    }
+    for message, change in wrong.items():
+        path.write_text(yaml.safe_dump({**good, **change}), encoding="utf-8")
+        with pytest.raises(InputError, match=message):
+            open_device(str(path), net, print)
+    with pytest.raises(InputError, match=r"unknown device 'hots'\. Did you mean 'host'\?"):
+        open_device("hots", net, print)
+
+
+def test_the_grid_has_sources_years_and_plausible_figures() -> None:
+    assert len(open_grid().regions) > 20
+    for region in open_grid().regions:
+        grams, source, year = carbon_intensity(region)
+        assert 0 < grams < 1000
+        assert source
+        assert 2015 <= year <= 2030
+    assert carbon_intensity("FRA") == (56.039, open_grid().source, 2023)
+    assert carbon_intensity("WORLD").year == 2018
+    with pytest.raises(InputError, match=r"unknown region 'POLA'\. Did you mean 'POL'\? Known: AUS, .*WORLD"):
+        carbon_intensity("POLA")
+
+
+def test_importing_the_costs_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, cost_models.devices, cost_models.latency, cost_models.energy, cost_models.profiling\n"
+        "print([m for m in ('torch', 'onnxruntime', 'sklearn', 'scipy', 'pandas', 'optuna') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -1,0 +1,175 @@
+"""The latency model: a known truth is recovered, real subnets are measured, what does not fit is refused."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cost_models import latency, profiling
+from cost_models.devices import Device, Power
+from cost_models.latency import LatencyModel
+from cost_models.profiling import LatencyMeasurement, measure_in_turns, measure_latency_ms
+from cost_models.protocol import Target
+from cost_models.tables import TableCost
+from supernet.arch import Arch
+from supernet.catalog import Supernet, open_supernet
+from supernet.errors import InputError
+from supernet.layers import Layer
+from supernet.onnx_export import export_onnx
+
+INTERCEPT_MS = 0.004
+
+
+@pytest.fixture(scope="module")
+def net() -> Supernet:
+    return open_supernet("fmnist_mbv3")
+
+
+def true_ms(net: Supernet, arch: Arch) -> float:
+    """A made-up machine whose price of a layer depends on its kind; written without the model's code."""
+    total = INTERCEPT_MS
+    for layer in net.layers(arch):
+        total += 0.0005
+        if layer.op in ("conv", "depthwise"):
+            blocks = -(-layer.out_channels // 16) * (
+                -(-layer.in_channels // 16) * 16 if layer.op == "conv" else 1
+            )
+            total += (
+                16 * blocks * layer.kernel**2 * layer.out_size**2 * (2e-8 if layer.op == "conv" else 9e-8)
+            )
+        if layer.act == "h_swish":
+            total += 4e-8 * layer.out_channels * layer.out_size**2
+    return total
+
+
+def exactly(ms: float) -> LatencyMeasurement:
+    return LatencyMeasurement(ms, ms, ms, 1)
+
+
+def model_of(net: Supernet, **change: object) -> LatencyModel:
+    archs = profiling.choose_archs(net.space, 60, np.random.default_rng(0))
+    return latency.fit(net, archs, [exactly(true_ms(net, a)) for a in archs]).model_copy(update=change)
+
+
+def device_of(model: LatencyModel | None) -> Device:
+    power = Power(static_w=1, pj_per_mac=1, pj_per_byte=1, source="made up")
+    return Device(name="toy", runtime="none", threads=1, region="WORLD", power=power, latency=model)
+
+
+def test_the_fit_recovers_a_known_additive_truth_on_unseen_archs(net: Supernet) -> None:
+    model = model_of(net)
+    predict = latency.latency_ms(Target(net, device_of(model)))
+    unseen = net.space.decode(net.space.sample(50, np.random.default_rng(5)))
+    assert [predict(a) for a in unseen] == pytest.approx([true_ms(net, a) for a in unseen], rel=1e-3)
+    assert model.coefficients["depthwise5.work"] == pytest.approx(9e-8, rel=0.01)
+    assert model.coefficients["h_swish.elements"] == pytest.approx(4e-8, rel=0.05)
+    assert model.error_percent < 0.1
+    assert (model.subnets, model.folds, model.spread_percent) == (60, 8, 0)
+
+
+def test_the_cross_validated_error_tells_of_noise(net: Supernet) -> None:
+    archs = profiling.choose_archs(net.space, 60, np.random.default_rng(0))
+    noise = np.exp(np.random.default_rng(1).normal(0, 0.1, len(archs)))
+    model = latency.fit(net, archs, [exactly(true_ms(net, a) * n) for a, n in zip(archs, noise, strict=True)])
+    assert 3 < model.error_percent < 20
+    assert min(model.coefficients.values()) >= 0
+
+
+def test_batches_and_reach_are_exact(net: Supernet) -> None:
+    cost = latency.latency_ms(Target(net, device_of(model_of(net))))
+    assert isinstance(cost, TableCost)
+    codes = net.space.sample(100, np.random.default_rng(2))
+    assert cost.batch(codes) == pytest.approx([cost(a) for a in net.space.decode(codes)])
+    reach = cost.reach()
+    assert reach.exact
+    assert reach.minimum <= cost.batch(codes).min() < cost.batch(codes).max() <= reach.maximum
+
+
+def test_no_device_and_no_model_say_what_to_do(net: Supernet) -> None:
+    with pytest.raises(InputError, match="latency_ms needs a device: give --device host"):
+        latency.latency_ms(Target(net))
+    with pytest.raises(InputError, match="device 'toy' has no latency model: --device host"):
+        latency.latency_ms(Target(net, device_of(None)))
+
+
+def test_a_model_of_another_space_is_refused_and_both_are_named(net: Supernet) -> None:
+    other = model_of(net, supernet="other_net", fingerprint="0123456789abcdef")
+    with pytest.raises(InputError) as caught:
+        latency.latency_ms(Target(net, device_of(other)))
+    for part in ("other_net", "0123456789abcdef", "fmnist_mbv3", net.space.fingerprint):
+        assert part in str(caught.value)
+
+
+def test_an_unmeasured_or_unknown_layer_is_an_error_never_zero(net: Supernet) -> None:
+    model = model_of(net)
+    lacking = {k: v for k, v in model.coefficients.items() if not k.startswith("depthwise7")}
+    with pytest.raises(InputError, match=r"no coefficient 'depthwise7.calls', which layer stage2.block1"):
+        latency.latency_ms(Target(net, device_of(model.model_copy(update={"coefficients": lacking}))))
+    with pytest.raises(InputError, match=r"layer odd: no latency is known for operation 'fft'; known: conv"):
+        latency.layer_ms(model, Layer("odd", "fft", 8, 8, 4, 4), "toy")
+
+
+def test_the_features_of_a_layer_by_hand() -> None:
+    point = Layer("p", "conv", 24, 40, 7, 7, act="h_swish")
+    expected = {"conv1.calls": 1, "conv1.work": 32 * 48 * 49, "h_swish.elements": 40 * 49}
+    assert latency.features(point) == expected
+    depth = Layer("d", "depthwise", 40, 40, 14, 7, kernel=5, stride=2)
+    assert latency.features(depth) == {"depthwise5.calls": 1, "depthwise5.work": 48 * 25 * 49}
+    assert latency.features(Layer("l", "linear", 256, 10, 1, 1))["linear.work"] == 2560
+    assert latency.features(Layer("a", "add", 40, 40, 7, 7))["add.work"] == 2 * 40 * 49
+
+
+def test_chosen_archs_are_distinct_cover_every_choice_and_the_corners(net: Supernet) -> None:
+    archs = profiling.choose_archs(net.space, 32, np.random.default_rng(0))
+    assert len(set(archs)) == len(archs) == 32
+    assert {net.space.smallest(), net.space.largest()} <= set(archs)
+    for dimension in net.space.dimensions:
+        assert {a.values[dimension.name] for a in archs if dimension.name in a.values} == set(
+            dimension.choices
+        )
+    assert archs == profiling.choose_archs(net.space, 32, np.random.default_rng(0))
+
+
+def test_runners_take_turns_and_rounds_give_median_and_range() -> None:
+    now, turns = 0.0, []
+    durations = {"a": itertools.cycle([0.001]), "b": itertools.cycle([0.002])}
+
+    def runner(name: str) -> Callable[[], None]:
+        def run() -> None:
+            nonlocal now
+            now += next(durations[name])
+            turns.append(name)
+
+        return run
+
+    a, b = measure_in_turns([runner("a"), runner("b")], rounds=3, slice_s=0.01, clock=lambda: now)
+    assert [name for name, _ in itertools.groupby(turns)] == ["a", "b"] * 3
+    assert (a.median_ms, a.low_ms, a.high_ms, a.rounds) == pytest.approx((1, 1, 1, 3))
+    assert b.median_ms == pytest.approx(2)
+    assert LatencyMeasurement(1.2, 1.0, 3.0, 5).spread == pytest.approx(0.2)
+
+
+def test_real_subnets_take_longer_the_larger_they_are(net: Supernet) -> None:
+    archs = [net.space.smallest(), net.space.largest()]
+    lines: list[str] = []
+    small, large = profiling.profile(net, archs, lines.append, rounds=3)
+    assert 0 < small.low_ms <= small.median_ms <= small.high_ms
+    assert small.low_ms < large.low_ms
+    assert "exported 2 of 2 subnets" in lines
+
+
+def test_an_exported_file_is_measured_and_a_wrong_one_refused(net: Supernet, tmp_path: Path) -> None:
+    path, arch = tmp_path / "model.onnx", net.space.smallest()
+    export_onnx(net.family.static(arch).eval(), 1, arch.resolution, path)
+    found = measure_latency_ms(path, 1, arch.resolution, rounds=2, slice_s=0.002)
+    assert found.rounds == 2
+    assert found.median_ms > 0
+    with pytest.raises(InputError, match=r"does not take images of shape \(1, 3, 18, 18\)"):
+        measure_latency_ms(path, 3, arch.resolution)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"cannot open .*model.onnx as an ONNX model"):
+        measure_latency_ms(path, 1, arch.resolution)
