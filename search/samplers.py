@@ -1,0 +1,61 @@
+"""Samplers by name. A new one is a function of a problem, a seed and a number of trials, and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from search.problem import Problem
+from supernet.errors import unknown
+from supernet.space import SearchSpace
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+
+Builder = Callable[[Problem, int, int], "BaseSampler"]
+
+
+def guided(problem: Problem, seed: int, trials: int) -> BaseSampler:
+    """Ours: a surrogate of accuracy, searched under the budgets."""
+    from search.guided import GuidedSampler
+
+    return GuidedSampler(problem, seed=seed, startup=min(16, max(4, trials // 5)))
+
+
+def nsga2(problem: Problem, seed: int, trials: int) -> BaseSampler:
+    """Optuna's NSGA-II; the population leaves a small number of trials at least five generations."""
+    from optuna.samplers import NSGAIISampler
+
+    return NSGAIISampler(population_size=min(50, max(8, trials // 5)), seed=seed)
+
+
+def tpe(problem: Problem, seed: int, trials: int) -> BaseSampler:
+    """Optuna's tree-structured Parzen estimator."""
+    from optuna.samplers import TPESampler
+
+    return TPESampler(n_startup_trials=min(10, max(4, trials // 5)), seed=seed)
+
+
+def random(problem: Problem, seed: int, trials: int) -> BaseSampler:
+    """Each choice uniform, whatever was measured before."""
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=seed)
+
+
+SAMPLERS: Mapping[str, Builder] = {"guided": guided, "nsga2": nsga2, "tpe": tpe, "random": random}
+
+
+def build_sampler(name: str, problem: Problem, seed: int, trials: int) -> BaseSampler:
+    """The sampler of a name for a study of about ``trials`` trials. Raises InputError for an unknown one."""
+    if name not in SAMPLERS:
+        raise unknown("sampler", name, SAMPLERS)
+    return SAMPLERS[name](problem, seed, trials)
+
+
+def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """What a trial suggests: every dimension in every trial, skipped blocks too; canonicalise afterwards."""
+    from optuna.distributions import CategoricalDistribution
+
+    return {d.name: CategoricalDistribution(d.choices) for d in space.dimensions}
