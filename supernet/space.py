@@ -145,6 +145,10 @@ class SearchSpace:
     def smallest(self) -> Arch:
         return self.arch({d.name: d.choices[0] for d in self.dimensions})
 
+    def middle(self) -> Arch:
+        """The middle choice everywhere (the larger of two middles)."""
+        return self.arch({d.name: d.choices[len(d.choices) // 2] for d in self.dimensions})
+
     # -- integers ------------------------------------------------------------
 
     def encode(self, archs: Iterable[Arch]) -> Codes:

@@ -24,45 +24,8 @@ from torch.nn import functional as F
 from supernet.arch import Arch
 from supernet.networks import ElasticNet
 from supernet.preprocessing import Normalisation, prepare
+from supernet.recipes import Phase, Recipe
 from supernet.space import SearchSpace
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Epochs in which the named kinds of dimension are elastic; the rest stays at its largest."""
-
-    name: str
-    epochs: int
-    elastic: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the trained weights."""
-
-    phases: tuple[Phase, ...]
-    batch_size: int
-    random_subnets: int
-    learning_rate: float
-    momentum: float
-    weight_decay: float
-    warmup_steps: int
-    clip_norm: float
-    shift_pixels: int
-    seed: int
-    threads: int
-
-    @property
-    def epochs(self) -> int:
-        return sum(phase.epochs for phase in self.phases)
-
-    def phase_of(self, epoch: int) -> Phase:
-        """The phase of epoch ``epoch``, counted from 0."""
-        for phase in self.phases:
-            if epoch < phase.epochs:
-                return phase
-            epoch -= phase.epochs
-        raise ValueError(f"epoch {epoch} is past the last phase")
 
 
 @dataclass(frozen=True)
