@@ -1,0 +1,203 @@
+"""Fronts of several runs side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search.front import Coverage, best, coverage, dominated_share, front, points
+from search.objectives import Objective
+from search.plots import COLOURS, draw_steps, new_figure, save
+from search.run import Run, open_run
+from search.study import Candidate, candidates
+from search.units import heading, scaled
+from supernet import documents
+from supernet.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON = "comparison.csv", "comparison.png", "comparison.json"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One run in the comparison; accuracies are those of the validation split, which all candidates have."""
+
+    run: Run
+    front: list[Candidate]
+    coverage: Coverage
+    dominated_by: dict[str, float]
+    best_at: dict[float, Candidate | None]
+
+    @property
+    def label(self) -> str:
+        return str(self.run.folder)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    axes: tuple[Objective, Objective]
+    runs: list[Compared]
+
+
+def compare(folders: Sequence[Path], cost: str | None, at: Sequence[float]) -> Comparison:
+    """Compare the fronts of runs in accuracy against one cost that all of them record.
+
+    ``at`` are budgets of that cost; without any, the quartiles of the common range are taken.
+    Raises InputError for fewer than two runs, another space or a cost that a run lacks.
+    """
+    if len(set(folders)) < 2:
+        raise InputError("compare needs at least two different run folders")
+    runs = [open_run(folder) for folder in folders]
+    accuracy, cost_axis = common_axes(runs, cost)
+    axes = (accuracy, cost_axis)
+    found = [candidates(run.study(), run.problem) for run in runs]
+    for run, some in zip(runs, found, strict=True):
+        if not some:
+            raise InputError(f"{run.folder} has no measured candidate yet; finish the search first")
+    fronts = [front(some, axes) for some in found]
+    signed = [points(one, axes) for one in fronts]
+    covered = coverage(signed)
+    budgets = list(at) or default_budgets([p[:, 1] for p in signed])
+    compared = []
+    for i, run in enumerate(runs):
+        others = {
+            str(runs[j].folder): dominated_share(signed[i], signed[j]) for j in range(len(runs)) if j != i
+        }
+        reached = {b: best_within(found[i], axes, b) for b in budgets}
+        compared.append(Compared(run, fronts[i], covered[i], others, reached))
+    return Comparison(axes, compared)
+
+
+def common_axes(runs: Sequence[Run], cost: str | None) -> tuple[Objective, Objective]:
+    first = runs[0]
+    for run in runs[1:]:
+        if run.problem.space.fingerprint != first.problem.space.fingerprint:
+            raise InputError(
+                f"{run.folder} searched the space {run.problem.space.name}, {first.folder} searched "
+                f"{first.problem.space.name}: their fronts cannot be compared"
+            )
+    shared = [name for name in first.costs if all(name in run.costs for run in runs)]
+    name = cost or next((run.axes[1].name for run in runs if len(run.problem.objectives) > 1), None)
+    name = name or next((run.axes[1].name for run in runs if run.axes[1].name in shared), "macs")
+    if name not in shared:
+        raise InputError(f"not every run records the cost {name!r}; all of them record {', '.join(shared)}")
+    return first.problem.objectives[0], Objective(name)
+
+
+def default_budgets(costs: Sequence[np.ndarray]) -> list[float]:
+    """The quartiles between what every front reaches at least and the dearest point of any."""
+    low, high = max(c.min() for c in costs), max(c.max() for c in costs)
+    return (
+        [float(f"{low + share * (high - low):.3g}") for share in (0.25, 0.5, 0.75, 1.0)]
+        if high > low
+        else [float(high)]
+    )
+
+
+def best_within(found: Sequence[Candidate], axes: Sequence[Objective], budget: float) -> Candidate | None:
+    inside = [candidate for candidate in found if candidate.value(axes[1].name) <= budget]
+    return best(inside, axes) if inside else None
+
+
+def as_dict(comparison: Comparison) -> dict[str, Any]:
+    accuracy, cost = comparison.axes
+    reference = comparison.runs[0].coverage.reference
+    return {
+        "accuracy": accuracy.name,
+        "split": "validation",
+        "cost": cost.name,
+        "reference_point": {accuracy.name: accuracy.signed(reference[0]), cost.name: reference[1]},
+        "runs": [
+            {
+                "run": one.label,
+                "front_size": len(one.front),
+                "hypervolume": one.coverage.hypervolume,
+                "share_dominated_by": one.dominated_by,
+                "best_at": [
+                    {
+                        "budget": budget,
+                        **({accuracy.name: c.value(accuracy.name), "arch_id": c.arch.id} if c else {}),
+                    }
+                    for budget, c in one.best_at.items()
+                ],
+            }
+            for one in comparison.runs
+        ],
+    }
+
+
+def write(comparison: Comparison, folder: Path) -> list[Path]:
+    """The fronts as CSV, the comparison as JSON, and both fronts in one plot."""
+    import pandas as pd
+
+    accuracy = comparison.axes[0]
+    csv, png, js = (folder / name for name in (COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON))
+    rows = [
+        {"run": one.label, "arch_id": c.arch.id, f"validation_{accuracy.name}": c.value(accuracy.name),
+         **{f"predicted_{name}": value for name, value in c.costs.items()}}
+        for one in comparison.runs for c in one.front
+    ]  # fmt: skip
+    documents.write_text(csv, pd.DataFrame(rows).to_csv(index=False))
+    documents.write_text(js, json.dumps(as_dict(comparison), indent=2) + "\n")
+    draw(comparison, png)
+    return [csv, png, js]
+
+
+def draw(comparison: Comparison, path: Path) -> None:
+    accuracy, cost = comparison.axes
+    figure, axes = new_figure()
+    for i, one in enumerate(comparison.runs):
+        label = f"{one.label} (hypervolume {one.coverage.hypervolume:.3f})"
+        draw_steps(axes, one.front, accuracy, cost, COLOURS[i % len(COLOURS)], label)
+    axes.set_xlabel(heading(cost.name))
+    axes.set_ylabel(f"{accuracy.name.replace('top', 'top-')} (%), validation split")
+    axes.set_title("Fronts compared; higher and further left is better")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize=8)
+    save(figure, path)
+
+
+def tables(comparison: Comparison) -> list[Table]:
+    """The fronts' figures, and the best accuracy at each budget."""
+    from rich import box
+    from rich.table import Table
+
+    accuracy, cost = comparison.axes
+    reference = comparison.runs[0].coverage.reference
+    title = (
+        f"Fronts in {accuracy.name} (validation split) against {cost.name}; hypervolume as a share of the box up to "
+        f"the reference point {100 * accuracy.signed(reference[0]):.2f} %, {scaled(cost.name, reference[1]):.4g} {heading(cost.name)}"
+    )
+    summary = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    reached = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"Best {accuracy.name} (%) within a budget of {heading(cost.name)}",
+        title_justify="left",
+    )
+    for heading_text in ("run", "front", "hypervolume", "dominated by the others"):
+        summary.add_column(heading_text, justify="left" if heading_text == "run" else "right")
+    reached.add_column("run")
+    for budget in comparison.runs[0].best_at:
+        reached.add_column(f"{scaled(cost.name, budget):.4g}", justify="right")
+    for one in comparison.runs:
+        dominated = ", ".join(f"{100 * share:.0f} %" for share in one.dominated_by.values())
+        summary.add_row(one.label, str(len(one.front)), f"{one.coverage.hypervolume:.4f}", dominated)
+        reached.add_row(
+            one.label,
+            *("-" if c is None else f"{100 * c.value(accuracy.name):.2f}" for c in one.best_at.values()),
+        )
+    return [summary, reached]
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    return {**as_dict(comparison), "fronts": {
+        one.label: [{"arch_id": c.arch.id, "predicted": c.costs, "validation": asdict(c.validation)} for c in one.front]
+        for one in comparison.runs
+    }}  # fmt: skip

@@ -1,0 +1,92 @@
+"""What a search is told: a YAML file, overridden by the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field
+
+from cost_models.registry import ALIASES, known_costs
+from search.objectives import parse_objectives
+from search.samplers import SAMPLERS
+from supernet import documents
+from supernet.errors import InputError, unknown
+
+
+class RunConfig(documents.Document):
+    """``configs/searches/*.yaml``: everything that decides a run.
+
+    ``costs`` adds cost models of your own as ``name: package.module:function``;
+    ``budgets`` are upper bounds that no result exceeds.
+    """
+
+    supernet: str
+    data: str | None = None
+    device: str | None = None
+    objectives: tuple[str, ...] = ("top1",)
+    budgets: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    costs: dict[str, str] = {}
+    sampler: str = "guided"
+    trials: Annotated[int, Field(gt=0)] = 60
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+def load_config(path: Path, overrides: Mapping[str, object], budgets: Sequence[str]) -> RunConfig:
+    """The config in ``path`` with the options given beside it; ``budgets`` are ``cost=number``."""
+    path = documents.find("searches", path)
+    data = documents.load(path)
+    data.update({key: value for key, value in overrides.items() if value is not None})
+    if budgets:
+        given = data.get("budgets") or {}
+        data["budgets"] = {**given, **dict(map(parse_budget, budgets))} if isinstance(given, dict) else given
+    return normalised(documents.check(data, RunConfig, str(path)), str(path))
+
+
+def parse_budget(text: str) -> tuple[str, float]:
+    """``latency_ms=0.15`` as a pair."""
+    name, _, number = text.partition("=")
+    try:
+        return name.strip(), float(number)
+    except ValueError:
+        raise InputError(f"a budget is given as cost=number, for example macs=3e6; got {text!r}") from None
+
+
+def normalised(config: RunConfig, where: str) -> RunConfig:
+    """Aliases resolved and every name known. Raises InputError that names the closest one."""
+    known = [*known_costs(), *config.costs]
+
+    def cost(name: str) -> str:
+        resolved = ALIASES.get(name, name)
+        if resolved not in known:
+            raise unknown(f"cost in {where}:", name, [*known, *ALIASES])
+        return resolved
+
+    for name, limit in config.budgets.items():
+        if limit <= 0:
+            raise InputError(f"{where}: budget {name} = {limit:g} must be positive")
+    if config.sampler not in SAMPLERS:
+        raise unknown(f"sampler in {where}:", config.sampler, SAMPLERS)
+    objectives = parse_objectives(config.objectives)
+    return config.model_copy(
+        update={
+            "objectives": tuple(o.name if o.is_accuracy else cost(o.name) for o in objectives),
+            "budgets": {cost(name): limit for name, limit in config.budgets.items()},
+        }
+    )
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """What keeps ``new`` from continuing a run of ``old``; more trials never do."""
+    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
+    return [
+        f"{key} was {before[key]!r} and is {after[key]!r}"
+        for key in before
+        if key != "trials" and before[key] != after[key]
+    ]
+
+
+def to_yaml(config: RunConfig) -> str:
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

@@ -1,0 +1,93 @@
+"""Pictures of fronts, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.objectives import Objective
+from search.study import Candidate
+from search.units import heading, scaled
+from supernet.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from search.run import Result
+
+COLOURS = ("#0b6e99", "#d9730d", "#4d7c0f", "#ad1a72", "#6940a5", "#64473a")
+
+
+def new_figure() -> tuple[Figure, Any]:
+    """A figure without a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots()
+
+
+def save(figure: Figure, path: Path) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        figure.savefig(partial, format="png")
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def draw_front(result: Result, path: Path) -> None:
+    """Accuracy against cost: every candidate, the front, the chosen one, and the budget."""
+    accuracy, cost = result.run.axes[:2]
+    figure, axes = new_figure()
+    x = [scaled(cost.name, c.value(cost.name)) for c in result.candidates]
+    y = [100 * c.value(accuracy.name) for c in result.candidates]
+    axes.scatter(x, y, s=14, color="#b0b0b0", label=f"measured candidates ({len(x)}), validation split")
+    draw_steps(axes, result.front, accuracy, cost, COLOURS[0], "front, validation split")
+    reported = [c for c in result.front if c.arch.id in result.reports]
+    draw_reported(axes, result, reported, accuracy, cost)
+    axes.scatter(
+        [scaled(cost.name, result.chosen.value(cost.name))], [100 * result.chosen.value(accuracy.name)],
+        marker="*", s=260, color="#d9730d", edgecolor="black", zorder=5, label=f"chosen: {result.chosen.arch.id}",
+    )  # fmt: skip
+    limit = result.run.config.budgets.get(cost.name)
+    if limit is not None:
+        axes.axvline(scaled(cost.name, limit), color="#b00020", linestyle="--", linewidth=1.2, label="budget")
+    device = f", predicted for {result.run.where}" if "latency" in cost.name or "_m" in cost.name else ""
+    axes.set_xlabel(heading(cost.name) + device)
+    axes.set_ylabel(f"{accuracy.name.replace('top', 'top-')} (%)")
+    axes.set_title(
+        f"{result.run.supernet.name}: {len(result.candidates)} candidates by {result.run.config.sampler}"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize=8)
+    save(figure, path)
+
+
+def draw_steps(
+    axes: Axes, front: Sequence[Candidate], accuracy: Objective, cost: Objective, colour: str, label: str
+) -> None:
+    """A front as a staircase: what is reached with at most this cost."""
+    x = [scaled(cost.name, c.value(cost.name)) for c in front]
+    y = [100 * c.value(accuracy.name) for c in front]
+    axes.step(x, y, where="post", color=colour, linewidth=1.6, marker="o", markersize=4, label=label)
+
+
+def draw_reported(
+    axes: Axes, result: Result, reported: Sequence[Candidate], accuracy: Objective, cost: Objective
+) -> None:
+    """Report-split accuracy with its 95 % interval."""
+    if not reported:
+        return
+    found = [result.reports[c.arch.id] for c in reported]
+    y = [100 * float(getattr(a, accuracy.name)) for a in found]
+    low = [v - 100 * float(getattr(a, f"{accuracy.name}_low")) for v, a in zip(y, found, strict=True)]
+    high = [100 * float(getattr(a, f"{accuracy.name}_high")) - v for v, a in zip(y, found, strict=True)]
+    axes.errorbar(
+        [scaled(cost.name, c.value(cost.name)) for c in reported], y, yerr=[low, high],
+        fmt="s", markersize=4, capsize=3, color="#444444", linewidth=1, label="report split, 95 % interval",
+    )  # fmt: skip

@@ -1,0 +1,114 @@
+"""What people read: progress and messages on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from search.run import Progress, Run
+    from supernet.training import Progress as TrainingProgress
+
+WIDTH_WITHOUT_TERMINAL = 130
+
+
+def console(stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDTH_WITHOUT_TERMINAL
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=stderr)
+
+
+def say(message: str) -> None:
+    """A message, on standard error."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+
+
+def say_files(files: Sequence[Path]) -> None:
+    say("wrote " + ", ".join(str(path) for path in files))
+
+
+def show(table: RenderableType) -> None:
+    """A result, on standard output."""
+    console(stderr=False).print(table)
+
+
+def show_pairs(title: str, values: Mapping[str, Any]) -> None:
+    """Nested names and values, one a line."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, title=title, title_justify="left", show_header=False)
+    for name, value in flatten(values):
+        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+    show(table)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+@contextmanager
+def search_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
+    """A bar of measured candidates with the best so far."""
+    with bar() as progress:
+        task = progress.add_task("searching", total=run.config.trials, status="")
+
+        def update(now: Progress) -> None:
+            status = ""
+            if now.best is not None:
+                top1 = 100 * now.best.validation.top1
+                status = (
+                    f"best top-1 {top1:.2f} % on validation ({now.best.arch.id}), {now.proposals} proposals"
+                )
+            progress.update(task, completed=now.trials, total=now.of, status=status)
+
+        yield update
+
+
+@contextmanager
+def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
+    with bar() as progress:
+        task = progress.add_task("training", total=None, status="")
+
+        def update(now: TrainingProgress) -> None:
+            status = f"{now.phase}: loss {now.loss:.3f}, {now.images_per_second:.0f} images/s"
+            progress.update(task, completed=now.step, total=now.steps, status=status)
+
+        yield update
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Ctrl-C ends the command with one sentence and exit code 130."""
+    import typer
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("stopped; nothing that was measured is lost, the same command continues")
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def bar() -> Iterator[Any]:
+    """A progress bar on standard error; without a terminal it prints its last state once."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True), TextColumn("{task.fields[status]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console(stderr=True)) as progress:
+        yield progress

@@ -1,0 +1,35 @@
+"""How figures are shown to people; inside, units are those in the names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from supernet.accuracy import Accuracy
+
+
+def percent(accuracy: Accuracy | None, name: str) -> str:
+    """``93.12 [92.60, 93.60]`` or a dash where it was not measured."""
+    if accuracy is None:
+        return "-"
+    value, low, high = (100 * getattr(accuracy, name + end) for end in ("", "_low", "_high"))
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+SCALES: Mapping[str, tuple[float, str]] = {
+    "macs": (1e6, "MACs (M)"),
+    "params": (1e3, "parameters (k)"),
+    "peak_memory_bytes": (1024, "peak memory (KiB)"),
+    "latency_ms": (1, "latency (ms)"),
+    "energy_mj": (1, "energy (mJ)"),
+    "co2e_mg": (1e-3, "CO2e (µg)"),
+}
+"""How costs are shown to people: divisor and heading."""
+
+
+def scaled(name: str, value: float) -> float:
+    return value / SCALES.get(name, (1.0, name))[0]
+
+
+def heading(name: str) -> str:
+    """A cost's name and unit for a table or an axis."""
+    return SCALES.get(name, (1.0, name))[1]

@@ -1,0 +1,118 @@
+"""Fronts against brute force and closed forms."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from search.budget import over_budget, round_up, within
+from search.front import Points, best, coverage, dominated_share, front, knee, pick, points
+from search.objectives import Objective, parse_objectives
+from search.study import Candidate
+from supernet.accuracy import Accuracy
+from supernet.catalog import open_supernet
+from supernet.errors import InputError
+
+SPACE = open_supernet("fmnist_mbv3").space
+AXES = parse_objectives(["top1", "macs"])
+
+
+def candidates(pairs: list[tuple[float, float]]) -> list[Candidate]:
+    archs = SPACE.decode(SPACE.sample(len(pairs), np.random.default_rng(0)))
+    return [
+        Candidate(i, arch, {"macs": macs}, Accuracy("validation", 100, top1, 1.0, 0, 1, 0, 1))
+        for i, (arch, (top1, macs)) in enumerate(zip(archs, pairs, strict=True))
+    ]
+
+
+def test_front_is_what_brute_force_finds() -> None:
+    rng = np.random.default_rng(4)
+    found = candidates([(float(a), float(m)) for a, m in np.round(rng.random((60, 2)), 1)])
+
+    def dominates(a: Candidate, b: Candidate) -> bool:
+        no_worse = a.value("top1") >= b.value("top1") and a.value("macs") <= b.value("macs")
+        return no_worse and (a.value("top1"), a.value("macs")) != (b.value("top1"), b.value("macs"))
+
+    expected = {
+        (c.value("top1"), c.value("macs")) for c in found if not any(dominates(other, c) for other in found)
+    }
+    members = front(found, AXES)
+    assert [(c.value("top1"), c.value("macs")) for c in members] == sorted(expected, key=lambda p: p[1])
+
+
+def test_best_takes_the_cheaper_of_equals() -> None:
+    found = candidates([(0.9, 3.0), (0.9, 2.0), (0.8, 1.0)])
+    assert best(found, AXES) is found[1]
+    assert best(found, AXES[:1]) is found[0]
+
+
+def test_knee_of_a_bent_line() -> None:
+    found = candidates([(0.0, 0.0), (0.8, 0.1), (0.9, 0.5), (1.0, 1.0)])
+    assert knee(found, AXES) is found[1]
+
+
+def test_pick_by_id_and_its_errors() -> None:
+    found = candidates([(0.8, 1.0), (0.9, 2.0)])
+    assert pick(found, AXES, found[1].arch.id[:6]) is found[1]
+    assert pick(found, AXES, "best") is found[1]
+    with pytest.raises(InputError, match="'zz' names no candidate of the front; give best, knee or one of"):
+        pick(found, AXES, "zz")
+
+
+def signed(pairs: list[tuple[float, float]]) -> Points:
+    return points(candidates(pairs), AXES)
+
+
+def test_hypervolume_of_two_staircases_by_hand() -> None:
+    one, other = coverage([signed([(0.0, 0.0), (1.0, 1.0)]), signed([(0.5, 0.5)])])
+    # box: accuracy from 1 down to -0.01, cost from 0 up to 1.01; both sides 1.01
+    assert one.reference == pytest.approx((0.01, 1.01))
+    assert one.hypervolume == pytest.approx((0.01 * 1.01 + 1.01 * 0.01 - 0.01 * 0.01) / 1.01**2)
+    assert other.hypervolume == pytest.approx(0.51**2 / 1.01**2)
+
+
+def test_hypervolume_equals_monte_carlo() -> None:
+    rng = np.random.default_rng(1)
+    pts = signed([(float(a), float(b)) for a, b in rng.random((12, 2))])
+    [found] = coverage([pts])
+    ideal, reference = np.array(found.ideal), np.array(found.reference)
+    sample = ideal + rng.random((200_000, 2)) * (reference - ideal)
+    dominated = np.zeros(len(sample), dtype=bool)
+    for p in pts:
+        dominated |= (p <= sample).all(axis=1)
+    assert found.hypervolume == pytest.approx(dominated.mean(), abs=0.005)
+
+
+def test_dominated_share_counts_pairs() -> None:
+    one = signed([(0.9, 2.0), (0.8, 1.0)])
+    other = signed([(0.95, 2.0), (0.8, 1.0)])
+    assert dominated_share(one, other) == 0.5
+    assert dominated_share(other, one) == 0.0
+    assert dominated_share(one, one) == 0.0
+
+
+def test_objectives_are_one_accuracy_then_costs() -> None:
+    assert [o.direction for o in parse_objectives(["top5", "macs", "params"])] == ["maximize", "minimize", "minimize"]
+    for wrong in ([], ["macs"], ["top1", "top5"], ["macs", "top1"], ["top1", "a", "b", "c"]):
+        with pytest.raises(InputError, match="objectives must be one of top1, top5, then up to two costs"):
+            parse_objectives(wrong)
+    with pytest.raises(InputError, match="repeat"):
+        parse_objectives(["top1", "macs", "macs"])
+
+
+def test_budgets_are_relative_and_hard() -> None:
+    assert over_budget({"macs": 3.0}, {"macs": 2.0}) == {"macs": 0.5}
+    assert within({"macs": 2.0}, {"macs": 2.0})
+    assert not within({"macs": np.nextafter(2.0, 3.0)}, {"macs": 2.0})
+
+
+@pytest.mark.parametrize("value", [0.033711, 552416.0, 1.0, 99999.9])
+def test_round_up_is_never_below(value: float) -> None:
+    rounded = round_up(value)
+    assert value <= rounded <= value * 1.001
+
+
+def test_signs_flip_in_one_place_only() -> None:
+    for name, value in itertools.product(("top1", "macs"), (0.0, 2.5)):
+        objective = Objective(name)
+        assert objective.signed(value) == (-value if objective.direction == "maximize" else value)

@@ -1,0 +1,222 @@
+"""Searches as a user runs them: real processes, real storages, the embedded supernet."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+
+from search.run import open_run
+from search.samplers import SAMPLERS
+from search.study import candidates
+from supernet.accuracy import Accuracy
+from supernet.catalog import open_supernet
+from supernet.data import Dataset, load_dataset
+from supernet.evaluation import evaluate, specialise
+from tests.own_data import write_folders
+
+Oncefit = Callable[..., subprocess.CompletedProcess]
+MACS = 2.0e6
+
+
+@pytest.fixture(scope="module")
+def own_data(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folders(data, tmp_path_factory.mktemp("own"))
+
+
+@pytest.fixture
+def config(own_data: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"supernet: fmnist_mbv3\ndata: {own_data}\nbudgets: {{macs: {MACS}}}\ntrials: 8\n")
+    return path
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "search", *map(str, arguments)]
+
+
+def oncefit(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
+    run = subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True)
+    assert run.returncode == code, run.stderr
+    return run
+
+
+def finished(database: Path) -> list[tuple[int, str]]:
+    """(trial number, arch id) of every finished trial, read with plain SQL."""
+    if not database.exists():
+        return []
+    query = (
+        "select t.number, a.value_json from trials t join trial_user_attributes a on a.trial_id = t.trial_id "
+        "where t.state = 'COMPLETE' and a.key = 'arch_id' order by t.number"
+    )
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        try:
+            return connection.execute(query).fetchall()
+        except sqlite3.OperationalError:  # the tables are not there yet
+            return []
+
+
+@pytest.mark.parametrize("sampler", list(SAMPLERS))
+def test_every_sampler_keeps_the_budget_and_never_measures_twice(sampler: str, config: Path, tmp_path: Path) -> None:
+    run = oncefit("search", config, "--sampler", sampler, "--out", "run", "--json", cwd=tmp_path)
+    result = json.loads(run.stdout)
+    assert result["measured_candidates"] == 8
+    assert result["chosen"]["predicted"]["macs"] <= MACS
+    assert all(member["predicted"]["macs"] <= MACS for member in result["front"])
+    opened = open_run(tmp_path / "run")
+    study = opened.study()
+    complete = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    assert all(trial.user_attrs["costs"]["macs"] <= MACS for trial in complete)
+    by_arch: dict[str, set[float]] = {}
+    for trial in complete:
+        by_arch.setdefault(trial.user_attrs["arch_id"], set()).add(trial.value)
+    assert len(by_arch) == 8
+    assert all(len(values) == 1 for values in by_arch.values())
+    over = study.get_trials(states=(optuna.trial.TrialState.PRUNED,))
+    assert all(trial.user_attrs["costs"]["macs"] > MACS and "validation" not in trial.user_attrs for trial in over)
+
+
+def test_the_results_are_what_an_independent_evaluation_measures(config: Path, own_data: Path, tmp_path: Path) -> None:
+    result = json.loads(oncefit("search", config, "--out", "run", "--json", cwd=tmp_path).stdout)
+    supernet = open_supernet("fmnist_mbv3")
+    images = load_dataset(str(own_data))
+    arch = supernet.space.from_dict(result["chosen"]["arch"])
+    subnet = specialise(supernet.load(), arch, images)
+    for split in ("validation", "report"):
+        assert Accuracy(**result["chosen"]["measured"][split]) == evaluate(subnet, arch, images, split)
+    accuracies = [c.validation.top1 for c in candidates(open_run(tmp_path / "run").study(), open_run(tmp_path / "run").problem)]
+    assert result["chosen"]["measured"]["validation"]["top1"] == max(accuracies)
+    csv = pd.read_csv(tmp_path / "run" / "front.csv")
+    assert list(csv["arch_id"]) == [member["arch_id"] for member in result["front"]]
+    assert (tmp_path / "run" / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_same_seed_same_run_and_another_seed_another(config: Path, tmp_path: Path) -> None:
+    def visited(name: str, seed: int) -> list[tuple[int, str]]:
+        oncefit("search", config, "--seed", seed, "--out", name, cwd=tmp_path)
+        return finished(tmp_path / name / "study.db")
+
+    assert visited("a", 3) == visited("b", 3) != visited("c", 4)
+
+
+def test_two_objectives_give_a_front(config: Path, own_data: Path, tmp_path: Path) -> None:
+    config.write_text(f"supernet: fmnist_mbv3\ndata: {own_data}\nobjectives: [top1, flops, params]\ntrials: 10\n")
+    result = json.loads(oncefit("search", config, "--out", "run", "--json", cwd=tmp_path).stdout)
+    assert result["objectives"] == ["top1", "macs", "params"]
+    points = [
+        (-m["measured"]["validation"]["top1"], m["predicted"]["macs"], m["predicted"]["params"]) for m in result["front"]
+    ]
+    for one in points:
+        assert not any(other != one and all(x <= y for x, y in zip(other, one, strict=True)) for other in points)
+    assert all("report" in member["measured"] for member in result["front"])
+
+
+def test_killed_it_resumes_without_losing_or_repeating(config: Path, tmp_path: Path) -> None:
+    database = tmp_path / "run" / "study.db"
+    arguments = ("search", config, "--trials", 40, "--sampler", "random", "--out", "run")
+    process = subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(finished(database)) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = finished(database)
+    assert 4 <= len(before) < 40
+    oncefit(*arguments, cwd=tmp_path)
+    after = finished(database)
+    assert after[: len(before)] == before
+    assert len({arch for _, arch in after}) == 40
+    with sqlite3.connect(database) as connection:
+        states = dict(connection.execute("select state, count(*) from trials group by state"))
+    assert "RUNNING" not in states
+    again = oncefit(*arguments, cwd=tmp_path)
+    assert finished(database) == after
+    assert "wrote" in again.stderr
+
+
+def test_ctrl_c_stops_cleanly_and_resumably(config: Path, tmp_path: Path) -> None:
+    database = tmp_path / "run" / "study.db"
+    arguments = ("search", config, "--trials", 40, "--sampler", "random", "--out", "run")
+    process = subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while len(finished(database)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "the same command continues" in stderr
+    kept = finished(database)
+    oncefit(*arguments, cwd=tmp_path)
+    assert finished(database)[: len(kept)] == kept
+
+
+def test_another_storage_url(config: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/elsewhere.db"
+    oncefit("search", config, "--trials", 3, "--storage", url, "--out", "run", cwd=tmp_path)
+    assert not (tmp_path / "run" / "study.db").exists()
+    study = optuna.load_study(study_name="run", storage=url)
+    assert len(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))) >= 3
+    assert study.metric_names == ["top1"]
+
+
+def test_a_second_process_in_the_same_folder_is_refused(config: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    oncefit("search", config, "--trials", 2, "--out", "run", cwd=tmp_path)
+    with (tmp_path / "run" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = oncefit("search", config, "--trials", 3, "--out", "run", cwd=tmp_path, code=2)
+    assert "another process is searching in run" in run.stderr
+
+
+def test_a_cost_of_the_users_own_is_an_objective_and_a_budget(own_data: Path, tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(
+        f"supernet: fmnist_mbv3\ndata: {own_data}\nobjectives: [top1, weights_kib]\n"
+        "costs: {weights_kib: 'weights_kib:weights_kib'}\nbudgets: {weights_kib: 90}\ntrials: 6\n"
+    )
+    examples = Path(__file__).parent.parent / "docs" / "examples"
+    run = subprocess.run(
+        command("search", config, "--out", "run", "--json"), cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(examples)},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert all(member["predicted"]["weights_kib"] <= 90 for member in json.loads(run.stdout)["front"])
+
+
+def test_json_is_one_object_and_nothing_else(config: Path, tmp_path: Path) -> None:
+    for arguments in (
+        ("search", config, "--out", "run"),
+        ("search", config, "--seed", 1, "--out", "other"),
+        ("export", "run"),
+        ("verify", "run/bundle"),
+        ("evaluate", "run/bundle"),
+        ("compare", "run", "other"),
+    ):
+        extra = ("--out", "run/bundle") if arguments[0] == "export" else ()
+        run = oncefit(*arguments, *extra, "--json", cwd=tmp_path)
+        assert isinstance(json.loads(run.stdout), dict)
+
+
+def test_compare_agrees_with_the_runs(config: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        oncefit("search", config, "--seed", seed, "--out", name, cwd=tmp_path)
+    found = json.loads(oncefit("compare", "a", "b", "--at", "1.2e6", "--at", MACS, "--json", cwd=tmp_path).stdout)
+    assert found["cost"] == "macs"
+    for one in found["runs"]:
+        run = open_run(tmp_path / one["run"])
+        measured = candidates(run.study(), run.problem)
+        for at in one["best_at"]:
+            inside = [c.validation.top1 for c in measured if c.costs["macs"] <= at["budget"]]
+            assert at.get("top1") == (max(inside) if inside else None)
+    assert (tmp_path / "runs" / "comparison" / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert set(pd.read_csv(tmp_path / "runs" / "comparison" / "comparison.csv")["run"]) == {"a", "b"}
