@@ -1,0 +1,42 @@
+# Two commands do everything: make demo, make test. Both set up .venv first, once.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.PHONY: install demo test test-fast lint bench quality clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "oncefit needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Set PYTHON=..."; exit 1; }
+	@echo "Setting up .venv (once; a few minutes)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+demo: install
+	@$(BIN)/oncefit demo
+
+test: install
+	@$(BIN)/python -m pytest
+
+test-fast: install
+	@$(BIN)/python -m pytest -m 'not slow'
+
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: install
+	@$(BIN)/python benchmarks/batch_costs.py
+	@$(BIN)/python benchmarks/latency_error.py
+	@$(BIN)/python benchmarks/search_overhead.py
+
+quality: install
+	@$(BIN)/python benchmarks/supernet_quality.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
