@@ -33,7 +33,7 @@ lint: install
 bench: install
 	@$(BIN)/python benchmarks/batch_costs.py
 	@$(BIN)/python benchmarks/latency_error.py
-	@$(BIN)/python benchmarks/search_overhead.py
+	@$(BIN)/python benchmarks/candidate_seconds.py
 
 quality: install
 	@$(BIN)/python benchmarks/supernet_quality.py

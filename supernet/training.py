@@ -10,7 +10,6 @@ sandwich rule and in-place distillation of Yu et al., BigNAS, ECCV 2020).
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -22,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from supernet.arch import Arch
+from supernet.atomic import whole
+from supernet.errors import InputError
 from supernet.networks import ElasticNet
 from supernet.preprocessing import Normalisation, prepare
 from supernet.recipes import Phase, Recipe
@@ -171,27 +172,25 @@ def save_checkpoint(
     alone: Arch | None,
     step: int,
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     state = {
         "step": step,
         "made_by": made_by(recipe, alone),
         "net": net.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with whole(path) as partial:
+        torch.save(state, partial)
 
 
 def load_checkpoint(
     path: Path, net: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, alone: Arch | None
 ) -> int:
-    """The step to continue from: 0 where there is no checkpoint. Raises ValueError for another recipe's."""
+    """The step to continue from: 0 where there is no checkpoint. Raises InputError for another recipe's."""
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
     if state["made_by"] != made_by(recipe, alone):
-        raise ValueError(
+        raise InputError(
             f"{path} belongs to another recipe or arch; give another folder with --out, "
             "or remove the file to start again"
         )
