@@ -21,7 +21,8 @@ import yaml
 from pydantic import Field
 
 from cost_models import profiling
-from cost_models.latency import LatencyModel, check_space, fit
+from cost_models.latency import LatencyModel, check_space, fit, latency_ms
+from cost_models.protocol import Target
 from supernet import documents
 from supernet.catalog import Supernet
 from supernet.documents import Document
@@ -104,6 +105,8 @@ def host_device(supernet: Supernet, report: Report, refresh: bool = False) -> De
     if not refresh and path.is_file():
         try:
             kept = documents.read(path, Device)
+            if kept.latency is not None:
+                latency_ms(Target(supernet, kept))  # has a coefficient for every layer
         except InputError as error:
             report(f"the kept fit of this host is of no use and is made anew: {error}")
         else:

@@ -90,7 +90,7 @@ def check_space(model: LatencyModel, supernet: Supernet, device: str) -> None:
         raise InputError(
             f"the latency model of device {device!r} was fitted for the space of {model.supernet} "
             f"({model.fingerprint}), not for that of {supernet.name} ({supernet.space.fingerprint}); "
-            f"fit the device anew for {supernet.name}"
+            f"--device host measures this machine for {supernet.name}"
         )
 
 

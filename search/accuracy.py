@@ -32,6 +32,10 @@ class MeasuredAccuracy:
 
         return load_dataset(self.data_name)
 
+    def load(self) -> None:
+        """Read weights and images now. Raises InputError where one of them is missing or wrong."""
+        _ = self.net, self.data
+
     def subnet(self, arch: Arch) -> Subnet:
         from supernet.evaluation import specialise
 

@@ -31,9 +31,10 @@ def check_feasible(problem: Problem, where: str) -> Arch | None:
         reach = problem.costs[name].reach()
         if reach.minimum > limit:
             proof = "the smallest is" if reach.exact else "the smallest of a large sample is"
+            given, smallest = told_apart(limit, reach.minimum)
             raise InputError(
-                f"budget {name} <= {limit:g}: no subnet of {problem.space.name} reaches it on {where}; "
-                f"{proof} {reach.minimum:.6g} (arch {reach.smallest.id}: {reach.smallest}). "
+                f"budget {name} <= {given}: no subnet of {problem.space.name} reaches it on {where}; "
+                f"{proof} {smallest} (arch {reach.smallest.id}: {reach.smallest}). "
                 f"Raise the budget to at least {round_up(reach.minimum):g}"
             )
         witnesses.append(reach.smallest)
@@ -42,6 +43,12 @@ def check_feasible(problem: Problem, where: str) -> Arch | None:
         if within({name: problem.costs[name](arch) for name in problem.budgets}, problem.budgets):
             return arch
     return None
+
+
+def told_apart(a: float, b: float) -> tuple[str, str]:
+    """Two different numbers with as many digits, at least six, as show that they differ."""
+    digits = next((n for n in range(6, 17) if f"{a:.{n}g}" != f"{b:.{n}g}"), 17)
+    return f"{a:.{digits}g}", f"{b:.{digits}g}"
 
 
 def round_up(value: float, digits: int = 4) -> float:

@@ -108,12 +108,21 @@ def export(
 
 
 @app.command()
-def verify(bundle: Annotated[Path, typer.Argument(help="Bundle folder.")], as_json: Json = False) -> None:
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    supernet: Annotated[
+        str | None, typer.Option(help="YAML file of its supernet, if that does not ship with oncefit.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Folder of its data set, if that is not where it was.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Check a bundle: hashes, ONNX Runtime against torch on real images, top-1 of both on the report split."""
     from search import terminal
     from search.export import verify_summary
 
-    summary = verify_summary(bundle)
+    summary = verify_summary(bundle, supernet, data)
     if as_json:
         print_json(summary)
     else:
@@ -193,12 +202,14 @@ def train(
     """Train a supernet by progressive shrinking; the same command resumes a killed training."""
     from search import terminal
     from supernet import documents, training_job
+    from supernet.atomic import check_writable
     from supernet.errors import unknown
 
     if alone is not None and alone not in training_job.SIZES:
         raise unknown("size", alone, training_job.SIZES)
     path = documents.find("training", recipe)
     folder = out or Path("runs") / "training" / path.stem
+    check_writable(folder)
     with terminal.resumable(), terminal.training_progress() as progress:
         trained = training_job.run(path, folder, alone, progress)
     figures = {
@@ -215,7 +226,7 @@ def train(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("runs/demo"),
-    trials: Annotated[int, typer.Option(help="Candidates that each search measures.")] = 40,
+    trials: Annotated[int, typer.Option(min=1, help="Candidates that each search measures.")] = 40,
     as_json: Json = False,
 ) -> None:
     """The main job on the embedded supernet: fit this host, search, evaluate, export, compare."""
@@ -238,10 +249,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     try:
-        app(given, prog_name="oncefit", standalone_mode=not debug)
+        app(given, prog_name="oncefit")
     except InputError as error:
         if debug:
-            raise
+            import traceback
+
+            traceback.print_exc()
         sys.stderr.write(f"oncefit: {error}\n")
         raise SystemExit(2) from None
     raise SystemExit(0)

@@ -52,8 +52,10 @@ def compare(folders: Sequence[Path], cost: str | None, at: Sequence[float]) -> C
     ``at`` are budgets of that cost; without any, the quartiles of the common range are taken.
     Raises InputError for fewer than two runs, another space or a cost that a run lacks.
     """
-    if len(set(folders)) < 2:
-        raise InputError("compare needs at least two different run folders")
+    if len({folder.resolve() for folder in folders}) < 2:
+        raise InputError(
+            f"compare needs at least two different run folders; got {', '.join(map(str, folders)) or 'none'}"
+        )
     runs = [open_run(folder) for folder in folders]
     accuracy, cost_axis = common_axes(runs, cost)
     axes = (accuracy, cost_axis)

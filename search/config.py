@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field
 
 from cost_models.registry import ALIASES, known_costs
-from search.objectives import parse_objectives
+from search.objectives import ACCURACIES, parse_objectives
 from search.samplers import SAMPLERS
 from supernet import documents
 from supernet.errors import InputError, unknown
@@ -49,7 +49,7 @@ def parse_budget(text: str) -> tuple[str, float]:
     """``latency_ms=0.15`` as a pair."""
     name, _, number = text.partition("=")
     try:
-        return name.strip(), float(number)
+        return ALIASES.get(name.strip(), name.strip()), float(number)
     except ValueError:
         raise InputError(f"a budget is given as cost=number, for example macs=3e6; got {text!r}") from None
 
@@ -67,8 +67,16 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
     for name, limit in config.budgets.items():
         if limit <= 0:
             raise InputError(f"{where}: budget {name} = {limit:g} must be positive")
+        twin = next((other for other in config.budgets if other != name and cost(other) == cost(name)), None)
+        if twin is not None:
+            raise InputError(
+                f"{where}: {name} and {twin} are budgets of the same cost, {cost(name)}; give one"
+            )
     if config.sampler not in SAMPLERS:
         raise unknown(f"sampler in {where}:", config.sampler, SAMPLERS)
+    for name in config.objectives:
+        if name not in ACCURACIES and ALIASES.get(name, name) not in known:
+            raise unknown(f"objective in {where}:", name, [*ACCURACIES, *known, *ALIASES])
     objectives = parse_objectives(config.objectives)
     return config.model_copy(
         update={

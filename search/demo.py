@@ -19,6 +19,7 @@ from search.export import export_candidate, verify_summary
 from search.run import Result, Run, conclude, search, start
 from search.units import percent, scaled
 from supernet.arch import Arch
+from supernet.atomic import check_writable
 from supernet.catalog import open_supernet
 
 SUPERNET = "fmnist_mbv3"
@@ -42,6 +43,7 @@ class Stages:
 def run_demo(out: Path, trials: int, terminal: ModuleType) -> dict[str, Any]:
     """Run every step, tell what it does and why; returns the figures that it printed."""
     say: Callable[[str], None] = terminal.say
+    check_writable(out)
     supernet = open_supernet(SUPERNET)
     stages = Stages()
     say(
@@ -107,7 +109,9 @@ def latency_budget(out: Path, supernet: Any, device: Any) -> float:
     from supernet import documents
 
     if (out / "latency" / CONFIG).exists():
-        return documents.read(out / "latency" / CONFIG, RunConfig).budgets["latency_ms"]
+        begun = documents.read(out / "latency" / CONFIG, RunConfig).budgets
+        if "latency_ms" in begun:
+            return begun["latency_ms"]
     reach = build("latency_ms", Target(supernet, device)).reach()
     return float(f"{reach.minimum + BUDGET_SHARE * (reach.maximum - reach.minimum):.2g}")
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cost_models.registry import OF_A_DEVICE
 from search.front import pick
 from search.run import Result, conclude, open_run
 from search.study import Candidate
+from supernet import documents
+from supernet.catalog import open_supernet
+from supernet.errors import InputError
+
+if TYPE_CHECKING:
+    from supernet.data import Dataset
 
 BUNDLES = "bundles"
 
@@ -57,24 +63,44 @@ def export_candidate(result: Result, candidate: Candidate, target: Path) -> dict
     }
 
 
-def verify_summary(folder: Path) -> dict[str, Any]:
+def verify_summary(folder: Path, supernet: str | None = None, data: str | None = None) -> dict[str, Any]:
+    """What :func:`supernet.bundle.verify_bundle` finds; a card only names its supernet and data set.
+
+    Raises InputError where they are not found by these names and not given.
+    """
     from supernet.bundle import open_bundle, verify_bundle
+
+    card = open_bundle(folder).card
+    if supernet is None and card.supernet.name not in documents.names("supernets"):
+        raise InputError(
+            f"{folder} was cut out of the supernet {card.supernet.name}, which does not ship with oncefit; "
+            "give its YAML file with --supernet"
+        )
+    opened = open_supernet(supernet) if supernet is not None else None
+    return asdict(verify_bundle(folder, data_set(folder, data or card.data.name, data is None), opened))
+
+
+def data_set(folder: Path, name: str, from_card: bool) -> Dataset:
+    """The data set that a bundle's figures are of."""
     from supernet.data import load_dataset
 
-    bundle = open_bundle(folder)
-    verification = verify_bundle(folder, load_dataset(bundle.card.data.name))
-    return asdict(verification)
+    if from_card and name != "fashion_mnist" and not Path(name).is_dir():
+        raise InputError(
+            f"{folder} was measured on images in {name}, and there is no such folder here; "
+            "oncefit verify takes it as --data, oncefit evaluate takes other images as --images"
+        )
+    return load_dataset(name)
 
 
 def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
     """Accuracy and latency of a bundle, both measured here and now."""
     from cost_models.profiling import measure_latency_ms
     from supernet.bundle import evaluate_bundle, open_bundle
-    from supernet.data import load_dataset, load_folder
+    from supernet.data import load_folder
 
     bundle = open_bundle(folder)
     if images is None:
-        found = load_dataset(bundle.card.data.name).report
+        found = data_set(folder, bundle.card.data.name, True).report
     else:
         found = load_folder(images, bundle.classes)
     accuracy = evaluate_bundle(bundle, found, "report" if images is None else str(images))

@@ -92,6 +92,6 @@ def coverage(fronts: Sequence[Points]) -> list[Coverage]:
 
 def dominated_share(one: Points, other: Points) -> float:
     """Share of the points of ``one`` that some point of ``other`` dominates."""
-    no_worse = (other[None, :, :] <= one[:, None, :]).all(axis=2)
-    better = (other[None, :, :] < one[:, None, :]).any(axis=2)
-    return float((no_worse & better).any(axis=1).mean())
+    no_worse = np.all(other[None, :, :] <= one[:, None, :], axis=2)
+    better = np.any(other[None, :, :] < one[:, None, :], axis=2)
+    return float(np.any(no_worse & better, axis=1).mean())

@@ -23,6 +23,7 @@ from search.study import Candidate
 from supernet import documents
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch
+from supernet.atomic import check_writable
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
 
@@ -120,7 +121,9 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say) -> Run
             )
     elif folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty and not a run; choose another folder with --out")
+    check_writable(folder)
     supernet = open_supernet(config.supernet)
+    device: Device | None
     if (folder / DEVICE).exists():
         device = open_device(str(folder / DEVICE), supernet, say)
     else:
@@ -142,7 +145,8 @@ def open_run(folder: Path, storage: str | None = None) -> Run:
     config = documents.read(folder / CONFIG, RunConfig)
     if storage is None and not (folder / studies.DATABASE).is_file():
         raise InputError(
-            f"{folder} has no {studies.DATABASE}: its study is elsewhere (give --storage) or was removed"
+            f"{folder} has no {studies.DATABASE}: its study was removed, or is in a storage whose URL "
+            "oncefit search and oncefit export take as --storage"
         )
     supernet = open_supernet(config.supernet)
     device = open_device(str(folder / DEVICE), supernet, print) if (folder / DEVICE).exists() else None
@@ -166,6 +170,8 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
             {d.name: witness.values.get(d.name, d.choices[0]) for d in run.problem.space.dimensions}
         )
     accuracy = run.accuracy()
+    if len(known) < run.config.trials:
+        accuracy.load()  # wrong weights or images are told before the first proposal
     choices = distributions(run.problem.space)
     proposals = 0
     limit = PROPOSALS_PER_TRIAL * run.config.trials

@@ -20,6 +20,7 @@ from search.config import RunConfig
 from search.problem import Problem
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch
+from supernet.atomic import unwritable
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,32 +48,53 @@ def open_study(
 ) -> optuna.Study:
     """Create or load the study of a run folder. Raises InputError for one of another space."""
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(url or f"sqlite:///{folder / DATABASE}")
-    study = optuna.create_study(
-        storage=storage,
-        study_name=folder.name,
-        sampler=sampler,
-        directions=[o.direction for o in problem.objectives],
-        load_if_exists=True,
-    )
-    identity = {"space": problem.space.name, "fingerprint": problem.space.fingerprint}
-    found = study.user_attrs.get("space")
-    if found is None:
-        study.set_user_attr("space", identity)
-        study.set_user_attr("objectives", list(config.objectives))
-        study.set_user_attr("budgets", config.budgets)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(list(config.objectives))
-    elif found != identity:
-        raise InputError(
-            f"the study {study.study_name!r} in {url or folder} is of the space {found['space']} "
-            f"({found['fingerprint']}), not of {identity['space']} ({identity['fingerprint']}); "
-            "choose another folder with --out or another --storage"
+    name = folder.resolve().name
+    try:
+        if url is None:  # the folder may have been renamed since
+            name = next(iter(optuna.get_all_study_names(storage)), name)
+        study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            sampler=sampler,
+            directions=[o.direction for o in problem.objectives],
+            load_if_exists=True,
         )
+        if "space" in study.user_attrs or study.get_trials(deepcopy=False):
+            check_identity(study, config, problem, url or str(folder))
+            return study
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise cannot_open(url or str(folder / DATABASE), error) from error
+    identity = {"space": problem.space.name, "fingerprint": problem.space.fingerprint}
+    # the space comes last: a study that has it has the rest
+    study.set_user_attr("objectives", list(config.objectives))
+    study.set_user_attr("budgets", config.budgets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(list(config.objectives))
+    study.set_user_attr("space", identity)
     return study
+
+
+def check_identity(study: optuna.Study, config: RunConfig, problem: Problem, where: str) -> None:
+    """Raises InputError where a study that was there is not of this run."""
+    what = f"the study {study.study_name!r} in {where}"
+    remedy = "choose another folder with --out or another --storage"
+    space, attributes = problem.space, study.user_attrs
+    found = attributes.get("space")
+    if not isinstance(found, dict) or not {"space", "fingerprint"} <= found.keys():
+        raise InputError(f"{what} was not made by oncefit search; {remedy}")
+    if found["fingerprint"] != space.fingerprint:
+        raise InputError(
+            f"{what} is of the space {found['space']} ({found['fingerprint']}), "
+            f"not of {space.name} ({space.fingerprint}); {remedy}"
+        )
+    for name, here in (("objectives", list(config.objectives)), ("budgets", config.budgets)):
+        if name in attributes and attributes[name] != here:
+            raise InputError(f"{what} has the {name} {attributes[name]}, but this run has {here}; {remedy}")
 
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -83,12 +105,21 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
 
     try:
         storage = optuna.storages.RDBStorage(url, skip_compatibility_check=False)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        raise InputError(f"cannot open the storage {url}: {' '.join(str(error).split())[:300]}") from error
+    except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
+        # Optuna raises RuntimeError for a database of another of its versions
+        raise cannot_open(url, error) from error
     if url.startswith("sqlite"):
         event.listen(storage.engine, "connect", use_write_ahead_log)
         storage.engine.dispose()
     return storage
+
+
+def cannot_open(url: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:300]
+    return InputError(
+        f"cannot use the storage {url}: {reason}. Give --storage as an Optuna storage URL, for example "
+        "sqlite:///study.db, or leave it out to keep the study in the run folder"
+    )
 
 
 def use_write_ahead_log(connection: Any, _: object) -> None:
@@ -104,7 +135,11 @@ def exclusive(folder: Path) -> Iterator[None]:
     """One process at a time in a run folder. Raises InputError where another is at work."""
     import fcntl
 
-    with (folder / ".lock").open("w") as lock:
+    try:
+        opened = (folder / ".lock").open("w")
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

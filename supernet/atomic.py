@@ -28,5 +28,14 @@ def whole(path: Path) -> Iterator[Path]:
             partial.unlink()  # gone already where it was renamed
 
 
+def check_writable(folder: Path) -> None:
+    """Raises InputError where ``folder`` cannot be made or written to; makes nothing."""
+    above = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    if not above.is_dir():
+        raise unwritable(folder, NotADirectoryError(0, f"{above} is a file"))
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise unwritable(folder, PermissionError(0, f"{above} is read-only"))
+
+
 def unwritable(path: Path, error: OSError) -> InputError:
     return InputError(f"cannot write {path}: {error.strerror or error}; choose another folder with --out")

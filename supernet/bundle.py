@@ -129,17 +129,14 @@ def predictor(session: InferenceSession) -> Callable[[Tensor], Tensor]:
     return lambda inputs: torch.from_numpy(session.run([OUTPUT], {INPUT: inputs.contiguous().numpy()})[0])
 
 
-def evaluate_bundle(
-    bundle: Bundle, images: Images, split: str = "report", threads: int | None = None
-) -> Accuracy:
+def evaluate_bundle(bundle: Bundle, images: Images, split: str = "report") -> Accuracy:
     """Accuracy of what is deployed: the ONNX model in ONNX Runtime; ``split`` is what the images are called."""
-    logits = onnx_logits(bundle, images, threads)
-    return accuracy_of_logits(logits, images.labels, split)
+    return accuracy_of_logits(onnx_logits(bundle, images), images.labels, split)
 
 
-def onnx_logits(bundle: Bundle, images: Images, threads: int | None = None) -> Tensor:
-    """Logits (n, classes) in ONNX Runtime, with as many threads as torch has unless told otherwise."""
-    predict = predictor(bundle.session(threads or torch.get_num_threads()))
+def onnx_logits(bundle: Bundle, images: Images) -> Tensor:
+    """Logits (n, classes) in ONNX Runtime, one thread a batch and several batches side by side."""
+    predict = predictor(bundle.session())
     return logits_of(predict, images, bundle.card.preprocessing.resolution, bundle.normalisation)
 
 

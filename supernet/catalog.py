@@ -75,6 +75,15 @@ class Supernet:
     def segments(self) -> tuple[Segment, ...]:
         return self.family.segments
 
+    @property
+    def remedy(self) -> str:
+        """What to do where the weights are missing or changed."""
+        from supernet.checkpoints import REINSTALL
+
+        if self.weights.parent == PRETRAINED:
+            return REINSTALL
+        return f"put the file back, or set weights.file and weights.sha256 in the YAML of {self.name}"
+
     def layers(self, arch: Arch) -> tuple[Layer, ...]:
         return layers(self.segments, arch)
 
@@ -83,7 +92,7 @@ class Supernet:
         from supernet.checkpoints import load_weights
 
         net = self.family.elastic()
-        load_weights(net, self.weights, self.sha256)
+        load_weights(net, self.weights, self.sha256, self.remedy)
         return net.eval()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -82,15 +83,33 @@ def explain(error: object, model: type[BaseModel], where: str) -> str:
     assert isinstance(error, dict)
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        parents = error["loc"][:-1]
-        known = [] if parents else list(model.model_fields)
-        if known:
-            return f"{where}: {unknown('key', key, known)}"
-        return f"{where}: unknown key {key!r}"
+        *parents, name = error["loc"]
+        known = fields_at(model, parents)
+        inside = f" {'.'.join(map(str, parents))}:" if parents else ""
+        return f"{where}:{inside} {unknown('key', name, known)}"
     if error["type"] == "missing":
         return f"{where}: the key {key!r} is missing"
     message = error["msg"].removeprefix("Value error, ")
     return f"{where}: {key or 'document'}: got {str(error['input'])[:80]!r}; {message}"
+
+
+def fields_at(model: type[BaseModel], keys: Sequence[object]) -> list[str]:
+    """The keys that are allowed below ``keys``, which are names of fields and places in lists."""
+    for key in keys:
+        if isinstance(key, str) and key in model.model_fields:
+            inner = list(models_in(model.model_fields[key].annotation))
+            if len(inner) != 1:
+                return []
+            model = inner[0]
+    return list(model.model_fields)
+
+
+def models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """The models in a type such as ``tuple[Phase, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from models_in(argument)
 
 
 def write_text(path: Path, text: str) -> None:

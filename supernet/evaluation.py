@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from supernet.arch import Arch
 from supernet.calibration import recalibrate
 from supernet.data import Dataset, Images
 from supernet.errors import InputError
+from supernet.folding import folded
 from supernet.networks import ElasticNet, Subnet
 from supernet.preprocessing import Normalisation, prepare
 
@@ -34,7 +36,6 @@ def accuracy_of_logits(logits: Tensor, labels: Tensor, split: str) -> Accuracy:
     return Accuracy(split, n, top1 / n, top5 / n, *wilson(top1, n), *wilson(top5, n))
 
 
-@torch.inference_mode()
 def logits_of(
     predict: Callable[[Tensor], Tensor],
     images: Images,
@@ -42,9 +43,20 @@ def logits_of(
     normalisation: Normalisation,
     batch_size: int = 100,
 ) -> Tensor:
-    """Logits (n, classes) of all images; small batches stay in the cache: 100 takes half the time of 500."""
+    """Logits (n, classes) of all images.
+
+    Small batches stay in the cache: 100 takes half the time of 500. They run side by side on
+    worker threads of one torch thread each, which is no slower than all threads on one batch
+    where the machine is quiet, and several times as fast where other programs want the cores.
+    """
+
+    @torch.inference_mode()
+    def run(batch: Tensor) -> Tensor:
+        return predict(prepare(batch, resolution, normalisation))
+
     batches = images.pixels.split(batch_size)
-    return torch.cat([predict(prepare(batch, resolution, normalisation)) for batch in batches])
+    with ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return torch.cat(list(pool.map(run, batches)))
 
 
 def specialise(net: ElasticNet, arch: Arch, data: Dataset) -> Subnet:
@@ -62,7 +74,7 @@ def evaluate(subnet: nn.Module, arch: Arch, data: Dataset, split: str) -> Accura
     if subnet.training:
         raise ValueError("evaluate a subnet in eval mode: in training mode its batch norms would change")
     images: Images = getattr(data, split)
-    logits = logits_of(subnet, images, arch.resolution, data.normalisation)
+    logits = logits_of(folded(subnet), images, arch.resolution, data.normalisation)
     if logits.shape[1] != len(data.classes):
         raise InputError(
             f"data set {data.name} has {len(data.classes)} classes, but the network has "

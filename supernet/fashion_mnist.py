@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from supernet.errors import InputError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -43,7 +45,7 @@ def split_of_training_images(split: str) -> npt.NDArray[np.intp]:
 def load_official(root: Path, train: bool) -> tuple[Tensor, Tensor]:
     """Images (n, 28, 28) uint8 and labels (n,) int64, from Debian's package or a download to ``root``.
 
-    Raises RuntimeError where neither is to be had.
+    Raises InputError where neither is to be had.
     """
     from torchvision.datasets import FashionMNIST
 
@@ -52,7 +54,7 @@ def load_official(root: Path, train: bool) -> tuple[Tensor, Tensor]:
     try:
         data = FashionMNIST(str(root), train=train, download=True)
     except (OSError, RuntimeError) as error:
-        raise RuntimeError(
+        raise InputError(
             f"Fashion-MNIST is neither in {DEBIAN_FOLDER} nor could it be downloaded to {root} ({error}); "
             "install Debian's package dataset-fashion-mnist or connect to a network"
         ) from error

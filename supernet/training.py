@@ -10,6 +10,7 @@ sandwich rule and in-place distillation of Yu et al., BigNAS, ECCV 2020).
 from __future__ import annotations
 
 import math
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -188,7 +189,10 @@ def load_checkpoint(
     """The step to continue from: 0 where there is no checkpoint. Raises InputError for another recipe's."""
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
+    try:
+        state = torch.load(path, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path} is no checkpoint or damaged; remove the file to start again") from error
     if state["made_by"] != made_by(recipe, alone):
         raise InputError(
             f"{path} belongs to another recipe or arch; give another folder with --out, "

@@ -47,7 +47,9 @@ def run(recipe_file: Path, folder: Path, alone: str | None, report: Callable[[Pr
     name, recipe = read_recipe(recipe_file)
     supernet = open_supernet(name)
     if supernet.data != "fashion_mnist":
-        raise InputError(f"{recipe_file}: training data is known for fashion_mnist, not for {supernet.data!r}")
+        raise InputError(
+            f"{recipe_file}: training data is known for fashion_mnist, not for {supernet.data!r}"
+        )
     data = load_dataset(supernet.data)
     images, labels = fashion_mnist.load_official(folder / "data", train=True)
     chosen = torch.from_numpy(fashion_mnist.split_of_training_images("training"))

@@ -111,7 +111,8 @@ def test_reach_equals_brute_force_on_random_tables(combine: str, seed: int) -> N
     cost = TableCost("toy", space, factors, combine, offset=-9.0 if combine == "max" else 1.5)
     every = np.array(list(itertools.product(*map(range, sizes))), dtype=np.int16)
     values = [
-        (max if combine == "max" else sum)([f.table[tuple(row[list(f.columns)])] for f in factors]) for row in every
+        (max if combine == "max" else sum)([f.table[tuple(row[list(f.columns)])] for f in factors])
+        for row in every
     ]
     values = np.array(values) + (1.5 if combine == "sum" else 0.0)
     np.testing.assert_allclose(cost.batch(every), values)
@@ -163,7 +164,9 @@ def test_the_documented_cost_by_dotted_path(monkeypatch) -> None:
 def test_the_documented_cost_by_entry_point(monkeypatch) -> None:
     example(monkeypatch)
     point = EntryPoint("weights_kib", "weights_kib:weights_kib", registry.ENTRY_POINTS)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINTS else [])
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINTS else []
+    )
     assert build("weights_kib", TARGET)(SPACE.smallest()) > 0
 
 

@@ -115,6 +115,17 @@ def test_a_spoilt_cache_is_made_anew_and_an_unwritable_one_is_told_of(
     assert any("is not kept" in line and "ONCEFIT_CACHE" in line for line in lines)
 
 
+def test_a_cached_fit_that_lacks_a_layers_price_is_made_anew(
+    net: Supernet, cache: Path, measured: list[int]
+) -> None:
+    lines: list[str] = []
+    write_device(fitted_for(net), cached_path(net))
+    assert host_device(net, lines.append).latency.intercept_ms != 0.1
+    assert any("made anew" in line and "has no coefficient" in line for line in lines)
+    assert host_device(net, lines.append).latency is not None
+    assert len(measured) == 1
+
+
 def test_a_device_file_survives_a_round_trip(net: Supernet, tmp_path: Path) -> None:
     device = fitted_for(net)
     path = tmp_path / "mine.yaml"

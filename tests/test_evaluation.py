@@ -15,6 +15,7 @@ from supernet.accuracy import wilson
 from supernet.data import Images
 from supernet.errors import InputError
 from supernet.evaluation import accuracy_of_logits, evaluate, logits_of, specialise
+from supernet.folding import folded
 from supernet.preprocessing import Normalisation, prepare
 
 Z95 = 1.959963984540054  # the 97.5 % quantile of the standard normal distribution
@@ -99,3 +100,14 @@ def test_evaluate_refuses_data_with_other_classes(supernet, random_net, few):
     )
     with pytest.raises(InputError, match="has 3 classes, but the network has 10 outputs"):
         evaluate(random_net.extract(arch), arch, three, "report")
+
+
+def test_folded_norms_give_the_same_logits(supernet, random_net, few) -> None:
+    for arch in (supernet.space.smallest(), supernet.space.largest()):
+        subnet = specialise(random_net, arch, few)
+        x = torch.randn(8, 1, arch.resolution, arch.resolution)
+        with torch.no_grad():
+            expected, found = subnet(x), folded(subnet)(x)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded(subnet).modules())
+        assert any(isinstance(m, torch.nn.BatchNorm2d) for m in subnet.modules())

@@ -92,7 +92,11 @@ def test_dominated_share_counts_pairs() -> None:
 
 
 def test_objectives_are_one_accuracy_then_costs() -> None:
-    assert [o.direction for o in parse_objectives(["top5", "macs", "params"])] == ["maximize", "minimize", "minimize"]
+    assert [o.direction for o in parse_objectives(["top5", "macs", "params"])] == [
+        "maximize",
+        "minimize",
+        "minimize",
+    ]
     for wrong in ([], ["macs"], ["top1", "top5"], ["macs", "top1"], ["top1", "a", "b", "c"]):
         with pytest.raises(InputError, match="objectives must be one of top1, top5, then up to two costs"):
             parse_objectives(wrong)

@@ -65,7 +65,9 @@ def finished(database: Path) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("sampler", list(SAMPLERS))
-def test_every_sampler_keeps_the_budget_and_never_measures_twice(sampler: str, config: Path, tmp_path: Path) -> None:
+def test_every_sampler_keeps_the_budget_and_never_measures_twice(
+    sampler: str, config: Path, tmp_path: Path
+) -> None:
     run = oncefit("search", config, "--sampler", sampler, "--out", "run", "--json", cwd=tmp_path)
     result = json.loads(run.stdout)
     assert result["measured_candidates"] == 8
@@ -81,10 +83,14 @@ def test_every_sampler_keeps_the_budget_and_never_measures_twice(sampler: str, c
     assert len(by_arch) == 8
     assert all(len(values) == 1 for values in by_arch.values())
     over = study.get_trials(states=(optuna.trial.TrialState.PRUNED,))
-    assert all(trial.user_attrs["costs"]["macs"] > MACS and "validation" not in trial.user_attrs for trial in over)
+    assert all(
+        trial.user_attrs["costs"]["macs"] > MACS and "validation" not in trial.user_attrs for trial in over
+    )
 
 
-def test_the_results_are_what_an_independent_evaluation_measures(config: Path, own_data: Path, tmp_path: Path) -> None:
+def test_the_results_are_what_an_independent_evaluation_measures(
+    config: Path, own_data: Path, tmp_path: Path
+) -> None:
     result = json.loads(oncefit("search", config, "--out", "run", "--json", cwd=tmp_path).stdout)
     supernet = open_supernet("fmnist_mbv3")
     images = load_dataset(str(own_data))
@@ -92,7 +98,10 @@ def test_the_results_are_what_an_independent_evaluation_measures(config: Path, o
     subnet = specialise(supernet.load(), arch, images)
     for split in ("validation", "report"):
         assert Accuracy(**result["chosen"]["measured"][split]) == evaluate(subnet, arch, images, split)
-    accuracies = [c.validation.top1 for c in candidates(open_run(tmp_path / "run").study(), open_run(tmp_path / "run").problem)]
+    accuracies = [
+        c.validation.top1
+        for c in candidates(open_run(tmp_path / "run").study(), open_run(tmp_path / "run").problem)
+    ]
     assert result["chosen"]["measured"]["validation"]["top1"] == max(accuracies)
     csv = pd.read_csv(tmp_path / "run" / "front.csv")
     assert list(csv["arch_id"]) == [member["arch_id"] for member in result["front"]]
@@ -108,21 +117,28 @@ def test_same_seed_same_run_and_another_seed_another(config: Path, tmp_path: Pat
 
 
 def test_two_objectives_give_a_front(config: Path, own_data: Path, tmp_path: Path) -> None:
-    config.write_text(f"supernet: fmnist_mbv3\ndata: {own_data}\nobjectives: [top1, flops, params]\ntrials: 10\n")
+    config.write_text(
+        f"supernet: fmnist_mbv3\ndata: {own_data}\nobjectives: [top1, flops, params]\ntrials: 10\n"
+    )
     result = json.loads(oncefit("search", config, "--out", "run", "--json", cwd=tmp_path).stdout)
     assert result["objectives"] == ["top1", "macs", "params"]
     points = [
-        (-m["measured"]["validation"]["top1"], m["predicted"]["macs"], m["predicted"]["params"]) for m in result["front"]
+        (-m["measured"]["validation"]["top1"], m["predicted"]["macs"], m["predicted"]["params"])
+        for m in result["front"]
     ]
     for one in points:
-        assert not any(other != one and all(x <= y for x, y in zip(other, one, strict=True)) for other in points)
+        assert not any(
+            other != one and all(x <= y for x, y in zip(other, one, strict=True)) for other in points
+        )
     assert all("report" in member["measured"] for member in result["front"])
 
 
 def test_killed_it_resumes_without_losing_or_repeating(config: Path, tmp_path: Path) -> None:
     database = tmp_path / "run" / "study.db"
     arguments = ("search", config, "--trials", 40, "--sampler", "random", "--out", "run")
-    process = subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(*arguments), cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 120
     while len(finished(database)) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -145,7 +161,9 @@ def test_killed_it_resumes_without_losing_or_repeating(config: Path, tmp_path: P
 def test_ctrl_c_stops_cleanly_and_resumably(config: Path, tmp_path: Path) -> None:
     database = tmp_path / "run" / "study.db"
     arguments = ("search", config, "--trials", 40, "--sampler", "random", "--out", "run")
-    process = subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(*arguments), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
     while len(finished(database)) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -210,7 +228,9 @@ def test_json_is_one_object_and_nothing_else(config: Path, tmp_path: Path) -> No
 def test_compare_agrees_with_the_runs(config: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 2)):
         oncefit("search", config, "--seed", seed, "--out", name, cwd=tmp_path)
-    found = json.loads(oncefit("compare", "a", "b", "--at", "1.2e6", "--at", MACS, "--json", cwd=tmp_path).stdout)
+    found = json.loads(
+        oncefit("compare", "a", "b", "--at", "1.2e6", "--at", MACS, "--json", cwd=tmp_path).stdout
+    )
     assert found["cost"] == "macs"
     for one in found["runs"]:
         run = open_run(tmp_path / one["run"])

@@ -64,13 +64,18 @@ def test_id_is_the_same_in_another_process() -> None:
         "from supernet.catalog import open_supernet; s = open_supernet('fmnist_mbv3').space;"
         "print(s.largest().id, s.smallest().id, s.fingerprint)"
     )
-    ids = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    ids = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert ids == [SPACE.largest().id, SPACE.smallest().id, SPACE.fingerprint]
 
 
 def test_size_counts_distinct_archs() -> None:
     everything = itertools.product(*(range(n) for n in SMALL.sizes))
-    distinct = {SMALL.arch({d.name: d.choices[i] for d, i in zip(SMALL.dimensions, row, strict=True)}) for row in everything}
+    distinct = {
+        SMALL.arch({d.name: d.choices[i] for d, i in zip(SMALL.dimensions, row, strict=True)})
+        for row in everything
+    }
     assert SMALL.size == len(distinct) == 2 * (2 + 2 * 3)
 
 
@@ -98,7 +103,10 @@ def test_sample_keeps_what_is_not_elastic_at_its_largest() -> None:
     [
         ({"depths": 1}, "has no dimension depths"),
         ({"resolution": 8}, "needs a value for depth.1"),
-        ({"resolution": 9, "depth.1": 1, "kernel.1.1": 3}, r"resolution = 9 is not in space small; allowed: \(8, 12\)"),
+        (
+            {"resolution": 9, "depth.1": 1, "kernel.1.1": 3},
+            r"resolution = 9 is not in space small; allowed: \(8, 12\)",
+        ),
     ],
 )
 def test_wrong_values_are_told_what_is_allowed(values: dict, message: str) -> None:

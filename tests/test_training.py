@@ -71,6 +71,12 @@ def test_another_recipes_checkpoint_is_refused(supernet, few, tmp_path) -> None:
         weights_after(supernet, few, tmp_path / "a.checkpoint", alone=supernet.space.smallest())
 
 
+def test_a_damaged_checkpoint_is_named(supernet, few, tmp_path) -> None:
+    (tmp_path / "checkpoint").write_bytes(b"cut short")
+    with pytest.raises(InputError, match=r"checkpoint is no checkpoint or damaged; remove the file"):
+        weights_after(supernet, few, tmp_path / "checkpoint")
+
+
 def test_a_subnet_alone_learns_its_images(supernet, few, tmp_path) -> None:
     losses: list[float] = []
     images, labels = few.calibration.pixels[:80], few.calibration.labels[:80]
