@@ -33,7 +33,7 @@ def check_feasible(problem: Problem, where: str) -> Arch | None:
             proof = "the smallest is" if reach.exact else "the smallest of a large sample is"
             given, smallest = told_apart(limit, reach.minimum)
             raise InputError(
-                f"budget {name} <= {given}: no subnet of {problem.space.name} reaches it on {where}; "
+                f"budget {name} <= {given}: no subnet of {problem.space.name} reaches it{f' on {where}' if where else ''}; "
                 f"{proof} {smallest} (arch {reach.smallest.id}: {reach.smallest}). "
                 f"Raise the budget to at least {round_up(reach.minimum):g}"
             )

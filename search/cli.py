@@ -234,7 +234,7 @@ def demo(
     from search.demo import run_demo
 
     with terminal.resumable():
-        figures = run_demo(out, trials, terminal)
+        figures = run_demo(out, trials, terminal, as_json)
     if as_json:
         print_json(figures)
 

@@ -162,7 +162,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     axes.set_ylabel(f"{accuracy.name.replace('top', 'top-')} (%), validation split")
     axes.set_title("Fronts compared; higher and further left is better")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     save(figure, path)
 
 

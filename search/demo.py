@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cost_models.devices import open_device
 from search import compare as comparing
@@ -17,10 +17,13 @@ from search import report
 from search.config import RunConfig
 from search.export import export_candidate, verify_summary
 from search.run import Result, Run, conclude, search, start
-from search.units import percent, scaled
+from search.units import heading, scaled
 from supernet.arch import Arch
 from supernet.atomic import check_writable
 from supernet.catalog import open_supernet
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SUPERNET = "fmnist_mbv3"
 BUDGET_SHARE = 0.3
@@ -40,7 +43,7 @@ class Stages:
         self.seconds[name] = round(time.monotonic() - began, 1)
 
 
-def run_demo(out: Path, trials: int, terminal: ModuleType) -> dict[str, Any]:
+def run_demo(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[str, Any]:
     """Run every step, tell what it does and why; returns the figures that it printed."""
     say: Callable[[str], None] = terminal.say
     check_writable(out)
@@ -97,7 +100,7 @@ def run_demo(out: Path, trials: int, terminal: ModuleType) -> dict[str, Any]:
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "files": [str(path) for path in [*files, bundle]],
     }
-    tell(figures, results, comparison, terminal)
+    tell(figures, results, comparison, terminal, as_json)
     return figures
 
 
@@ -159,35 +162,56 @@ def side_by_side(result: Result, out: Path) -> dict[str, Any]:
     return rows
 
 
-def tell(
-    figures: dict[str, Any], results: list[Result], comparison: comparing.Comparison, terminal: ModuleType
-) -> None:
-    """The final words: what was won, where it lies, what to type next."""
-    import sys
-
+def beside(subnets: dict[str, Any]) -> Table:
+    """The winner beside the ends of the space, one figure a line."""
     from rich import box
     from rich.table import Table
 
-    from supernet.accuracy import Accuracy
+    table = Table(box=box.SIMPLE_HEAD, title="The winner beside the ends of the space", title_justify="left")
+    table.add_column("")
+    for name in subnets:
+        table.add_column(name, justify="right")
 
+    def line(label: str, of: Callable[[dict[str, Any]], str]) -> None:
+        table.add_row(label, *(of(row) for row in subnets.values()))
+
+    def accuracy(name: str) -> Callable[[dict[str, Any]], str]:
+        return lambda row: f"{100 * row['measured']['report'][name]:.2f}"
+
+    def interval(name: str) -> Callable[[dict[str, Any]], str]:
+        return lambda row: "{:.2f} to {:.2f}".format(
+            *(100 * row["measured"]["report"][f"{name}_{end}"] for end in ("low", "high"))
+        )
+
+    def cost(name: str) -> Callable[[dict[str, Any]], str]:
+        return lambda row: f"{scaled(name, row['predicted'][name]):.3g}"
+
+    line("arch", lambda row: str(row["arch_id"]))
+    for name in ("top1", "top5"):
+        line(f"{name.replace('top', 'top-')} (%), measured", accuracy(name))
+        line("   95 % interval", interval(name))
+    line("latency (ms), measured", lambda row: f"{row['measured']['latency']['median_ms']:.3f}")
+    line("latency (ms), predicted", lambda row: f"{row['predicted']['latency_ms']:.3f}")
+    line(heading("macs"), cost("macs"))
+    line(heading("params"), cost("params"))
+    line(heading("co2e_mg") + " per inference, estimated", cost("co2e_mg"))
+    line("model.onnx (KiB)", lambda row: f"{row['onnx_bytes'] / 1024:.0f}")
+    return table
+
+
+def tell(
+    figures: dict[str, Any],
+    results: list[Result],
+    comparison: comparing.Comparison,
+    terminal: ModuleType,
+    as_json: bool,
+) -> None:
+    """The final words: what was won, where it lies, what to type next."""
     say: Callable[[str], None] = terminal.say
-    con = terminal.console(stderr=True)
+    con = terminal.console(stderr=as_json)
     for table in comparing.tables(comparison):
         con.print(table)
-    table = Table(box=box.SIMPLE_HEAD, title="The winner beside the ends of the space", title_justify="left")
-    for head in ("", "top-1 %, report [95 %]", "top-5 %, report [95 %]", "latency ms, measured", "predicted",
-                 "MACs M", "params k", "CO2e µg, estimated", "ONNX KiB"):  # fmt: skip
-        table.add_column(head, justify="right" if head else "left")
-    for name, row in figures["subnets"].items():
-        accuracy = Accuracy(**row["measured"]["report"])
-        costs = row["predicted"]
-        table.add_row(
-            name, percent(accuracy, "top1"), percent(accuracy, "top5"),
-            f"{row['measured']['latency']['median_ms']:.3f}", f"{costs['latency_ms']:.3f}",
-            f"{costs['macs'] / 1e6:.2f}", f"{costs['params'] / 1e3:.0f}",
-            f"{scaled('co2e_mg', costs['co2e_mg']):.3f}", f"{row['onnx_bytes'] / 1024:.0f}",
-        )  # fmt: skip
-    con.print(table)
+    con.print(beside(figures["subnets"]))
     rows = figures["subnets"]
     gap = 100 * (rows["largest"]["measured"]["report"]["top1"] - rows["winner"]["measured"]["report"]["top1"])
     speed = (
@@ -204,11 +228,11 @@ def tell(
     for path in figures["files"]:
         say(f"  {path}")
     fast, front = (result.run.folder for result in results)
-    say("\nNext, type:")
     prefix = ".venv/bin/oncefit" if Path(".venv/bin/oncefit").exists() else "oncefit"
-    say(
-        f"  {prefix} evaluate {fast.parent / 'bundle'}                 # measure the bundle again, or your own images"
-    )
-    say(f"  {prefix} search configs/searches/macs.yaml --budget macs=2e6      # another budget")
-    say(f"  {prefix} export {front} --pick knee                 # the best compromise of the front")
-    sys.stderr.flush()
+    say("\nNext, type one of these:")
+    for command, purpose in (
+        (f"evaluate {fast.parent / 'bundle'}", "measure the bundle again; --images DIR for your own images"),
+        ("search configs/searches/macs.yaml --budget macs=2e6", "another budget; --help shows what else"),
+        (f"export {front} --pick knee", "the best compromise of the front as a bundle"),
+    ):
+        say(f"  {prefix} {command}\n      {purpose}")

@@ -26,7 +26,7 @@ def new_figure() -> tuple[Figure, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5), dpi=130, layout="constrained")
+    figure = Figure(figsize=(8, 5.2), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots()
 
@@ -64,7 +64,7 @@ def draw_front(result: Result, path: Path) -> None:
         f"{result.run.supernet.name}: {len(result.candidates)} candidates by {result.run.config.sampler}"
     )
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     save(figure, path)
 
 

@@ -49,8 +49,8 @@ class Run:
 
     @property
     def where(self) -> str:
-        """What the costs are predicted for."""
-        return self.device.name if self.device is not None else "no device"
+        """The device that costs are predicted for, empty without one."""
+        return self.device.name if self.device is not None else ""
 
     @property
     def axes(self) -> tuple[Objective, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from supernet.training import Progress as TrainingProgress
 
 WIDTH_WITHOUT_TERMINAL = 130
+SECONDS_BETWEEN_LINES = 10
 
 
 def console(stderr: bool) -> Console:
@@ -61,9 +63,8 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 @contextmanager
 def search_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
-    """A bar of measured candidates with the best so far."""
-    with bar() as progress:
-        task = progress.add_task("searching", total=run.config.trials, status="")
+    """Measured candidates with the best so far."""
+    with bar("searching") as show_state:
 
         def update(now: Progress) -> None:
             status = ""
@@ -72,19 +73,18 @@ def search_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
                 status = (
                     f"best top-1 {top1:.2f} % on validation ({now.best.arch.id}), {now.proposals} proposals"
                 )
-            progress.update(task, completed=now.trials, total=now.of, status=status)
+            show_state(now.trials, now.of, status)
 
         yield update
 
 
 @contextmanager
 def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
-    with bar() as progress:
-        task = progress.add_task("training", total=None, status="")
+    with bar("training") as show_state:
 
         def update(now: TrainingProgress) -> None:
             status = f"{now.phase}: loss {now.loss:.3f}, {now.images_per_second:.0f} images/s"
-            progress.update(task, completed=now.step, total=now.steps, status=status)
+            show_state(now.step, now.steps, status)
 
         yield update
 
@@ -102,13 +102,35 @@ def resumable() -> Iterator[None]:
 
 
 @contextmanager
-def bar() -> Iterator[Any]:
-    """A progress bar on standard error; without a terminal it prints its last state once."""
+def bar(task: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar on standard error; where that is no terminal, a line every ten seconds and at the end."""
+    if not sys.stderr.isatty():
+        with lines(task) as show_state:
+            yield show_state
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(),
+        TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
         TimeRemainingColumn(compact=True), TextColumn("{task.fields[status]}"),
     )  # fmt: skip
     with Progress(*columns, console=console(stderr=True)) as progress:
-        yield progress
+        shown = progress.add_task(task, total=None, status="")
+        yield lambda done, of, status: progress.update(shown, completed=done, total=of, status=status)
+
+
+@contextmanager
+def lines(task: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Progress for log files."""
+    last_shown, last_line = time.monotonic(), ""
+
+    def show_state(done: int, of: int, status: str) -> None:
+        nonlocal last_shown, last_line
+        last_line = f"{task} {done}/{of} {status}"
+        if time.monotonic() - last_shown >= SECONDS_BETWEEN_LINES:
+            say(last_line)
+            last_shown, last_line = time.monotonic(), ""
+
+    yield show_state
+    if last_line:
+        say(last_line)

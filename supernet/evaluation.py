@@ -55,7 +55,9 @@ def logits_of(
         return predict(prepare(batch, resolution, normalisation))
 
     batches = images.pixels.split(batch_size)
-    with ThreadPoolExecutor(torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(
+        torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
         return torch.cat(list(pool.map(run, batches)))
 
 
