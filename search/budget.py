@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from search.problem import Problem
+from search.region import Region
 from supernet.arch import Arch
 from supernet.errors import InputError
 
@@ -26,9 +27,8 @@ def check_feasible(problem: Problem, where: str) -> Arch | None:
     Raises InputError for a budget that no arch of the space can meet; it names the
     reachable minimum and the arch that has it.
     """
-    witnesses = []
     for name, limit in problem.budgets.items():
-        reach = problem.costs[name].reach()
+        reach = problem.reach[name]
         if reach.minimum > limit:
             proof = "the smallest is" if reach.exact else "the smallest of a large sample is"
             given, smallest = told_apart(limit, reach.minimum)
@@ -37,12 +37,9 @@ def check_feasible(problem: Problem, where: str) -> Arch | None:
                 f"{proof} {smallest} (arch {reach.smallest.id}: {reach.smallest}). "
                 f"Raise the budget to at least {round_up(reach.minimum):g}"
             )
-        witnesses.append(reach.smallest)
-    candidates = [*witnesses, problem.space.smallest()]
-    for arch in candidates:
-        if within({name: problem.costs[name](arch) for name in problem.budgets}, problem.budgets):
-            return arch
-    return None
+    [arch] = problem.space.decode(Region(problem).anchor)
+    costs = {name: problem.costs[name](arch) for name in problem.budgets}
+    return arch if within(costs, problem.budgets) else None
 
 
 def told_apart(a: float, b: float) -> tuple[str, str]:

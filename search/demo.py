@@ -17,6 +17,7 @@ from search import report
 from search.config import RunConfig
 from search.export import export_candidate, verify_summary
 from search.run import Result, Run, conclude, search, start
+from search.study import exclusive
 from search.units import heading, scaled
 from supernet.arch import Arch
 from supernet.atomic import check_writable
@@ -123,7 +124,7 @@ def latency_budget(out: Path, supernet: Any, device: Any) -> float:
 
 def searched(folder: Path, config: RunConfig, terminal: ModuleType) -> Run:
     run = start(folder, config, None, terminal.say)
-    with terminal.search_progress(run) as progress:
+    with exclusive(folder), terminal.search_progress(run) as progress:
         search(run, progress)
     return run
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cost_models.registry import OF_A_DEVICE
 from search.objectives import Objective
 from search.study import Candidate
 from search.units import heading, scaled
@@ -57,7 +58,7 @@ def draw_front(result: Result, path: Path) -> None:
     limit = result.run.config.budgets.get(cost.name)
     if limit is not None:
         axes.axvline(scaled(cost.name, limit), color="#b00020", linestyle="--", linewidth=1.2, label="budget")
-    device = f", predicted for {result.run.where}" if "latency" in cost.name or "_m" in cost.name else ""
+    device = f", predicted for {result.run.where}" if cost.name in OF_A_DEVICE else ""
     axes.set_xlabel(heading(cost.name) + device)
     axes.set_ylabel(f"{accuracy.name.replace('top', 'top-')} (%)")
     axes.set_title(

@@ -149,7 +149,9 @@ def open_run(folder: Path, storage: str | None = None) -> Run:
             "oncefit search and oncefit export take as --storage"
         )
     supernet = open_supernet(config.supernet)
-    device = open_device(str(folder / DEVICE), supernet, print) if (folder / DEVICE).exists() else None
+    device = (
+        open_device(str(folder / DEVICE), supernet, lambda _: None) if (folder / DEVICE).exists() else None
+    )
     return make_run(folder, config, supernet, device, storage)
 
 
@@ -163,9 +165,13 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
 
     study = run.study()
     studies.fail_stale_trials(study)
+    finished = len(study.get_trials(deepcopy=False))
+    config = run.config
+    study.sampler = build_sampler(config.sampler, run.problem, config.seed, config.trials, finished)
     known = {c.arch.id: c for c in studies.candidates(study, run.problem)}
     witness = check_feasible(run.problem, run.where)
-    if witness is not None and not study.get_trials(deepcopy=False):
+    waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
+    if witness is not None and witness.id not in known and not waiting:
         study.enqueue_trial(
             {d.name: witness.values.get(d.name, d.choices[0]) for d in run.problem.space.dimensions}
         )
@@ -175,7 +181,7 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
     choices = distributions(run.problem.space)
     proposals = 0
     limit = PROPOSALS_PER_TRIAL * run.config.trials
-    best_so_far = best(list(known.values()), run.problem.objectives) if known else None
+    best_so_far = best(list(known.values()), run.axes) if known else None
     progress(Progress(len(known), run.config.trials, 0, best_so_far))
     while len(known) < run.config.trials and proposals < limit:
         trial = study.ask(choices)
@@ -187,7 +193,7 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
             raise
         if candidate is not None:
             known[candidate.arch.id] = candidate
-            best_so_far = best(list(known.values()), run.problem.objectives)
+            best_so_far = best(list(known.values()), run.axes)
         progress(Progress(len(known), run.config.trials, proposals, best_so_far))
 
 
@@ -229,7 +235,7 @@ def conclude(run: Run, say: Say) -> Result:
             f"{len(study.get_trials(deepcopy=False))} proposals; raise the budgets or --trials"
         )
     objectives = run.problem.objectives
-    chosen = best(found, objectives)
+    chosen = best(found, run.axes)
     members = front(found, run.axes)
     finals = members if len(objectives) > 1 else [chosen]
     reports = studies.saved_reports(study)

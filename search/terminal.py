@@ -69,10 +69,9 @@ def search_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
         def update(now: Progress) -> None:
             status = ""
             if now.best is not None:
-                top1 = 100 * now.best.validation.top1
-                status = (
-                    f"best top-1 {top1:.2f} % on validation ({now.best.arch.id}), {now.proposals} proposals"
-                )
+                name = run.problem.objectives[0].name
+                value = 100 * now.best.value(name)
+                status = f"best {name.replace('top', 'top-')} {value:.2f} % on validation ({now.best.arch.id}), {now.proposals} proposals"
             show_state(now.trials, now.of, status)
 
         yield update

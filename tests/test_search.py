@@ -14,8 +14,10 @@ import optuna
 import pandas as pd
 import pytest
 
-from search.run import open_run
-from search.samplers import SAMPLERS
+from search.budget import check_feasible
+from search.config import RunConfig
+from search.run import conclude, open_run, search, start
+from search.samplers import SAMPLERS, distributions
 from search.study import candidates
 from supernet.accuracy import Accuracy
 from supernet.catalog import open_supernet
@@ -149,7 +151,7 @@ def test_killed_it_resumes_without_losing_or_repeating(config: Path, tmp_path: P
     oncefit(*arguments, cwd=tmp_path)
     after = finished(database)
     assert after[: len(before)] == before
-    assert len({arch for _, arch in after}) == 40
+    assert len({arch for _, arch in after}) == len(after) == 40
     with sqlite3.connect(database) as connection:
         states = dict(connection.execute("select state, count(*) from trials group by state"))
     assert "RUNNING" not in states
@@ -240,3 +242,21 @@ def test_compare_agrees_with_the_runs(config: Path, tmp_path: Path) -> None:
             assert at.get("top1") == (max(inside) if inside else None)
     assert (tmp_path / "runs" / "comparison" / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert set(pd.read_csv(tmp_path / "runs" / "comparison" / "comparison.csv")["run"]) == {"a", "b"}
+
+
+def test_a_kill_during_the_first_trial_does_not_lose_the_arch_that_is_known_to_fit(
+    own_data: Path, tmp_path: Path
+) -> None:
+    config = RunConfig(
+        supernet="fmnist_mbv3", data=str(own_data), budgets={"macs": 5.6e5}, trials=1, sampler="random"
+    )
+    run = start(tmp_path / "run", config, None, print)
+    witness = check_feasible(run.problem, run.where)
+    assert witness is not None
+    study = run.study()
+    study.enqueue_trial({d.name: d.choices[0] for d in run.problem.space.dimensions})
+    study.ask(distributions(run.problem.space))  # and the process dies here
+    search(run, lambda progress: None)
+    result = conclude(run, print)
+    assert [candidate.arch for candidate in result.candidates] == [witness]
+    assert result.chosen in result.front
