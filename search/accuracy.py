@@ -30,7 +30,7 @@ class MeasuredAccuracy:
     def data(self) -> Dataset:
         from supernet.data import load_dataset
 
-        return load_dataset(self.data_name)
+        return load_dataset(self.data_name, self.supernet.classes)
 
     def load(self) -> None:
         """Read weights and images now. Raises InputError where one of them is missing or wrong."""

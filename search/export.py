@@ -77,10 +77,12 @@ def verify_summary(folder: Path, supernet: str | None = None, data: str | None =
             "give its YAML file with --supernet"
         )
     opened = open_supernet(supernet) if supernet is not None else None
-    return asdict(verify_bundle(folder, data_set(folder, data or card.data.name, data is None), opened))
+    return asdict(
+        verify_bundle(folder, data_set(folder, data or card.data.name, card.classes, data is None), opened)
+    )
 
 
-def data_set(folder: Path, name: str, from_card: bool) -> Dataset:
+def data_set(folder: Path, name: str, classes: tuple[str, ...], from_card: bool) -> Dataset:
     """The data set that a bundle's figures are of."""
     from supernet.data import load_dataset
 
@@ -89,7 +91,7 @@ def data_set(folder: Path, name: str, from_card: bool) -> Dataset:
             f"{folder} was measured on images in {name}, and there is no such folder here; "
             "oncefit verify takes it as --data, oncefit evaluate takes other images as --images"
         )
-    return load_dataset(name)
+    return load_dataset(name, classes)
 
 
 def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
@@ -100,7 +102,7 @@ def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
 
     bundle = open_bundle(folder)
     if images is None:
-        found = data_set(folder, bundle.card.data.name, True).report
+        found = data_set(folder, bundle.card.data.name, bundle.classes, True).report
     else:
         found = load_folder(images, bundle.classes)
     accuracy = evaluate_bundle(bundle, found, "report" if images is None else str(images))

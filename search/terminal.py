@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -101,12 +102,47 @@ def resumable() -> Iterator[None]:
 
 
 @contextmanager
+def heeding_ctrl_c() -> Iterator[Callable[[], None]]:
+    """Ctrl-C is heeded between two steps, where nothing is half done; a second one at once.
+
+    What is yielded is called between steps and raises KeyboardInterrupt if Ctrl-C came.
+    """
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        say("stopping after this step; Ctrl-C once more stops at once")
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def bar(task: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar on standard error; where that is no terminal, a line every ten seconds and at the end."""
-    if not sys.stderr.isatty():
-        with lines(task) as show_state:
-            yield show_state
-        return
+    """Progress of steps, between which Ctrl-C is heeded."""
+    shown = drawn if sys.stderr.isatty() else lines
+    with heeding_ctrl_c() as check, shown(task) as show_state:
+
+        def step(done: int, of: int, status: str) -> None:
+            show_state(done, of, status)
+            check()
+
+        yield step
+
+
+@contextmanager
+def drawn(task: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar for a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -120,7 +156,7 @@ def bar(task: str) -> Iterator[Callable[[int, int, str], None]]:
 
 @contextmanager
 def lines(task: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Progress for log files."""
+    """A line every ten seconds and at the end, for log files."""
     last_shown, last_line = time.monotonic(), ""
 
     def show_state(done: int, of: int, status: str) -> None:
@@ -130,6 +166,8 @@ def lines(task: str) -> Iterator[Callable[[int, int, str], None]]:
             say(last_line)
             last_shown, last_line = time.monotonic(), ""
 
-    yield show_state
-    if last_line:
-        say(last_line)
+    try:
+        yield show_state
+    finally:
+        if last_line:
+            say(last_line)

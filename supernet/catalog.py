@@ -34,6 +34,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 class Family:
     """What the rest of oncefit knows of a network; ``elastic`` and ``static`` import torch when called."""
 
+    classes: tuple[str, ...]
     space: SearchSpace
     segments: tuple[Segment, ...]
     elastic: Callable[[], ElasticNet]
@@ -70,6 +71,11 @@ class Supernet:
     @property
     def space(self) -> SearchSpace:
         return self.family.space
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the network's outputs, in order."""
+        return self.family.classes
 
     @property
     def segments(self) -> tuple[Segment, ...]:

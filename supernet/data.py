@@ -60,13 +60,18 @@ FASHION_MNIST_NORMALISATION = Normalisation(mean=0.286, std=0.353)
 
 
 @lru_cache(maxsize=2)
-def load_dataset(name_or_folder: str) -> Dataset:
+def load_dataset(name_or_folder: str, classes: tuple[str, ...]) -> Dataset:
     """``fashion_mnist``, which ships, or a folder with ``calibration``, ``validation`` and ``report``.
 
-    A folder's splits hold one folder a class, all with the same names; labels follow the
-    sorted names, or Fashion-MNIST's own order where the folders are its ten classes.
+    ``classes`` names a network's outputs in order. A folder's splits hold one folder of
+    images for each class, under its name (``T-shirt_top`` for ``T-shirt/top``).
     """
     if name_or_folder == "fashion_mnist":
+        if classes != fashion_mnist.CLASSES:
+            raise InputError(
+                f"fashion_mnist has the classes {', '.join(fashion_mnist.CLASSES)}, but the network has "
+                f"{', '.join(classes)}; give a folder of images of the network's classes"
+            )
         return load_fashion_mnist()
     folder = Path(name_or_folder)
     if not folder.is_dir():
@@ -77,9 +82,6 @@ def load_dataset(name_or_folder: str) -> Dataset:
             f"{folder} lacks the folders {', '.join(missing)}; a data set of your own has "
             "calibration/, validation/ and report/, each with one folder of images a class"
         )
-    classes = class_names(folder / "calibration")
-    if set(classes) == {folder_name(name) for name in fashion_mnist.CLASSES}:
-        classes = fashion_mnist.CLASSES
     splits = {split: load_folder(folder / split, classes) for split in SPLITS}
     digest = content_hash(classes, splits)
     return Dataset(name_or_folder, classes, FASHION_MNIST_NORMALISATION, sha256=digest, **splits)

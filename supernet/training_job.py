@@ -50,7 +50,7 @@ def run(recipe_file: Path, folder: Path, alone: str | None, report: Callable[[Pr
         raise InputError(
             f"{recipe_file}: training data is known for fashion_mnist, not for {supernet.data!r}"
         )
-    data = load_dataset(supernet.data)
+    data = load_dataset(supernet.data, supernet.classes)
     images, labels = fashion_mnist.load_official(folder / "data", train=True)
     chosen = torch.from_numpy(fashion_mnist.split_of_training_images("training"))
     torch.manual_seed(recipe.seed)

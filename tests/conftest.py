@@ -9,6 +9,7 @@ import torch
 
 from supernet.catalog import Supernet, open_supernet
 from supernet.data import Dataset, Images, load_dataset
+from supernet.fashion_mnist import CLASSES
 from supernet.networks import ElasticNet
 
 torch.set_num_threads(1)  # threads that wait for each other are slower than one on a busy machine
@@ -37,7 +38,7 @@ def random_net(supernet: Supernet) -> ElasticNet:
 
 @pytest.fixture(scope="session")
 def data() -> Dataset:
-    return load_dataset("fashion_mnist")
+    return load_dataset("fashion_mnist", CLASSES)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ def write_folders(data: Dataset, target: Path) -> Path:
         counts = dict.fromkeys(range(10), 0)
         for pixels, label in zip(images.pixels, images.labels.tolist(), strict=True):
             if counts[label] < wanted:
-                folder = target / split / f"{label}_{folder_name(data.classes[label])}"
+                folder = target / split / folder_name(data.classes[label])
                 folder.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels.numpy()).save(folder / f"{counts[label]}.png")
                 counts[label] += 1

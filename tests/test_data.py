@@ -165,6 +165,9 @@ def test_a_truncated_image(folder, suffix):
         load_folder(folder, ("bag", "dress"))
 
 
+CLASSES = ("bag", "dress")
+
+
 @pytest.fixture
 def own(folder):
     """A data set of one's own: the same two images in each split."""
@@ -177,31 +180,38 @@ def own(folder):
 
 
 def test_a_data_set_of_ones_own(own):
-    found = load_dataset(str(own))
+    found = load_dataset(str(own), CLASSES)
     assert (found.name, found.classes) == (str(own), ("bag", "dress"))
     assert [len(getattr(found, split)) for split in SPLITS] == [2, 2, 2]
 
 
 def test_its_hash_covers_labels_and_splits(own):
-    before = load_dataset(str(own)).sha256
+    before = load_dataset(str(own), CLASSES).sha256
     (own / "report" / "bag" / "1.png").rename(own / "report" / "dress" / "0.png")
     load_dataset.cache_clear()
-    assert load_dataset(str(own)).sha256 != before  # same pixels in the same order, other label
+    assert load_dataset(str(own), CLASSES).sha256 != before  # same pixels in the same order, other label
 
 
-def test_folders_of_the_ten_classes_keep_fashion_mnists_order(tmp_path):
-    for split in SPLITS:
-        for name in fashion_mnist.CLASSES:
-            save(tmp_path / split / name.replace("/", "_") / "1.png", np.zeros((28, 28), np.uint8))
-    assert load_dataset(str(tmp_path)).classes == fashion_mnist.CLASSES
+def test_labels_follow_the_networks_classes_and_not_the_alphabet(own):
+    assert load_dataset(str(own), ("dress", "bag", "shoe")).report.labels.tolist() == [1, 0]
+
+
+def test_a_class_that_the_network_does_not_know_is_refused(own):
+    with pytest.raises(InputError, match=r"unknown class folder in .*: 'dress'. Did you mean 'dresses'\?"):
+        load_dataset(str(own), ("bag", "dresses"))
+
+
+def test_fashion_mnist_is_only_for_its_own_classes():
+    with pytest.raises(InputError, match="but the network has bag, dress; give a folder"):
+        load_dataset("fashion_mnist", CLASSES)
 
 
 def test_a_data_set_without_a_split(own):
     (own / "report").rename(own / "test")
     with pytest.raises(InputError, match="lacks the folders report"):
-        load_dataset(str(own))
+        load_dataset(str(own), CLASSES)
 
 
 def test_an_unknown_data_set():
     with pytest.raises(InputError, match=r"'fashion_mnits'. Did you mean 'fashion_mnist'\?"):
-        load_dataset("fashion_mnits")
+        load_dataset("fashion_mnits", CLASSES)

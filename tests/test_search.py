@@ -91,11 +91,11 @@ def test_every_sampler_keeps_the_budget_and_never_measures_twice(
 
 
 def test_the_results_are_what_an_independent_evaluation_measures(
-    config: Path, own_data: Path, tmp_path: Path
+    config: Path, own_data: Path, data: Dataset, tmp_path: Path
 ) -> None:
     result = json.loads(oncefit("search", config, "--out", "run", "--json", cwd=tmp_path).stdout)
     supernet = open_supernet("fmnist_mbv3")
-    images = load_dataset(str(own_data))
+    images = load_dataset(str(own_data), data.classes)
     arch = supernet.space.from_dict(result["chosen"]["arch"])
     subnet = specialise(supernet.load(), arch, images)
     for split in ("validation", "report"):

@@ -30,7 +30,7 @@ class StageKeys(documents.Document):
 
 
 class NetworkKeys(documents.Document):
-    classes: Positive
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
     in_channels: Positive
     resolutions: Choices
     stem_width: Positive
@@ -45,9 +45,10 @@ def parse(name: str, network: Mapping[str, Any], where: str) -> Family:
     """The family of the ``network`` key of a supernet's YAML."""
     keys = documents.check(dict(network), NetworkKeys, f"{where}: network")
     stages = tuple(mobilenet_v3.Stage(**stage.model_dump()) for stage in keys.stages)
-    rest = keys.model_dump(exclude={"stages"})
-    spec = mobilenet_v3.MobileNetV3Spec(name=name, stages=stages, **rest)
+    rest = keys.model_dump(exclude={"stages", "classes"})
+    spec = mobilenet_v3.MobileNetV3Spec(name=name, classes=len(keys.classes), stages=stages, **rest)
     return Family(
+        classes=keys.classes,
         space=mobilenet_v3.space(spec),
         segments=mobilenet_v3.segments(spec),
         elastic=partial(elastic, spec),
