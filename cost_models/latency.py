@@ -85,11 +85,11 @@ def fitted(target: Target) -> tuple[Device, LatencyModel]:
 
 
 def check_space(model: LatencyModel, supernet: Supernet, device: str) -> None:
-    """Raises InputError where the model was fitted for another space."""
-    if model.fingerprint != supernet.space.fingerprint:
+    """Raises InputError where the model was fitted for another network."""
+    if model.fingerprint != supernet.fingerprint:
         raise InputError(
-            f"the latency model of device {device!r} was fitted for the space of {model.supernet} "
-            f"({model.fingerprint}), not for that of {supernet.name} ({supernet.space.fingerprint}); "
+            f"the latency model of device {device!r} was fitted for the network of {model.supernet} "
+            f"({model.fingerprint}), not for that of {supernet.name} ({supernet.fingerprint}); "
             f"--device host measures this machine for {supernet.name}"
         )
 
@@ -147,7 +147,7 @@ def fit(
     folds = min(FOLDS, len(archs))
     return LatencyModel(
         supernet=supernet.name,
-        fingerprint=supernet.space.fingerprint,
+        fingerprint=supernet.fingerprint,
         intercept_ms=rounded[-1],
         coefficients=dict(zip(names, rounded[:-1], strict=True)),
         subnets=len(archs),

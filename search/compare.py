@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cost_models.registry import OF_A_DEVICE
 from search.front import Coverage, best, coverage, dominated_share, front, points
 from search.objectives import Objective
 from search.plots import COLOURS, draw_steps, new_figure, save
 from search.run import Run, open_run
-from search.study import Candidate, candidates
+from search.study import PLACE, Candidate, candidates, identity_of, read_place, without_password
 from search.units import heading, scaled
 from supernet import documents
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
+    import optuna
     from rich.table import Table
 
 COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON = "comparison.csv", "comparison.png", "comparison.json"
@@ -30,14 +32,11 @@ class Compared:
     """One run in the comparison; accuracies are those of the validation split, which all candidates have."""
 
     run: Run
+    label: str
     front: list[Candidate]
     coverage: Coverage
     dominated_by: dict[str, float]
     best_at: dict[float, Candidate | None]
-
-    @property
-    def label(self) -> str:
-        return str(self.run.folder)
 
 
 @dataclass(frozen=True)
@@ -46,20 +45,25 @@ class Comparison:
     runs: list[Compared]
 
 
-def compare(folders: Sequence[Path], cost: str | None, at: Sequence[float]) -> Comparison:
+def compare(
+    folders: Sequence[Path], cost: str | None, at: Sequence[float], storage: str | None = None
+) -> Comparison:
     """Compare the fronts of runs in accuracy against one cost that all of them record.
 
     ``at`` are budgets of that cost; without any, the quartiles of the common range are taken.
-    Raises InputError for fewer than two runs, another space or a cost that a run lacks.
+    ``storage`` is the full URL of the runs whose study is there, if it needs a password. Raises
+    InputError for fewer than two runs, other images or a cost that a run lacks.
     """
-    if len({folder.resolve() for folder in folders}) < 2:
+    different = {folder.resolve(): folder for folder in reversed(folders)}
+    if len(different) < 2:
         raise InputError(
             f"compare needs at least two different run folders; got {', '.join(map(str, folders)) or 'none'}"
         )
-    runs = [open_run(folder) for folder in folders]
-    accuracy, cost_axis = common_axes(runs, cost)
-    axes = (accuracy, cost_axis)
-    found = [candidates(run.study(), run.problem) for run in runs]
+    runs = [open_run(folder, storage_of(folder, storage)) for folder in reversed(different.values())]
+    axes = common_axes(runs, cost)
+    studies = [run.study() for run in runs]
+    check_same_images(runs, studies)
+    found = [candidates(study, run.problem) for study, run in zip(studies, runs, strict=True)]
     for run, some in zip(runs, found, strict=True):
         if not some:
             raise InputError(f"{run.folder} has no measured candidate yet; finish the search first")
@@ -67,30 +71,52 @@ def compare(folders: Sequence[Path], cost: str | None, at: Sequence[float]) -> C
     signed = [points(one, axes) for one in fronts]
     covered = coverage(signed)
     budgets = list(at) or default_budgets([p[:, 1] for p in signed])
+    names = labels(runs, axes[1])
     compared = []
     for i, run in enumerate(runs):
-        others = {
-            str(runs[j].folder): dominated_share(signed[i], signed[j]) for j in range(len(runs)) if j != i
-        }
+        others = {names[j]: dominated_share(signed[i], signed[j]) for j in range(len(runs)) if j != i}
         reached = {b: best_within(found[i], axes, b) for b in budgets}
-        compared.append(Compared(run, fronts[i], covered[i], others, reached))
+        compared.append(Compared(run, names[i], fronts[i], covered[i], others, reached))
     return Comparison(axes, compared)
 
 
-def common_axes(runs: Sequence[Run], cost: str | None) -> tuple[Objective, Objective]:
-    first = runs[0]
-    for run in runs[1:]:
-        if run.problem.space.fingerprint != first.problem.space.fingerprint:
+def storage_of(folder: Path, url: str | None) -> str | None:
+    """``url`` for a run whose study is there."""
+    if url is None or not (folder / PLACE).is_file():
+        return None
+    return url if read_place(folder, None).storage == without_password(url) else None
+
+
+def check_same_images(runs: Sequence[Run], studies: Sequence[optuna.Study]) -> None:
+    """Raises InputError where accuracies are of different images; other weights and networks may be compared."""
+    images = [identity_of(study).get("images") for study in studies]
+    for run, of in zip(runs, images, strict=True):
+        if of != images[0]:
             raise InputError(
-                f"{run.folder} searched the space {run.problem.space.name}, {first.folder} searched "
-                f"{first.problem.space.name}: their fronts cannot be compared"
+                f"{run.folder} measured accuracy on other images (sha256 {of}) than {runs[0].folder} "
+                f"({images[0]}): their fronts cannot be compared; search with the same data"
             )
-    shared = [name for name in first.costs if all(name in run.costs for run in runs)]
+
+
+def common_axes(runs: Sequence[Run], cost: str | None) -> tuple[Objective, Objective]:
+    """The first run's accuracy, and the cost asked for, else one that a run was searched for."""
+    shared = [name for name in runs[0].costs if all(name in run.costs for run in runs)]
     name = cost or next((run.axes[1].name for run in runs if len(run.problem.objectives) > 1), None)
     name = name or next((run.axes[1].name for run in runs if run.axes[1].name in shared), "macs")
     if name not in shared:
         raise InputError(f"not every run records the cost {name!r}; all of them record {', '.join(shared)}")
-    return first.problem.objectives[0], Objective(name)
+    return runs[0].problem.objectives[0], Objective(name)
+
+
+def labels(runs: Sequence[Run], cost: Objective) -> list[str]:
+    """The runs' folders, with supernet and device where these differ and matter."""
+    supernets = [run.supernet.name for run in runs]
+    devices = [run.where if cost.name in OF_A_DEVICE else "" for run in runs]
+    told = [names for names in (supernets, devices) if len(set(names)) > 1]
+    return [
+        f"{run.folder} ({', '.join(names[i] for names in told)})" if told else str(run.folder)
+        for i, run in enumerate(runs)
+    ]
 
 
 def default_budgets(costs: Sequence[np.ndarray]) -> list[float]:

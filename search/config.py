@@ -13,6 +13,7 @@ from cost_models.registry import ALIASES, known_costs
 from search.objectives import ACCURACIES, parse_objectives
 from search.samplers import SAMPLERS
 from supernet import documents
+from supernet.catalog import DATA_SETS
 from supernet.errors import InputError, unknown
 
 
@@ -38,11 +39,25 @@ def load_config(path: Path, overrides: Mapping[str, object], budgets: Sequence[s
     """The config in ``path`` with the options given beside it; ``budgets`` are ``cost=number``."""
     path = documents.find("searches", path)
     data = documents.load(path)
-    data.update({key: value for key, value in overrides.items() if value is not None})
+    given = {key: value for key, value in overrides.items() if value is not None}
+    data = {**with_full_paths(data, path.parent), **with_full_paths(given, Path())}
     if budgets:
-        given = data.get("budgets") or {}
-        data["budgets"] = {**given, **dict(map(parse_budget, budgets))} if isinstance(given, dict) else given
+        own = data.get("budgets") or {}
+        data["budgets"] = {**own, **dict(map(parse_budget, budgets))} if isinstance(own, dict) else own
     return normalised(documents.check(data, RunConfig, str(path)), str(path))
+
+
+def with_full_paths(data: Mapping[str, object], folder: Path) -> dict[str, object]:
+    """The same keys; a path that starts at ``folder`` is made absolute."""
+
+    def is_path(key: str, value: str) -> bool:
+        is_file = key in ("supernet", "device") and value.endswith((".yaml", ".yml"))
+        return is_file or (key == "data" and value not in DATA_SETS)
+
+    return {
+        key: documents.from_folder(folder, value) if isinstance(value, str) and is_path(key, value) else value
+        for key, value in data.items()
+    }
 
 
 def parse_budget(text: str) -> tuple[str, float]:
@@ -86,15 +101,19 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
     )
 
 
+FREE_TO_CHANGE = ("trials", "supernet", "data")
+"""What a resumed run may change: the number of trials, and where files lie, whose hashes the study knows."""
+
+
 def differences(old: RunConfig, new: RunConfig) -> list[str]:
-    """What keeps ``new`` from continuing a run of ``old``; more trials never do."""
+    """What keeps ``new`` from continuing a run of ``old``."""
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
     return [
         f"{key} was {before[key]!r} and is {after[key]!r}"
         for key in before
-        if key != "trials" and before[key] != after[key]
+        if key not in FREE_TO_CHANGE and before[key] != after[key]
     ]
 
 
-def to_yaml(config: RunConfig) -> str:
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+def to_yaml(document: documents.Document) -> str:
+    return yaml.safe_dump(document.model_dump(mode="json"), sort_keys=False)

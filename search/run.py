@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cost_models.devices import Device, open_device
+from cost_models.devices import Device, open_device, write_device
 from cost_models.protocol import Target
 from cost_models.registry import COSTS, OF_A_DEVICE, Cost, build
 from search import config as configs
 from search import study as studies
 from search.accuracy import MeasuredAccuracy
-from search.budget import check_feasible, over_budget, within
+from search.budget import check_feasible, nothing_found, over_budget, within
 from search.config import RunConfig
 from search.front import best, front
 from search.objectives import Objective, parse_objectives
@@ -22,7 +23,6 @@ from search.samplers import build_sampler, distributions
 from search.study import Candidate
 from supernet import documents
 from supernet.accuracy import Accuracy
-from supernet.arch import Arch
 from supernet.atomic import check_writable
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
@@ -60,12 +60,28 @@ class Run:
         cost = next(iter(self.config.budgets), "macs")
         return (*self.problem.objectives, Objective(cost))
 
+    @cached_property
     def accuracy(self) -> MeasuredAccuracy:
         return MeasuredAccuracy(self.supernet, self.config.data or self.supernet.data)
 
-    def study(self) -> optuna.Study:
-        sampler = build_sampler(self.config.sampler, self.problem, self.config.seed, self.config.trials)
-        return studies.open_study(self.folder, self.config, self.problem, self.storage, sampler)
+    @cached_property
+    def identity(self) -> dict[str, object]:
+        """What its figures are of, as far as it is known without a look at the images."""
+        return {
+            "supernet": f"{self.supernet.name}, network {self.supernet.fingerprint}",
+            "weights": self.supernet.sha256,
+            "device": f"{self.device.name}, {self.device.digest}" if self.device is not None else "",
+            "objectives": list(self.config.objectives),
+            "budgets": dict(self.config.budgets),
+        }
+
+    def study(self, create: bool = False) -> optuna.Study:
+        """Its record. Raises InputError where there is none, and where it is of something else.
+
+        To create one, or to measure for it, takes the images.
+        """
+        images = {"images": self.accuracy.data.sha256} if create else {}
+        return studies.open_study(self.folder, self.storage, {**self.identity, **images}, create)
 
 
 @dataclass(frozen=True)
@@ -108,34 +124,48 @@ def make_run(
 
 
 def start(folder: Path, config: RunConfig, storage: str | None, say: Say) -> Run:
-    """Create a run folder, or take up the one that is there. Raises InputError for another config's."""
+    """A new run, or the one that is in the folder, with all that it needs; writes nothing there.
+
+    Raises InputError for a folder that holds something else, an infeasible budget, and
+    missing or wrong weights, images or storage.
+    """
+    check_folder(folder, config)
+    check_writable(folder)
+    supernet = open_supernet(config.supernet)
+    known_device = str(folder / DEVICE) if (folder / DEVICE).exists() else config.device
+    device = open_device(known_device, supernet, say) if known_device is not None else None
+    run = make_run(folder, config, supernet, device, storage)
+    check_feasible(run.problem, run.where)
+    run.accuracy.load()
+    if storage is not None:
+        studies.open_storage(storage)
+    return run
+
+
+def check_folder(folder: Path, config: RunConfig) -> None:
+    """Raises InputError for a folder that holds the run of another config, or something else."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; choose another folder with --out")
     if (folder / CONFIG).exists():
-        before = documents.read(folder / CONFIG, RunConfig)
-        changed = configs.differences(before, config)
+        changed = configs.differences(documents.read(folder / CONFIG, RunConfig), config)
         if changed:
             raise InputError(
                 f"{folder} holds a run of another config: {'; '.join(changed)}. "
                 "Choose another folder with --out, or remove this one"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(entry.name != studies.LOCK for entry in folder.iterdir()):
         raise InputError(f"{folder} is not empty and not a run; choose another folder with --out")
-    check_writable(folder)
-    supernet = open_supernet(config.supernet)
-    device: Device | None
-    if (folder / DEVICE).exists():
-        device = open_device(str(folder / DEVICE), supernet, say)
-    else:
-        device = open_device(config.device, supernet, say) if config.device is not None else None
-    run = make_run(folder, config, supernet, device, storage)
-    check_feasible(run.problem, run.where)
-    documents.write_text(folder / CONFIG, configs.to_yaml(config))
-    if device is not None:
-        import yaml
 
-        documents.write_text(folder / DEVICE, yaml.safe_dump(device.model_dump(mode="json"), sort_keys=False))
-    return run
+
+def write_down(run: Run) -> None:
+    """Config, device and the place of the study, in the run's folder; a kill in between does no harm."""
+    check_folder(run.folder, run.config)
+    documents.write_text(run.folder / CONFIG, configs.to_yaml(run.config))
+    if run.device is not None:
+        write_device(run.device, run.folder / DEVICE)
+    if not (run.folder / studies.PLACE).exists():
+        place = studies.new_place(run.folder, run.storage)
+        documents.write_text(run.folder / studies.PLACE, configs.to_yaml(place))
 
 
 def open_run(folder: Path, storage: str | None = None) -> Run:
@@ -143,11 +173,6 @@ def open_run(folder: Path, storage: str | None = None) -> Run:
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} is not a run: it has no {CONFIG}; oncefit search writes one")
     config = documents.read(folder / CONFIG, RunConfig)
-    if storage is None and not (folder / studies.DATABASE).is_file():
-        raise InputError(
-            f"{folder} has no {studies.DATABASE}: its study was removed, or is in a storage whose URL "
-            "oncefit search and oncefit export take as --storage"
-        )
     supernet = open_supernet(config.supernet)
     device = (
         open_device(str(folder / DEVICE), supernet, lambda _: None) if (folder / DEVICE).exists() else None
@@ -158,13 +183,20 @@ def open_run(folder: Path, storage: str | None = None) -> Run:
 def search(run: Run, progress: Callable[[Progress], None]) -> None:
     """Measure candidates until the run has as many as its config says.
 
-    Returns at once where it has; continues after a kill. KeyboardInterrupt leaves
-    the study resumable.
+    Returns at once where it has; continues after a kill. KeyboardInterrupt leaves the
+    study resumable. Raises InputError where another process searches in the same folder.
     """
+    with studies.exclusive(run.folder):
+        write_down(run)
+        study = run.study(create=True)
+        studies.fail_stale_trials(study)
+        measure(run, study, progress)
+
+
+def measure(run: Run, study: optuna.Study, progress: Callable[[Progress], None]) -> None:
+    """Propose and measure, from where the study stands."""
     import optuna
 
-    study = run.study()
-    studies.fail_stale_trials(study)
     finished = len(study.get_trials(deepcopy=False))
     config = run.config
     study.sampler = build_sampler(config.sampler, run.problem, config.seed, config.trials, finished)
@@ -175,26 +207,23 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
         study.enqueue_trial(
             {d.name: witness.values.get(d.name, d.choices[0]) for d in run.problem.space.dimensions}
         )
-    accuracy = run.accuracy()
-    if len(known) < run.config.trials:
-        accuracy.load()  # wrong weights or images are told before the first proposal
     choices = distributions(run.problem.space)
     proposals = 0
-    limit = PROPOSALS_PER_TRIAL * run.config.trials
+    limit = PROPOSALS_PER_TRIAL * config.trials
     best_so_far = best(list(known.values()), run.axes) if known else None
-    progress(Progress(len(known), run.config.trials, 0, best_so_far))
-    while len(known) < run.config.trials and proposals < limit:
+    progress(Progress(len(known), config.trials, 0, best_so_far))
+    while len(known) < config.trials and proposals < limit:
         trial = study.ask(choices)
         proposals += 1
         try:
-            candidate = consider(run, study, trial, known, accuracy)
+            candidate = consider(run, study, trial, known)
         except BaseException:
             study.tell(trial, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
             raise
         if candidate is not None:
             known[candidate.arch.id] = candidate
             best_so_far = best(list(known.values()), run.axes)
-        progress(Progress(len(known), run.config.trials, proposals, best_so_far))
+        progress(Progress(len(known), config.trials, proposals, best_so_far))
 
 
 def consider(
@@ -202,7 +231,6 @@ def consider(
     study: optuna.Study,
     trial: optuna.Trial,
     known: Mapping[str, Candidate],
-    accuracy: Callable[[Arch, str], Accuracy],
 ) -> Candidate | None:
     """Tell the study what a proposal costs and, where it is within budget, how accurate it is.
 
@@ -218,7 +246,7 @@ def consider(
         studies.record(trial, arch, costs, None)
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         return None
-    validation = known[arch.id].validation if arch.id in known else accuracy(arch, "validation")
+    validation = known[arch.id].validation if arch.id in known else run.accuracy(arch, "validation")
     studies.record(trial, arch, costs, validation)
     candidate = Candidate(trial.number, arch, costs, validation)
     study.tell(trial, [candidate.value(o.name) for o in run.problem.objectives])
@@ -230,19 +258,15 @@ def conclude(run: Run, say: Say) -> Result:
     study = run.study()
     found = studies.candidates(study, run.problem)
     if not found:
-        raise InputError(
-            f"{run.folder} holds no measured candidate within budget after "
-            f"{len(study.get_trials(deepcopy=False))} proposals; raise the budgets or --trials"
-        )
+        raise nothing_found(run.problem, run.folder, len(study.get_trials(deepcopy=False)))
     objectives = run.problem.objectives
     chosen = best(found, run.axes)
     members = front(found, run.axes)
     finals = members if len(objectives) > 1 else [chosen]
     reports = studies.saved_reports(study)
-    accuracy = run.accuracy()
     missing = [candidate for candidate in finals if candidate.arch.id not in reports]
     for i, candidate in enumerate(missing, 1):
         say(f"measuring on the report split: {i} of {len(missing)}")
-        reports[candidate.arch.id] = accuracy(candidate.arch, "report")
+        reports[candidate.arch.id] = run.accuracy(candidate.arch, "report")
         studies.save_report(study, candidate.arch, reports[candidate.arch.id])
     return Result(run, found, members, chosen, reports, len(study.get_trials(deepcopy=False)))

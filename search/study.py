@@ -9,15 +9,19 @@ since none was measured.
 from __future__ import annotations
 
 import json
+import re
+import secrets
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.config import RunConfig
+from search.budget import within
+from search.objectives import parse_objectives
 from search.problem import Problem
+from supernet import documents
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch
 from supernet.atomic import unwritable
@@ -26,7 +30,9 @@ from supernet.errors import InputError
 if TYPE_CHECKING:
     import optuna
 
-DATABASE = "study.db"
+DATABASE, PLACE, LOCK = "study.db", "study.yaml", ".lock"
+IDENTITY = "of"
+"""The attribute of a study that says what its figures are of."""
 
 
 @dataclass(frozen=True)
@@ -44,57 +50,114 @@ class Candidate:
 
 
 def open_study(
-    folder: Path, config: RunConfig, problem: Problem, url: str | None, sampler: optuna.samplers.BaseSampler
+    folder: Path, url: str | None, identity: Mapping[str, object], create: bool = False
 ) -> optuna.Study:
-    """Create or load the study of a run folder. Raises InputError for one of another space."""
+    """The study of a run folder; with ``create``, a new one where there is none yet.
+
+    ``identity`` is what the run is of, as far as it is known; a new study needs all of it.
+    Raises InputError for a study that is missing or of something else.
+    """
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(url or f"sqlite:///{folder / DATABASE}")
-    name = folder.resolve().name
+    place = read_place(folder, url)
+    where = place.storage or str(folder / DATABASE)
+    if place.storage is None and not create and not (folder / DATABASE).is_file():
+        raise InputError(f"{folder} has no {DATABASE}: its study was removed; search again in another folder")
+    storage = open_storage(url or place.storage or f"sqlite:///{folder / DATABASE}")
     try:
-        if url is None:  # the folder may have been renamed since
-            name = next(iter(optuna.get_all_study_names(storage)), name)
-        study = optuna.create_study(
-            storage=storage,
-            study_name=name,
-            sampler=sampler,
-            directions=[o.direction for o in problem.objectives],
-            load_if_exists=True,
-        )
-        if "space" in study.user_attrs or study.get_trials(deepcopy=False):
-            check_identity(study, config, problem, url or str(folder))
-            return study
+        if create:
+            found = create_study(storage, place.name, identity)
+        else:
+            found = optuna.load_study(study_name=place.name, storage=storage)
+    except KeyError:
+        raise InputError(f"there is no study {place.name!r} in {where}; oncefit search makes it") from None
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        raise cannot_open(url or str(folder / DATABASE), error) from error
-    identity = {"space": problem.space.name, "fingerprint": problem.space.fingerprint}
-    # the space comes last: a study that has it has the rest
-    study.set_user_attr("objectives", list(config.objectives))
-    study.set_user_attr("budgets", config.budgets)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names(list(config.objectives))
-    study.set_user_attr("space", identity)
+        raise cannot_open(where, error) from error
+    check_identity(found, identity, where)
+    return found
+
+
+def create_study(
+    storage: optuna.storages.BaseStorage, name: str, identity: Mapping[str, object]
+) -> optuna.Study:
+    """Make a study, or load the one of that name; one that a kill left empty gets its identity now."""
+    import optuna
+
+    objectives = parse_objectives(identity["objectives"])  # type: ignore[arg-type]
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=[o.direction for o in objectives],
+        load_if_exists=True,
+    )
+    if IDENTITY not in study.user_attrs and not study.get_trials(deepcopy=False):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([o.name for o in objectives])
+        study.set_user_attr(IDENTITY, dict(identity))
     return study
 
 
-def check_identity(study: optuna.Study, config: RunConfig, problem: Problem, where: str) -> None:
-    """Raises InputError where a study that was there is not of this run."""
-    what = f"the study {study.study_name!r} in {where}"
-    remedy = "choose another folder with --out or another --storage"
-    space, attributes = problem.space, study.user_attrs
-    found = attributes.get("space")
-    if not isinstance(found, dict) or not {"space", "fingerprint"} <= found.keys():
-        raise InputError(f"{what} was not made by oncefit search; {remedy}")
-    if found["fingerprint"] != space.fingerprint:
+def identity_of(study: optuna.Study) -> dict[str, object]:
+    """What the study's figures are of. Raises InputError for a study that oncefit did not make."""
+    found = study.user_attrs.get(IDENTITY)
+    if not isinstance(found, dict):
         raise InputError(
-            f"{what} is of the space {found['space']} ({found['fingerprint']}), "
-            f"not of {space.name} ({space.fingerprint}); {remedy}"
+            f"the study {study.study_name!r} was not made by oncefit search; "
+            "choose another folder with --out or another --storage"
         )
-    for name, here in (("objectives", list(config.objectives)), ("budgets", config.budgets)):
-        if name in attributes and attributes[name] != here:
-            raise InputError(f"{what} has the {name} {attributes[name]}, but this run has {here}; {remedy}")
+    return found
+
+
+def check_identity(study: optuna.Study, identity: Mapping[str, object], where: str) -> None:
+    """Raises InputError where a study is of something else than ``identity`` says."""
+    found = identity_of(study)
+    changed = [
+        f"the {key} {found.get(key)} (here: {here})"
+        for key, here in identity.items()
+        if found.get(key) != here
+    ]
+    if changed:
+        raise InputError(
+            f"the study {study.study_name!r} in {where} is of {', '.join(changed)}; "
+            "put back what it was of, or start anew in another folder with --out"
+        )
+
+
+# -- where a study is --------------------------------------------------------------
+
+
+class Place(documents.Document):
+    """``study.yaml`` in a run folder: the study's name, and its storage if that is not in the folder."""
+
+    name: str
+    storage: str | None = None
+
+
+def new_place(folder: Path, url: str | None) -> Place:
+    """A place for a new study; its name is used nowhere else, since a storage may hold the runs of many."""
+    name = f"{folder.resolve().name}-{secrets.token_hex(4)}"
+    return Place(name=name, storage=without_password(url) if url is not None else None)
+
+
+def read_place(folder: Path, url: str | None) -> Place:
+    """Where a run's study is. Raises InputError where there is none, or where ``url`` leads elsewhere."""
+    if not (folder / PLACE).is_file():
+        raise InputError(f"{folder} has no study yet: it has no {PLACE}; oncefit search writes one")
+    place = documents.read(folder / PLACE, Place)
+    if url is not None and without_password(url) != place.storage:
+        raise InputError(
+            f"the study of {folder} is in {place.storage or folder / DATABASE}, not in "
+            f"{without_password(url)}; leave --storage out, or choose another folder with --out"
+        )
+    return place
+
+
+def without_password(url: str) -> str:
+    """A storage URL, or a text with one, that may be shown and kept."""
+    return re.sub(r"(?<=://)([^:@/\s]*):[^@\s]*@", r"\1@", url)
 
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:
@@ -115,9 +178,9 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
 
 
 def cannot_open(url: str, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:300]
+    reason = without_password(" ".join(str(error).split()))[:300]
     return InputError(
-        f"cannot use the storage {url}: {reason}. Give --storage as an Optuna storage URL, for example "
+        f"cannot use the storage {without_password(url)}: {reason}. Give --storage as an Optuna storage URL, for example "
         "sqlite:///study.db, or leave it out to keep the study in the run folder"
     )
 
@@ -132,11 +195,12 @@ def use_write_ahead_log(connection: Any, _: object) -> None:
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """One process at a time in a run folder. Raises InputError where another is at work."""
+    """One process at a time in a run folder, which is made. Raises InputError where another is at work."""
     import fcntl
 
     try:
-        opened = (folder / ".lock").open("w")
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / LOCK).open("w")
     except OSError as error:
         raise unwritable(folder, error) from error
     with opened as lock:
@@ -170,7 +234,7 @@ def candidates(study: optuna.Study, problem: Problem) -> list[Candidate]:
     complete = optuna.trial.TrialState.COMPLETE
     found: dict[str, Candidate] = {}
     for trial in study.get_trials(deepcopy=False, states=(complete,)):
-        if trial.user_attrs["arch_id"] not in found:
+        if trial.user_attrs["arch_id"] not in found and within(trial.user_attrs["costs"], problem.budgets):
             found[trial.user_attrs["arch_id"]] = Candidate(
                 trial.number,
                 problem.space.arch(trial.params),

@@ -6,10 +6,12 @@ A family is one module with ``parse(name, network) -> Family`` and one line in
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 FAMILIES: Mapping[str, str] = {
     "mobilenet_v3": "supernet.families.mobilenet_v3",
 }
+
+DATA_SETS = ("fashion_mnist",)
+"""Names of data sets that ship; any other data set is a folder of images."""
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Weights and images that ship with the package."""
@@ -72,6 +77,18 @@ class Supernet:
     def space(self) -> SearchSpace:
         return self.family.space
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the network: its choices, and the layers of its largest, middle and smallest subnet.
+
+        Latency models, studies and bundles carry it and refuse another. Weights have a hash of their own.
+        """
+        space = self.space
+        choices = [(d.name, d.choices, d.needs) for d in space.dimensions]
+        ends = (space.largest(), space.middle(), space.smallest())
+        built = [[asdict(layer) for layer in self.layers(arch)] for arch in ends]
+        return hashlib.sha256(json.dumps([space.name, choices, built]).encode()).hexdigest()[:16]
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the network's outputs, in order."""
@@ -112,8 +129,10 @@ def open_supernet(name_or_path: str) -> Supernet:
     family = importlib.import_module(FAMILIES[document.family])
     return Supernet(
         name=document.name,
-        data=document.data,
-        weights=PRETRAINED / document.weights.file,
+        data=document.data
+        if document.data in DATA_SETS
+        else documents.from_folder(path.parent, document.data),
+        weights=PRETRAINED / documents.from_folder(path.parent, document.weights.file),
         sha256=document.weights.sha256,
         family=family.parse(document.name, document.network, str(path)),
     )

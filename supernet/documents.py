@@ -46,6 +46,12 @@ def find(kind: str, name_or_path: str | Path, more: Path | None = None) -> Path:
     raise unknown(SINGULAR[kind], given, names(kind, more))
 
 
+def from_folder(folder: Path, given: str) -> str:
+    """A path made absolute where it leads to something from ``folder``; anything else, as a name, as it is."""
+    path = folder.resolve() / given
+    return str(path) if path.exists() else given
+
+
 def names(kind: str, more: Path | None = None) -> list[str]:
     """The names that :func:`find` knows."""
     folders = [CONFIGS / kind] + ([more] if more is not None else [])

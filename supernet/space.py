@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,12 +68,6 @@ class SearchSpace:
     def sizes(self) -> npt.NDArray[np.int16]:
         """Number of choices of each dimension."""
         return np.array([len(d.choices) for d in self.dimensions], dtype=np.int16)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Names the choices: predictors, devices and studies carry it and refuse another."""
-        text = json.dumps([self.name, [(d.name, d.choices, d.needs) for d in self.dimensions]])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
     def size(self) -> int:

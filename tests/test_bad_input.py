@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import optuna
 import pytest
 import yaml
+from safetensors.torch import load_file, save_file
 
 from cost_models import profiling
 from cost_models.protocol import Target
@@ -291,8 +293,7 @@ def test_wrong_weights(
     said = refused("search", config(supernet=str(supernet)), "--out", "run")
     assert re.search(message, said)
     assert "put the file back, or set weights.file and weights.sha256" in said
-    [study] = optuna.get_all_study_summaries(f"sqlite:///{tmp_path}/run/study.db")
-    assert study.n_trials <= 1, "the enqueued witness at most: nothing was proposed"
+    assert not Path("run").exists(), "the corrected command finds nothing in its way"
 
 
 # -- bundles and images --------------------------------------------------------
@@ -322,7 +323,7 @@ def test_a_bundle_of_ones_own_supernet_needs_its_description(
     bundle = runs["other_bundle"]
     message = refused("verify", bundle)
     assert "supernet other, which does not ship with oncefit; give its YAML file with --supernet" in message
-    assert "but fmnist_mbv3 here has the space" in refused("verify", bundle, "--supernet", "fmnist_mbv3")
+    assert "but fmnist_mbv3 here has the network" in refused("verify", bundle, "--supernet", "fmnist_mbv3")
     with pytest.raises(SystemExit) as end:
         main(["verify", str(bundle), "--supernet", str(other)])
     assert end.value.code == 0
@@ -383,9 +384,9 @@ def test_a_run_without_its_study_or_with_a_damaged_one(run: Path, refused: Refus
     )
     assert "cannot use the storage sqlite:///" in refused("export", run)
     (run / "study.db").unlink()
-    message = refused("export", run)
-    assert f"{run} has no study.db" in message
-    assert "--storage" in message
+    assert f"{run} has no study.db: its study was removed" in refused("export", run)
+    (run / "study.yaml").unlink()
+    assert f"{run} has no study yet: it has no study.yaml" in refused("export", run)
 
 
 def test_a_renamed_run_is_the_same_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -395,35 +396,58 @@ def test_a_renamed_run_is_the_same_run(run: Path, capsys: pytest.CaptureFixture[
     assert end.value.code == 0, capsys.readouterr().err
 
 
-def test_a_run_folder_of_another_space(run: Path, other: Path, config: Written, refused: Refused) -> None:
+def test_a_run_folder_of_another_network(run: Path, other: Path, config: Written, refused: Refused) -> None:
     shutil.copy(config(supernet=str(other)), run / "config.yaml")
     message = refused("export", run)
     assert re.search(
-        r"the study 'run' in .* is of the space fmnist_mbv3 \([0-9a-f]{16}\), not of other", message
+        r"is of the supernet fmnist_mbv3, network [0-9a-f]{16} \(here: other, network [0-9a-f]{16}\)", message
     )
-    assert "choose another folder with --out or another --storage" in message
+    assert "start anew in another folder with --out" in message
 
 
-def test_a_storage_with_a_study_of_another_space_or_of_anything_else(
-    runs: Mapping[str, Path], config: Written, refused: Refused, tmp_path: Path
+def test_a_run_knows_its_weights_images_and_budgets(
+    run: Path, own_data: Path, config: Written, refused: Refused, tmp_path: Path
 ) -> None:
-    url = f"sqlite:///{runs['run'] / 'study.db'}"
-    (tmp_path / "b").mkdir()
-    here = ("--out", tmp_path / "b" / "run", "--storage", url)
-    optuna.load_study(study_name="run", storage=url)
-    shutil.copy(runs["other"] / "config.yaml", tmp_path / "other.yaml")
-    assert "is of the space fmnist_mbv3" in refused("search", tmp_path / "other.yaml", *here)
-    shutil.rmtree(tmp_path / "b")
-    assert "has the budgets {'macs': 2000000.0}, but this run has {'macs': 1500000.0}" in refused(
-        "search", config(budgets={"macs": 1.5e6}), *here
-    )
-    shutil.rmtree(tmp_path / "b")
+    changed = tmp_path / "changed.safetensors"
+    weights = load_file(PRETRAINED / "fmnist_mbv3.safetensors")
+    weights["classifier.bias"] += 1
+    save_file(weights, changed)
+    digest = hashlib.sha256(changed.read_bytes()).hexdigest()
+    supernet = write_supernet(tmp_path / "net.yaml", weights={"file": str(changed), "sha256": digest})
+    message = refused("search", config(supernet=str(supernet), trials=3), "--out", run)
+    assert f"(here: {digest})" in message
+    images = Path(shutil.copytree(own_data, tmp_path / "images"))
+    next(images.glob("validation/*/*.png")).unlink()
+    assert "is of the images " in refused("search", config(data=str(images), trials=3), "--out", run)
+    keys = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**keys, "budgets": {"macs": 1e6}}))
+    assert "is of the budgets {'macs': 2000000.0} (here: {'macs': 1000000.0})" in refused("export", run)
+
+
+def test_a_storage_that_holds_something_else(
+    run: Path, config: Written, refused: Refused, tmp_path: Path
+) -> None:
     foreign = f"sqlite:///{tmp_path}/foreign.db"
-    study = optuna.create_study(storage=foreign, study_name="run")
+    study = optuna.create_study(storage=foreign, study_name="theirs")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
-    message = refused("search", config(), *here[:2], "--storage", foreign)
-    assert "the study 'run' in" in message
-    assert "was not made by oncefit search" in message
+    assert f"is in {run / 'study.db'}, not in {foreign}" in refused(
+        "search", config(), "--out", run, "--storage", foreign
+    )
+    (run / "study.yaml").write_text(yaml.safe_dump({"name": "theirs", "storage": foreign}))
+    assert "the study 'theirs' was not made by oncefit search" in refused("export", run)
+    (run / "study.yaml").write_text(yaml.safe_dump({"name": "nobodys", "storage": foreign}))
+    assert f"there is no study 'nobodys' in {foreign}" in refused("export", run)
+
+
+def test_what_was_refused_does_not_block_the_corrected_command(
+    config: Written, refused: Refused, own_data: Path
+) -> None:
+    refused("search", config(data=f"{own_data}x"), "--out", "run")
+    refused("search", config(), "--out", "run", "--storage", "sqlite:////no/such/folder/a.db")
+    assert not Path("run").exists()
+    with pytest.raises(SystemExit) as end:
+        main(["search", str(config()), "--out", "run"])
+    assert end.value.code == 0
 
 
 def test_resuming_with_a_changed_config(run: Path, config: Written, refused: Refused) -> None:
@@ -433,6 +457,12 @@ def test_resuming_with_a_changed_config(run: Path, config: Written, refused: Ref
     assert "Choose another folder with --out, or remove this one" in message
 
 
+def test_a_password_is_never_shown(config: Written, refused: Refused) -> None:
+    message = refused("search", config(), "--storage", "postgresql+nodriver://me:secret@host/db")
+    assert "postgresql+nodriver://me@host/db" in message
+    assert "secret" not in message
+
+
 @pytest.mark.parametrize("url", ["postgresql+nodriver://host/db", "no url", "sqlite:////no/such/folder/a.db"])
 def test_a_storage_that_cannot_be_used(url: str, config: Written, refused: Refused) -> None:
     message = refused("search", config(), "--storage", url)
@@ -440,11 +470,17 @@ def test_a_storage_that_cannot_be_used(url: str, config: Written, refused: Refus
     assert "for example sqlite:///study.db" in message
 
 
-def test_compare_needs_two_runs_of_one_space(runs: Mapping[str, Path], run: Path, refused: Refused) -> None:
+def test_compare_needs_two_runs_on_the_same_images(
+    runs: Mapping[str, Path], run: Path, config: Written, refused: Refused, own_data: Path, tmp_path: Path
+) -> None:
     assert f"compare needs at least two different run folders; got {run}" in refused("compare", run)
     assert "two different run folders" in refused("compare", run, f"{run.parent}/./run")
-    message = refused("compare", runs["run"], runs["other"])
-    assert re.search(r"searched the space other, .* searched fmnist_mbv3: .*cannot be compared", message)
+    images = Path(shutil.copytree(own_data, tmp_path / "images"))
+    next(images.glob("validation/*/*.png")).unlink()
+    with pytest.raises(SystemExit) as end:
+        main(["search", str(config(data=str(images))), "--out", "fewer"])
+    assert end.value.code == 0
+    assert re.search(r"fewer measured accuracy on other images \(sha256 ", refused("compare", run, "fewer"))
     message = refused("compare", runs["run"], run, "--cost", "latency_ms")
     assert re.search(r"records the cost 'latency_ms'; all of them record macs, params", message)
 
@@ -464,13 +500,13 @@ def test_a_device_fitted_for_another_space(
 ) -> None:
     device = yaml.safe_load((CONFIGS / "devices" / "host.yaml").read_text())
     device["latency"] = {
-        "supernet": supernet.name, "fingerprint": supernet.space.fingerprint, "intercept_ms": 0.1,
+        "supernet": supernet.name, "fingerprint": supernet.fingerprint, "intercept_ms": 0.1,
         "coefficients": {"conv1.calls": 0.01}, "subnets": 32, "error_percent": 3.0, "folds": 8, "spread_percent": 1.0,
     }  # fmt: skip
     mine = tmp_path / "device.yaml"
     mine.write_text(yaml.safe_dump(device))
     message = refused("search", config(supernet=str(other)), "--device", mine)
-    assert re.search(r"fitted for the space of fmnist_mbv3 \(.*\), not for that of other \(", message)
+    assert re.search(r"fitted for the network of fmnist_mbv3 \(.*\), not for that of other \(", message)
     assert "--device host measures this machine for other" in message
     assert "has no coefficient" in refused("search", config(), "--device", mine)
     device["latency"] = None
@@ -481,6 +517,11 @@ def test_a_device_fitted_for_another_space(
     device["power"]["static"] = 1
     mine.write_text(yaml.safe_dump(device))
     assert "power: unknown key 'static'. Did you mean 'static_w'?" in refused("device", mine)
+
+
+def test_only_this_machine_is_measured_again(tmp_path: Path, refused: Refused) -> None:
+    mine = Path(shutil.copy(CONFIGS / "devices" / "host.yaml", tmp_path / "mine.yaml"))
+    assert "--refresh measures host again" in refused("device", mine, "--refresh")
 
 
 # -- folders to write to -------------------------------------------------------

@@ -14,7 +14,6 @@ from cost_models.devices import Device, Power
 from cost_models.latency import LatencyModel
 from cost_models.profiling import LatencyMeasurement, measure_in_turns, measure_latency_ms
 from cost_models.protocol import Target
-from cost_models.tables import TableCost
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
@@ -79,16 +78,6 @@ def test_the_cross_validated_error_tells_of_noise(net: Supernet) -> None:
     assert min(model.coefficients.values()) >= 0
 
 
-def test_batches_and_reach_are_exact(net: Supernet) -> None:
-    cost = latency.latency_ms(Target(net, device_of(model_of(net))))
-    assert isinstance(cost, TableCost)
-    codes = net.space.sample(100, np.random.default_rng(2))
-    assert cost.batch(codes) == pytest.approx([cost(a) for a in net.space.decode(codes)])
-    reach = cost.reach()
-    assert reach.exact
-    assert reach.minimum <= cost.batch(codes).min() < cost.batch(codes).max() <= reach.maximum
-
-
 def test_no_device_and_no_model_say_what_to_do(net: Supernet) -> None:
     with pytest.raises(InputError, match="latency_ms needs a device: give --device host"):
         latency.latency_ms(Target(net))
@@ -100,7 +89,7 @@ def test_a_model_of_another_space_is_refused_and_both_are_named(net: Supernet) -
     other = model_of(net, supernet="other_net", fingerprint="0123456789abcdef")
     with pytest.raises(InputError) as caught:
         latency.latency_ms(Target(net, device_of(other)))
-    for part in ("other_net", "0123456789abcdef", "fmnist_mbv3", net.space.fingerprint):
+    for part in ("other_net", "0123456789abcdef", "fmnist_mbv3", net.fingerprint):
         assert part in str(caught.value)
 
 

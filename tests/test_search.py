@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 
 from search.budget import check_feasible
+from search.cli import main
 from search.config import RunConfig
-from search.run import conclude, open_run, search, start
+from search.run import conclude, open_run, search, start, write_down
 from search.samplers import SAMPLERS, distributions
 from search.study import candidates
 from supernet.accuracy import Accuracy
@@ -51,6 +52,24 @@ def oncefit(*arguments: object, cwd: Path, code: int = 0) -> subprocess.Complete
     return run
 
 
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Runs a command in this process, which saves its imports; returns what it printed on standard output."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(list(map(str, arguments)))
+        printed = capsys.readouterr()
+        assert end.value.code == 0, printed.err
+        return printed.out
+
+    return run
+
+
 def finished(database: Path) -> list[tuple[int, str]]:
     """(trial number, arch id) of every finished trial, read with plain SQL."""
     if not database.exists():
@@ -68,10 +87,9 @@ def finished(database: Path) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("sampler", list(SAMPLERS))
 def test_every_sampler_keeps_the_budget_and_never_measures_twice(
-    sampler: str, config: Path, tmp_path: Path
+    sampler: str, config: Path, tmp_path: Path, here: Callable[..., str]
 ) -> None:
-    run = oncefit("search", config, "--sampler", sampler, "--out", "run", "--json", cwd=tmp_path)
-    result = json.loads(run.stdout)
+    result = json.loads(here("search", config, "--sampler", sampler, "--out", "run", "--json"))
     assert result["measured_candidates"] == 8
     assert result["chosen"]["predicted"]["macs"] <= MACS
     assert all(member["predicted"]["macs"] <= MACS for member in result["front"])
@@ -118,11 +136,11 @@ def test_same_seed_same_run_and_another_seed_another(config: Path, tmp_path: Pat
     assert visited("a", 3) == visited("b", 3) != visited("c", 4)
 
 
-def test_two_objectives_give_a_front(config: Path, own_data: Path, tmp_path: Path) -> None:
+def test_two_objectives_give_a_front(config: Path, own_data: Path, here: Callable[..., str]) -> None:
     config.write_text(
         f"supernet: fmnist_mbv3\ndata: {own_data}\nobjectives: [top1, flops, params]\ntrials: 10\n"
     )
-    result = json.loads(oncefit("search", config, "--out", "run", "--json", cwd=tmp_path).stdout)
+    result = json.loads(here("search", config, "--out", "run", "--json"))
     assert result["objectives"] == ["top1", "macs", "params"]
     points = [
         (-m["measured"]["validation"]["top1"], m["predicted"]["macs"], m["predicted"]["params"])
@@ -183,7 +201,9 @@ def test_another_storage_url(config: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/elsewhere.db"
     oncefit("search", config, "--trials", 3, "--storage", url, "--out", "run", cwd=tmp_path)
     assert not (tmp_path / "run" / "study.db").exists()
-    study = optuna.load_study(study_name="run", storage=url)
+    [name] = optuna.get_all_study_names(url)
+    assert name.startswith("run-")
+    study = optuna.load_study(study_name=name, storage=url)
     assert len(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))) >= 3
     assert study.metric_names == ["top1"]
 
@@ -213,7 +233,7 @@ def test_a_cost_of_the_users_own_is_an_objective_and_a_budget(own_data: Path, tm
     assert all(member["predicted"]["weights_kib"] <= 90 for member in json.loads(run.stdout)["front"])
 
 
-def test_json_is_one_object_and_nothing_else(config: Path, tmp_path: Path) -> None:
+def test_json_is_one_object_and_nothing_else(config: Path, here: Callable[..., str]) -> None:
     for arguments in (
         ("search", config, "--out", "run"),
         ("search", config, "--seed", 1, "--out", "other"),
@@ -223,16 +243,13 @@ def test_json_is_one_object_and_nothing_else(config: Path, tmp_path: Path) -> No
         ("compare", "run", "other"),
     ):
         extra = ("--out", "run/bundle") if arguments[0] == "export" else ()
-        run = oncefit(*arguments, *extra, "--json", cwd=tmp_path)
-        assert isinstance(json.loads(run.stdout), dict)
+        assert isinstance(json.loads(here(*arguments, *extra, "--json")), dict)
 
 
-def test_compare_agrees_with_the_runs(config: Path, tmp_path: Path) -> None:
+def test_compare_agrees_with_the_runs(config: Path, tmp_path: Path, here: Callable[..., str]) -> None:
     for name, seed in (("a", 1), ("b", 2)):
-        oncefit("search", config, "--seed", seed, "--out", name, cwd=tmp_path)
-    found = json.loads(
-        oncefit("compare", "a", "b", "--at", "1.2e6", "--at", MACS, "--json", cwd=tmp_path).stdout
-    )
+        here("search", config, "--seed", seed, "--out", name)
+    found = json.loads(here("compare", "a", "b", "--at", "1.2e6", "--at", MACS, "--json"))
     assert found["cost"] == "macs"
     for one in found["runs"]:
         run = open_run(tmp_path / one["run"])
@@ -253,7 +270,8 @@ def test_a_kill_during_the_first_trial_does_not_lose_the_arch_that_is_known_to_f
     run = start(tmp_path / "run", config, None, print)
     witness = check_feasible(run.problem, run.where)
     assert witness is not None
-    study = run.study()
+    write_down(run)
+    study = run.study(create=True)
     study.enqueue_trial({d.name: d.choices[0] for d in run.problem.space.dimensions})
     study.ask(distributions(run.problem.space))  # and the process dies here
     search(run, lambda progress: None)
