@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
+from cost_models.registry import REACH_SAMPLE
+from search.certificate import certify
 from search.problem import Problem
-from search.region import Region
+from search.region import Region, descend, neighbours
 from supernet.arch import Arch
 from supernet.errors import InputError
+from supernet.space import Codes
 
 
 def over_budget(costs: Mapping[str, float], budgets: Mapping[str, float]) -> dict[str, float]:
@@ -22,24 +26,98 @@ def within(costs: Mapping[str, float], budgets: Mapping[str, float]) -> bool:
 
 
 def check_feasible(problem: Problem, where: str) -> Arch | None:
-    """An arch within all budgets, or None where none was found yet several budgets might allow one.
+    """An arch within all budgets, or None where none was found and none is proven not to exist.
 
-    Raises InputError for a budget that no arch of the space can meet; it names the
-    reachable minimum and the arch that has it.
+    Raises InputError for a budget that no arch meets, naming the least that can be reached and the
+    arch that has it, and for several that provably no arch keeps together, naming the nearest arch.
     """
     for name, limit in problem.budgets.items():
-        reach = problem.reach[name]
-        if reach.minimum > limit:
-            proof = "the smallest is" if reach.exact else "the smallest of a large sample is"
-            given, smallest = told_apart(limit, reach.minimum)
-            raise InputError(
-                f"budget {name} <= {given}: no subnet of {problem.space.name} reaches it{f' on {where}' if where else ''}; "
-                f"{proof} {smallest} (arch {reach.smallest.id}: {reach.smallest}). "
-                f"Raise the budget to at least {round_up(reach.minimum):g}"
-            )
-    [arch] = problem.space.decode(Region(problem).anchor)
+        if problem.reach[name].minimum > limit:
+            check_alone(problem, name, limit, f" on {where}" if where else "")
+    anchor = Region(problem).anchor
+    if problem.within(anchor)[0]:
+        return problem.space.decode(anchor)[0]
+    joint = certify(problem)
+    if joint.infeasible:
+        raise InputError(
+            f"{together(problem)}: no subnet of {problem.space.name} keeps all of them{f' on {where}' if where else ''}, "
+            f"though each can be kept alone. {surely(joint.bound)}{told(problem, anchor)}"
+        )
+    return None
+
+
+def check_alone(problem: Problem, name: str, limit: float, on: str) -> None:
+    """Raises InputError for a budget below the least value of its cost, exact or found."""
+    reach, space = problem.reach[name], problem.space
+    arch, least = reach.smallest, reach.minimum
+    if reach.exact:
+        unreached, proof = f"no subnet of {space.name} reaches it{on}", "the smallest is"
+    else:
+        [arch], least = descended(problem, name, limit)
+        if least <= limit:
+            return
+        unreached = f"no subnet of {space.name} was found that reaches it{on}"
+        proof = f"the smallest of a sample of {REACH_SAMPLE:,}, improved choice by choice, is"
+    given, smallest = told_apart(limit, least)
+    raise InputError(
+        f"budget {name} <= {given}: {unreached}; {proof} {smallest} (arch {arch.id}: {arch}). "
+        f"Raise the budget{f' (--budget {name}=...)' if not reach.exact else ''} to at least {round_up(least):g}"
+    )
+
+
+def descended(problem: Problem, name: str, enough: float) -> tuple[list[Arch], float]:
+    """A cost's least value, and its arch, that one-change steps reach from the smallest of the sample."""
+    space, cost = problem.space, problem.costs[name]
+    start = space.encode([problem.reach[name].smallest])
+    codes, least = descend(start, cost.batch, lambda here: neighbours(space, here), enough)
+    return space.decode(codes), least
+
+
+def nothing_found(problem: Problem, folder: Path, proposals: int) -> InputError:
+    """What is said of a run without a measured candidate."""
+    if not problem.budgets or proposals == 0:
+        return InputError(f"{folder} holds no measured candidate yet; the same oncefit search continues it")
+    anchor = Region(problem).anchor
+    if problem.within(anchor)[0]:
+        return InputError(
+            f"{folder} holds no measured candidate within budget after {proposals} proposals, though there are "
+            "subnets within; the same oncefit search continues it, with more --trials if need be"
+        )
+    return InputError(
+        f"{folder}: no subnet within {together(problem)} was found in {proposals} proposals, and it is not proven "
+        f"that there is none. {told(problem, anchor)}"
+    )
+
+
+def together(problem: Problem) -> str:
+    limits = " and ".join(f"{name} <= {limit:g}" for name, limit in problem.budgets.items())
+    return f"budget{'s' if len(problem.budgets) > 1 else ''} {limits}"
+
+
+def surely(bound: float) -> str:
+    """What a bound says, as a sentence before others; nothing where it is infinite."""
+    return f"Every subnet is at least {percent(bound - 1)} over one of them. " if np.isfinite(bound) else ""
+
+
+def told(problem: Problem, codes: Codes) -> str:
+    """How far over the budgets the nearest arch found is, and which budgets would let it in."""
+    [arch] = problem.space.decode(codes)
     costs = {name: problem.costs[name](arch) for name in problem.budgets}
-    return arch if within(costs, problem.budgets) else None
+    over = over_budget(costs, problem.budgets)
+    figures = ", ".join(
+        f"{name} {costs[name]:.6g} ({f'{percent(excess)} over' if excess > 0 else 'within'})"
+        for name, excess in over.items()
+    )
+    total = sum(excess for excess in over.values() if excess > 0)
+    raised = " ".join(f"--budget {name}={round_up(costs[name]):g}" for name, e in over.items() if e > 0)
+    return (
+        f"The nearest found is arch {arch.id}: {figures}; {percent(total)} over in sum. "
+        f"The hardest budget is {max(over, key=over.__getitem__)}. This would do: {raised}"
+    )
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 def told_apart(a: float, b: float) -> tuple[str, str]:

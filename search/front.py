@@ -38,11 +38,19 @@ def best(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> Ca
 
 
 def knee(found: Sequence[Candidate], objectives: Sequence[Objective]) -> Candidate:
-    """The point of a front farthest below the plane through its ends (Das, 1999), axes scaled to 0..1."""
+    """The point of a front with the least sum of objectives, each scaled to 0..1 over the front.
+
+    In two objectives that is the point farthest below the line through the front's ends (Das,
+    1999). A front that is one point or only ends, each the best in some objective, has no knee,
+    nor has one of two objectives that nowhere lies below that line: then it is the best.
+    """
     signed = points(found, objectives)
     span = np.ptp(signed, axis=0)
     scaled = (signed - signed.min(axis=0)) / np.where(span > 0, span, 1)
-    return found[int(scaled.sum(axis=1).argmin())]
+    if (scaled == 0).any(axis=1).all():
+        return best(found, objectives)
+    order = np.lexsort((*reversed(signed.T), scaled.sum(axis=1)))  # of equal sums the most accurate
+    return found[int(order[0])]
 
 
 def pick(found: Sequence[Candidate], objectives: Sequence[Objective], which: str) -> Candidate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from cost_models.registry import OF_A_DEVICE
 from search.objectives import Objective
 from search.study import Candidate
-from search.units import heading, scaled
-from supernet.errors import InputError
+from search.units import amount, heading, scaled
+from supernet.atomic import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,12 +32,8 @@ def new_figure() -> tuple[Figure, Any]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with whole(path) as partial:
         figure.savefig(partial, format="png")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
 
 
 def draw_front(result: Result, path: Path) -> None:
@@ -48,7 +43,7 @@ def draw_front(result: Result, path: Path) -> None:
     x = [scaled(cost.name, c.value(cost.name)) for c in result.candidates]
     y = [100 * c.value(accuracy.name) for c in result.candidates]
     axes.scatter(x, y, s=14, color="#b0b0b0", label=f"measured candidates ({len(x)}), validation split")
-    draw_steps(axes, result.front, accuracy, cost, COLOURS[0], "front, validation split")
+    draw_steps(axes, result.front, accuracy, cost, COLOURS[0], "front, validation split", until=max(x))
     reported = [c for c in result.front if c.arch.id in result.reports]
     draw_reported(axes, result, reported, accuracy, cost)
     axes.scatter(
@@ -57,7 +52,8 @@ def draw_front(result: Result, path: Path) -> None:
     )  # fmt: skip
     limit = result.run.config.budgets.get(cost.name)
     if limit is not None:
-        axes.axvline(scaled(cost.name, limit), color="#b00020", linestyle="--", linewidth=1.2, label="budget")
+        label = f"budget {amount(cost.name, limit)}"
+        axes.axvline(scaled(cost.name, limit), color="#b00020", linestyle="--", linewidth=1.2, label=label)
     device = f", predicted for {result.run.where}" if cost.name in OF_A_DEVICE else ""
     axes.set_xlabel(heading(cost.name) + device)
     axes.set_ylabel(f"{accuracy.name.replace('top', 'top-')} (%)")
@@ -70,12 +66,23 @@ def draw_front(result: Result, path: Path) -> None:
 
 
 def draw_steps(
-    axes: Axes, front: Sequence[Candidate], accuracy: Objective, cost: Objective, colour: str, label: str
+    axes: Axes,
+    front: Sequence[Candidate],
+    accuracy: Objective,
+    cost: Objective,
+    colour: str,
+    label: str,
+    until: float | None = None,
 ) -> None:
-    """A front as a staircase: what is reached with at most this cost."""
+    """A front as a staircase: what is reached with at most this cost; its last step goes on ``until`` there."""
     x = [scaled(cost.name, c.value(cost.name)) for c in front]
     y = [100 * c.value(accuracy.name) for c in front]
-    axes.step(x, y, where="post", color=colour, linewidth=1.6, marker="o", markersize=4, label=label)
+    corners = list(range(len(x)))
+    if until is not None:
+        x, y = [*x, until], [*y, y[-1]]
+    axes.step(
+        x, y, where="post", color=colour, linewidth=1.6, marker="o", markersize=4, markevery=corners, label=label
+    )  # fmt: skip
 
 
 def draw_reported(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
+from search.certificate import certify
 from search.problem import Floats, Problem
 from supernet.space import Codes, SearchSpace
 
@@ -38,6 +39,26 @@ def neighbours(space: SearchSpace, codes: Codes) -> Codes:
     return distinct(space.canonical(np.concatenate(changed)), set(keys(codes)))
 
 
+def descend(
+    start: Codes, score: Callable[[Codes], Floats], around: Callable[[Codes], Codes], enough: float
+) -> tuple[Codes, float]:
+    """From the best of ``start`` to its best neighbour while that is better, until ``enough`` is reached.
+
+    Less is better. Returns one arch, shape (1, dimensions), and its score; at most four steps a dimension.
+    """
+    scores = score(start)
+    here, least = start[[scores.argmin()]], float(scores.min())
+    for _ in range(4 * start.shape[1]):
+        if least <= enough:
+            break
+        near = around(here)
+        scores = score(near)
+        if not len(near) or scores.min() >= least:
+            break
+        here, least = near[[scores.argmin()]], float(scores.min())
+    return here, least
+
+
 @dataclass(frozen=True)
 class Region:
     """A problem's archs within its budgets; ``fixed`` maps columns to codes that must stay."""
@@ -64,21 +85,18 @@ class Region:
 
     @cached_property
     def anchor(self) -> Codes:
-        """An arch within the budgets, shape (1, dimensions); the least violating one found if none is."""
+        """An arch within the budgets, shape (1, dimensions); the nearest to them that was found if none is."""
         space, problem = self.space, self.problem
-        starts = [space.smallest(), *(problem.reach[name].smallest for name in problem.budgets)]
-        codes = self.pin(space.encode(starts))
-        excess = self.excess(codes)
-        here, least = codes[[excess.argmin()]], float(excess.min())
-        for _ in range(4 * len(space.dimensions)):
-            if least == 0:
-                break
-            around = self.pin(neighbours(space, here))
-            excess = self.excess(around)
-            if not len(around) or excess.min() >= least:
-                break
-            here, least = around[[excess.argmin()]], float(excess.min())
-        return here
+
+        def from_best_of(starts: Codes) -> tuple[Codes, float]:
+            around = lambda here: self.pin(neighbours(space, here))  # noqa: E731
+            return descend(self.pin(starts), self.excess, around, enough=0.0)
+
+        ends = [space.smallest(), *(problem.reach[name].smallest for name in problem.budgets)]
+        found, excess = from_best_of(space.encode(ends))
+        if excess > 0:
+            found, _ = from_best_of(np.concatenate([found, certify(problem).visited]))
+        return found
 
     def repair(self, codes: Codes, rng: np.random.Generator) -> Codes:
         """Archs within the budgets near ``codes``; those that are within stay as they are.

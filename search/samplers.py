@@ -49,11 +49,12 @@ def nsga2(problem: Problem, seed: Seed, trials: int) -> BaseSampler:
     """Optuna's NSGA-II; the population leaves a small number of trials at least five generations."""
     from optuna.samplers import NSGAIISampler
 
-    return NSGAIISampler(population_size=min(50, max(8, trials // 5)), seed=seed.stream)
+    population = min(50, max(8, trials // 5))
+    return within_budget(NSGAIISampler(population_size=population, seed=seed.stream), problem, seed)
 
 
 def tpe(problem: Problem, seed: Seed, trials: int) -> BaseSampler:
-    """Optuna's tree-structured Parzen estimator."""
+    """Optuna's tree-structured Parzen estimator; it learns from the constraints of what is over budget."""
     from optuna.samplers import TPESampler
 
     return TPESampler(n_startup_trials=min(10, max(4, trials // 5)), seed=seed.stream)
@@ -63,7 +64,14 @@ def random(problem: Problem, seed: Seed, trials: int) -> BaseSampler:
     """Each choice uniform, whatever was measured before."""
     from optuna.samplers import RandomSampler
 
-    return RandomSampler(seed=seed.stream)
+    return within_budget(RandomSampler(seed=seed.stream), problem, seed)
+
+
+def within_budget(sampler: BaseSampler, problem: Problem, seed: Seed) -> BaseSampler:
+    """The sampler, led to propose within the budgets; as it is where there are none."""
+    from search.within_budget import WithinBudget
+
+    return WithinBudget(sampler, problem, seed.run) if problem.budgets else sampler
 
 
 SAMPLERS: Mapping[str, Builder] = {"guided": guided, "nsga2": nsga2, "tpe": tpe, "random": random}

@@ -1,6 +1,8 @@
 """Fronts against brute force and closed forms."""
 
 import itertools
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +10,10 @@ import pytest
 from search.budget import over_budget, round_up, within
 from search.front import Points, best, coverage, dominated_share, front, knee, pick, points
 from search.objectives import Objective, parse_objectives
+from search.plots import draw_front, new_figure, save
+from search.run import Result
 from search.study import Candidate
+from search.units import amount
 from supernet.accuracy import Accuracy
 from supernet.catalog import open_supernet
 from supernet.errors import InputError
@@ -49,6 +54,20 @@ def test_best_takes_the_cheaper_of_equals() -> None:
 def test_knee_of_a_bent_line() -> None:
     found = candidates([(0.0, 0.0), (0.8, 0.1), (0.9, 0.5), (1.0, 1.0)])
     assert knee(found, AXES) is found[1]
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [(0.9, 2.0)],
+        [(0.8, 1.0), (0.9, 2.0)],
+        [(0.0, 0.0), (0.1, 0.8), (1.0, 1.0)],
+    ],
+    ids=["one point", "only ends", "nothing below the line through the ends"],
+)
+def test_a_front_without_a_knee_picks_the_best(pairs: list[tuple[float, float]]) -> None:
+    found = candidates(pairs)
+    assert knee(found, AXES) is pick(found, AXES, "knee") is best(found, AXES) is found[-1]
 
 
 def test_pick_by_id_and_its_errors() -> None:
@@ -120,3 +139,31 @@ def test_signs_flip_in_one_place_only() -> None:
     for name, value in itertools.product(("top1", "macs"), (0.0, 2.5)):
         objective = Objective(name)
         assert objective.signed(value) == (-value if objective.direction == "maximize" else value)
+
+
+def test_costs_are_told_with_their_units() -> None:
+    told = {"latency_ms": 0.12, "macs": 2e6, "params": 94_800, "peak_memory_bytes": 51_200, "weights_kib": 60}
+    assert [amount(name, value) for name, value in told.items()] == [
+        "0.12 ms", "2 M MACs", "94.8 k parameters", "50 KiB", "60 weights_kib",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("pairs", [[(0.9, 2e6)], [(0.9, 2e6), (0.8, 3e6)], [(0.8, 1e6), (0.9, 2e6)]])
+def test_a_front_is_drawn_whole_whatever_its_length(pairs: list[tuple[float, float]], tmp_path: Path) -> None:
+    found = candidates(pairs)
+    members = front(found, AXES)
+    config = SimpleNamespace(budgets={"macs": 3e6}, sampler="guided")
+    run = SimpleNamespace(axes=AXES, config=config, where="", supernet=SimpleNamespace(name="any"))
+    chosen = best(found, AXES)
+    result = Result(run, found, members, chosen, {chosen.arch.id: chosen.validation}, 3)  # type: ignore[arg-type]
+    draw_front(result, tmp_path / "front.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["front.png"]
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "front.png").mkdir()
+    (tmp_path / "front.png" / "mine").touch()
+    with pytest.raises(InputError, match="cannot write"):
+        save(new_figure()[0], tmp_path / "front.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["front.png"]

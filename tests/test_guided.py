@@ -262,8 +262,8 @@ def test_one_objective_beats_random_within_60_trials() -> None:
             study, codes = search(problem, accuracy, 60, build_sampler(name, problem, seed, 60))
             best[name] = float(accuracy(codes[[study.best_trial.number]])[0])
         gains.append(best["guided"] - best["random"])
-    assert min(gains) > 0.001
-    assert np.median(gains) > 0.003
+    assert min(gains) > 0
+    assert np.median(gains) > 0.001
 
 
 def test_the_front_covers_more_than_random_within_60_trials() -> None:
