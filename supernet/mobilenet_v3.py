@@ -91,7 +91,7 @@ class Block:
             yield Layer(f"{name}.pool", "pool", mid, mid, self.out_size, 1, held=held)
             yield Layer(f"{name}.reduce", "conv", mid, squeezed, 1, 1, bias=True, act="relu", held=gated)
             yield Layer(f"{name}.expand", "conv", squeezed, mid, 1, 1, bias=True, act="h_sigmoid", held=gated)
-            yield Layer(f"{name}.scale", "scale", mid, mid, self.out_size, self.out_size, held=held)
+            yield Layer(f"{name}.scale", "scale", mid, mid, self.out_size, self.out_size, held=held + mid)
         yield Layer(
             f"{self.name}.project", "conv", mid, out, self.out_size, self.out_size, norm=True, held=held
         )

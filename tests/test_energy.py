@@ -10,7 +10,6 @@ from cost_models.devices import Device, Power, carbon_intensity
 from cost_models.latency import LatencyModel
 from cost_models.profiling import LatencyMeasurement
 from cost_models.protocol import Target
-from cost_models.tables import TableCost
 from supernet import documents
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
@@ -68,14 +67,6 @@ def test_co2e_is_energy_times_the_grid(net: Supernet, model: LatencyModel) -> No
         cost = energy.co2e_mg(Target(net, device_of(model, region, static_w=1.9, pj_per_byte=160)))
         assert cost.name == "co2e_mg"
         assert cost(arch) == pytest.approx(grams * 1e3)
-
-
-def test_batches_and_reach_are_exact(net: Supernet, model: LatencyModel) -> None:
-    cost = energy.energy_mj(Target(net, device_of(model, static_w=1, pj_per_byte=160)))
-    assert isinstance(cost, TableCost)
-    codes = net.space.sample(50, np.random.default_rng(3))
-    assert cost.batch(codes) == pytest.approx([cost(a) for a in net.space.decode(codes)])
-    assert cost.reach().minimum <= cost.batch(codes).min() < cost.reach().maximum
 
 
 MEASURED = {

@@ -1,0 +1,66 @@
+"""A supernet small enough to list all its archs, and a device whose every price is known."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import yaml
+
+from supernet.arch import Arch
+from supernet.catalog import Supernet, open_supernet
+
+INTERCEPT_MS = 0.0031
+PRICES_MS = {
+    "conv1.calls": 1.0e-3, "conv1.work": 9.3e-9, "conv3.calls": 6.1e-3, "conv3.work": 7.7e-9,
+    "depthwise3.calls": 2.0e-4, "depthwise3.work": 7.3e-8, "depthwise5.calls": 8.3e-5,
+    "depthwise5.work": 4.1e-8, "depthwise7.calls": 9.8e-4, "depthwise7.work": 2.5e-8,
+    "h_sigmoid.elements": 4.0e-6, "h_swish.elements": 3.6e-7, "relu.elements": 1.1e-7,
+    "add.calls": 1.3e-4, "add.work": 2.9e-7, "linear.calls": 5.3e-4, "linear.work": 1.9e-8,
+    "pool.calls": 2.3e-4, "pool.work": 3.1e-8, "scale.calls": 1.7e-4, "scale.work": 4.3e-8,
+}  # fmt: skip
+"""Milliseconds for each unit of a feature, all of them different and none zero."""
+STATIC_W, PJ_PER_MAC, PJ_PER_BYTE, REGION = 1.7, 4.3, 151.0, "FRA"
+
+
+def open_tiny(folder: Path) -> Supernet:
+    """800 archs, whose largest maps are those of a stage with squeeze-and-excitation."""
+    choices = {"depths": [1, 2], "kernels": [3, 5], "expands": [2, 3]}
+    network = {
+        "classes": ["bag", "dress", "shoe"], "in_channels": 1, "resolutions": [9, 16],
+        "stem_width": 8, "stem_stride": 1, "first_width": 8, "first_stride": 1, "head_width": 24,
+        "stages": [
+            {"width": 8, "stride": 1, "act": "relu", "se": True, **choices},
+            {"width": 16, "stride": 2, "act": "h_swish", "se": False, **choices},
+        ],
+    }  # fmt: skip
+    document = {"name": "tiny", "family": "mobilenet_v3", "data": "fashion_mnist", "network": network}
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**document, "weights": {"file": "none.safetensors", "sha256": "0"}}))
+    return open_supernet(str(path))
+
+
+def all_archs(supernet: Supernet) -> list[Arch]:
+    """Every distinct arch of a small space."""
+    dimensions = supernet.space.dimensions
+    every = itertools.product(*(d.choices for d in dimensions))
+    names = [d.name for d in dimensions]
+    return list(dict.fromkeys(supernet.space.arch(dict(zip(names, row, strict=True))) for row in every))
+
+
+def write_device(supernet: Supernet, path: Path) -> Path:
+    """The YAML file of a device that is never measured."""
+    latency = {
+        "supernet": supernet.name, "fingerprint": supernet.fingerprint, "intercept_ms": INTERCEPT_MS,
+        "coefficients": PRICES_MS, "subnets": 1, "error_percent": 0.0, "folds": 1, "spread_percent": 0.0,
+    }  # fmt: skip
+    power = {
+        "static_w": STATIC_W,
+        "pj_per_mac": PJ_PER_MAC,
+        "pj_per_byte": PJ_PER_BYTE,
+        "source": "made up",
+    }
+    device = {"name": "known", "runtime": "none", "threads": 1, "region": REGION, "power": power}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({**device, "latency": latency}))
+    return path
