@@ -33,7 +33,9 @@ FIT_SUBNETS = 32
 """Subnets that the host's latency is fitted to; 40 are better by a tenth of the error and take 5 s more."""
 FIT_SEED = 0
 BUSY_PERCENT = 10.0
-"""Spread of repeated measurements above which a fit is said to come from a busy machine."""
+"""Spread of repeated measurements above which a fit comes from a busy machine, and is not kept."""
+NOT_KEPT: dict[Path, Device] = {}
+"""Fits of this process that are in no file, by where they would be: a demo measures a busy machine once."""
 GRID = documents.CONFIGS / "grid" / "carbon_intensity.yaml"
 
 Report = Callable[[str], None]
@@ -62,6 +64,11 @@ class Device(Document):
     versions: dict[str, str] = {}
     latency: LatencyModel | None = None
 
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits that change with any of its figures."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
 
 class RegionIntensity(Document):
     country: str
@@ -85,13 +92,16 @@ class CarbonIntensity(NamedTuple):
     year: int
 
 
-def open_device(name_or_path: str, supernet: Supernet, report: Report) -> Device:
+def open_device(name_or_path: str, supernet: Supernet, report: Report, refresh: bool = False) -> Device:
     """The device of a name or a YAML file, fit for ``supernet``; ``host`` is measured where it must be.
 
-    Raises InputError for an unknown name, a wrong file, or a latency model of another space.
+    Raises InputError for an unknown name, a wrong file, a latency model of another space, and
+    for ``refresh``, which measures anew, of another device than ``host``.
     """
     if name_or_path == HOST:
-        return host_device(supernet, report)
+        return host_device(supernet, report, refresh)
+    if refresh:
+        raise InputError(f"--refresh measures {HOST} again; {name_or_path} is read from its file")
     device = documents.read(documents.find("devices", name_or_path), Device)
     if device.latency is not None:
         check_space(device.latency, supernet, device.name)
@@ -99,9 +109,14 @@ def open_device(name_or_path: str, supernet: Supernet, report: Report) -> Device
 
 
 def host_device(supernet: Supernet, report: Report, refresh: bool = False) -> Device:
-    """This machine, with a latency model for ``supernet``: the cached one, or measured now (about 15 s)."""
+    """This machine, with a latency model for ``supernet``: the cached one, or measured now (about 15 s).
+
+    A fit of a busy machine is good until this process ends, and not kept for the next.
+    """
     host = documents.read(documents.find("devices", HOST), Device)
     path = cached_path(supernet)
+    if not refresh and path in NOT_KEPT:
+        return NOT_KEPT[path]
     if not refresh and path.is_file():
         try:
             kept = documents.read(path, Device)
@@ -110,16 +125,25 @@ def host_device(supernet: Supernet, report: Report, refresh: bool = False) -> De
         except InputError as error:
             report(f"the kept fit of this host is of no use and is made anew: {error}")
         else:
-            if kept.latency is not None and kept.latency.fingerprint == supernet.space.fingerprint:
+            if kept.latency is not None and kept.latency.fingerprint == supernet.fingerprint:
                 # power and region are read afresh: who edits the device's file expects to see it
                 return kept.model_copy(update={"power": host.power, "region": host.region})
     device = fit_host(host, supernet, report, date.today().isoformat())
+    NOT_KEPT[path] = device
+    spread = device.latency.spread_percent if device.latency is not None else 0.0
+    if spread > BUSY_PERCENT:
+        report(
+            f"this machine is busy: repeated measurements spread by {spread:.1f} %, more than {BUSY_PERCENT:g} %. "
+            "The fit is used now and not kept; measure again when it is quiet"
+        )
+        return device
     try:
         write_device(device, path)
     except InputError as error:
         report(f"the fit of this host is not kept: {error} (ONCEFIT_CACHE names the folder)")
     else:
         report(f"kept in {path}")
+        del NOT_KEPT[path]
     return device
 
 
@@ -135,8 +159,6 @@ def fit_host(host: Device, supernet: Supernet, report: Report, today: str) -> De
         f"fitted: median error {latency.error_percent:.1f} % on subnets not seen, "
         f"spread of repeated measurements {latency.spread_percent:.1f} %"
     )
-    if latency.spread_percent > BUSY_PERCENT:
-        report("this machine is busy and the figures may be off; fit again when it is quiet")
     found = {"cpu": profiling.cpu_name(), "versions": profiling.versions(), "date": today, "latency": latency}
     return host.model_copy(update={**found, "runtime": profiling.RUNTIME, "threads": profiling.THREADS})
 
@@ -160,7 +182,7 @@ def cached_path(supernet: Supernet) -> Path:
         "subnets": FIT_SUBNETS, "seed": FIT_SEED,
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:8]
-    return default_cache() / "devices" / f"{HOST}-{supernet.space.fingerprint}-{digest}.yaml"
+    return default_cache() / "devices" / f"{HOST}-{supernet.fingerprint}-{digest}.yaml"
 
 
 def carbon_intensity(region: str) -> CarbonIntensity:

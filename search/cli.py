@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -21,48 +22,69 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else there.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to.")]
-Budgets = Annotated[
-    list[str] | None, typer.Option("--budget", help="Upper bound as cost=number; repeat for several.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
+Run = Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")]
+Bundle = Annotated[Path, typer.Argument(help="Bundle folder.", metavar="BUNDLE")]
+
+
+def out_folder(default: str) -> Any:
+    return typer.Option("--out", help="Folder to write to.", metavar="DIR", show_default=default)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"oncefit {version('oncefit')}")
+        raise typer.Exit
 
 
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=show_version, is_eager=True),
+    ] = False,
 ) -> None:
     """One pretrained once-for-all supernet, fitted to every device."""
 
 
 @app.command()
 def search(
-    config: Annotated[Path, typer.Argument(help="YAML file, for example configs/searches/latency.yaml.")],
+    config: Annotated[
+        Path, typer.Argument(help="YAML file, as configs/searches/macs.yaml.", metavar="CONFIG")
+    ],
     device: Annotated[
-        str | None, typer.Option(help="Device name or YAML file; host measures this machine.")
+        str | None, typer.Option(help="Device name or YAML file; host is this machine.", metavar="NAME")
     ] = None,
-    budget: Budgets = None,
-    trials: Annotated[int | None, typer.Option(help="Candidates to measure.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="guided, nsga2, tpe or random.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    budget: Annotated[
+        list[str] | None, typer.Option(help="Upper bound of a cost; may be repeated.", metavar="COST=NUMBER")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Subnets to measure.", metavar="N")] = None,
+    sampler: Annotated[str | None, typer.Option(help="guided, nsga2, tpe or random.", metavar="NAME")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.", metavar="N")] = None,
     storage: Annotated[
-        str | None, typer.Option(help="Optuna storage URL; SQLite in the run folder without.")
+        str | None,
+        typer.Option(help="Optuna storage.", metavar="URL", show_default="SQLite in the run folder"),
     ] = None,
-    out: Out = None,
+    out: Annotated[Path | None, out_folder("runs/NAME")] = None,
     as_json: Json = False,
 ) -> None:
-    """Search a supernet for the best subnet, or a front, within hard budgets; the same command resumes."""
+    """Find the best subnet, or a front, within hard budgets.
+
+    Options override what CONFIG says. The same command resumes a killed search.
+    """
     from search import report, terminal
     from search.config import load_config
     from search.run import conclude, start
     from search.run import search as measure
-    from search.study import exclusive
 
     overrides = {"device": device, "trials": trials, "sampler": sampler, "seed": seed}
     resolved = load_config(config, overrides, budget or [])
     folder = out or Path("runs") / run_name(config, budget or [], device, sampler, seed)
     run = start(folder, resolved, storage, terminal.say)
-    with terminal.resumable(), exclusive(folder):
+    with terminal.resumable():
         with terminal.search_progress(run) as progress:
             measure(run, progress)
         result = conclude(run, terminal.say)
@@ -70,8 +92,7 @@ def search(
     if as_json:
         print_json(report.result_dict(result))
     else:
-        terminal.show(report.table(result))
-        terminal.show(report.legend(result))
+        terminal.show_titled(str(folder), report.table(result), report.legend(result))
     terminal.say_files(files)
 
 
@@ -88,81 +109,109 @@ def run_name(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    pick: Annotated[str, typer.Option(help="best, knee or an arch id of the front.")] = "best",
+    run: Run,
+    pick: Annotated[str, typer.Option(help="best, knee or an arch id.", metavar="WHICH")] = "best",
     storage: Annotated[
-        str | None, typer.Option(help="Optuna storage URL of the run, if not in its folder.")
+        str | None, typer.Option(help="Optuna storage.", metavar="URL", show_default="where the run has it")
     ] = None,
-    out: Out = None,
+    out: Annotated[Path | None, out_folder("RUN/bundles/ARCH")] = None,
     as_json: Json = False,
 ) -> None:
-    """Export a subnet of a run as a bundle: weights, ONNX, arch, card; verified before it is in place."""
-    from search import terminal
+    """Write a subnet of a run as a bundle: weights, ONNX, card.
+
+    It is read back and verified before it is in place.
+    """
+    from search import readable, terminal
     from search.export import export_bundle
 
     bundle, summary = export_bundle(run, pick, storage, out, terminal.say)
     if as_json:
         print_json(summary)
     else:
-        terminal.show_pairs(f"bundle {bundle}", summary)
+        terminal.show_titled(
+            f"bundle {bundle}", readable.table(readable.of_export(summary)), readable.INTERVALS
+        )
 
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    bundle: Bundle,
     supernet: Annotated[
-        str | None, typer.Option(help="YAML file of its supernet, if that does not ship with oncefit.")
+        str | None,
+        typer.Option(help="Supernet's name or YAML file.", metavar="NAME", show_default="by its card"),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Folder of its data set, if that is not where it was.")
+        str | None, typer.Option(help="Folder of its data set.", metavar="DIR", show_default="by its card")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a bundle: hashes, ONNX Runtime against torch on real images, top-1 of both on the report split."""
-    from search import terminal
+    """Check a bundle: hashes, and ONNX Runtime against torch.
+
+    Logits are compared on real images, top-1 on the whole report split.
+    """
+    from search import readable, terminal
     from search.export import verify_summary
 
     summary = verify_summary(bundle, supernet, data)
     if as_json:
         print_json(summary)
     else:
-        terminal.show_pairs(f"{bundle} is sound", summary)
+        terminal.show_titled(
+            f"bundle {bundle} is sound",
+            readable.table(readable.of_verification(summary)),
+            readable.INTERVAL,
+        )
 
 
 @app.command()
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    bundle: Bundle,
     images: Annotated[
-        Path | None, typer.Option(help="Your own images, one folder a class; the report split without.")
+        Path | None,
+        typer.Option(help="Images, one folder a class.", metavar="DIR", show_default="the report split"),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a bundle with ONNX Runtime: top-1, top-5, their 95 % intervals, and latency on this host."""
-    from search import terminal
+    """Measure a bundle on this machine: top-1, top-5, latency.
+
+    What is measured is the ONNX model in ONNX Runtime.
+    """
+    from search import readable, terminal
     from search.export import evaluate_summary
 
     summary = evaluate_summary(bundle, images)
     if as_json:
         print_json(summary)
     else:
-        terminal.show_pairs(f"{bundle}, measured on this host", summary)
+        terminal.show_titled(
+            f"bundle {bundle}", readable.table(readable.of_evaluation(summary, images)), readable.INTERVALS
+        )
 
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Two or more run folders.")],
-    cost: Annotated[str | None, typer.Option(help="Cost of the horizontal axis.")] = None,
-    at: Annotated[
-        list[float] | None, typer.Option(help="Budget of that cost to compare at; repeat for several.")
+    runs: Annotated[list[Path], typer.Argument(help="Two or more run folders.", metavar="RUN")],
+    cost: Annotated[
+        str | None, typer.Option(help="Cost to compare in.", metavar="COST", show_default="that of the runs")
     ] = None,
-    out: Out = None,
+    at: Annotated[
+        list[float] | None,
+        typer.Option(help="Budget of that cost; may be repeated.", metavar="NUMBER", show_default="four"),
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Optuna storage.", metavar="URL", show_default="where the runs have it")
+    ] = None,
+    out: Annotated[Path | None, out_folder("runs/comparison")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare the fronts of runs: hypervolume, who dominates whom, best accuracy at given budgets."""
+    """Compare the fronts of runs, in a table and a plot.
+
+    Hypervolume, who dominates whom, and the best accuracy at given budgets.
+    """
     from search import compare as comparing
     from search import terminal
 
-    comparison = comparing.compare(runs, cost, at or [])
+    comparison = comparing.compare(runs, cost, at or [], storage)
     files = comparing.write(comparison, out or Path("runs") / "comparison")
     if as_json:
         print_json(comparing.to_json(comparison))
@@ -174,33 +223,44 @@ def compare(
 
 @app.command()
 def device(
-    name: Annotated[str, typer.Argument(help="Device name or YAML file.")] = "host",
-    supernet: Annotated[str, typer.Option(help="Supernet whose latency is fitted.")] = "fmnist_mbv3",
+    name: Annotated[str, typer.Argument(help="Device name or YAML file.", metavar="NAME")] = "host",
+    supernet: Annotated[
+        str, typer.Option(help="Supernet to fit latency to.", metavar="NAME")
+    ] = "fmnist_mbv3",
+    refresh: Annotated[bool, typer.Option("--refresh", help="Measure this machine again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a device; host is measured and fitted to a supernet if it was not before."""
+    """Show a device and how well its latency model fits.
+
+    The device host is this machine. It is measured if it was not before, and kept if it was quiet.
+    """
     from cost_models.devices import open_device
-    from search import terminal
+    from search import readable, terminal
     from supernet.catalog import open_supernet
 
-    found = open_device(name, open_supernet(supernet), terminal.say).model_dump(mode="json")
+    found = open_device(name, open_supernet(supernet), terminal.say, refresh)
     if as_json:
-        print_json(found)
+        print_json(found.model_dump(mode="json"))
     else:
-        terminal.show_pairs(f"device {found['name']}", found)
+        terminal.show_titled(f"device {found.name}", readable.table(readable.of_device(found)))
 
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="YAML file, for example configs/training/fmnist_mbv3.yaml.")],
+    recipe: Annotated[
+        Path, typer.Argument(help="YAML file, as configs/training/fmnist_mbv3.yaml.", metavar="RECIPE")
+    ],
     alone: Annotated[
-        str | None, typer.Option(help="Train one subnet from scratch: small, medium or large.")
+        str | None, typer.Option(help="Train one subnet only: small, medium or large.", metavar="SIZE")
     ] = None,
-    out: Out = None,
+    out: Annotated[Path | None, out_folder("runs/training/RECIPE")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a supernet by progressive shrinking; the same command resumes a killed training."""
-    from search import terminal
+    """Train a supernet by progressive shrinking.
+
+    The same command resumes a killed training.
+    """
+    from search import readable, terminal
     from supernet import documents, training_job
     from supernet.atomic import check_writable
     from supernet.errors import unknown
@@ -212,24 +272,26 @@ def train(
     check_writable(folder)
     with terminal.resumable(), terminal.training_progress() as progress:
         trained = training_job.run(path, folder, alone, progress)
-    figures = {
-        size: {"top1": a.top1, "top5": a.top5, "top1_low": a.top1_low, "top1_high": a.top1_high}
-        for size, a in trained.accuracy.items()
-    }
-    summary = {"weights": str(trained.weights), "sha256": trained.sha256, "report": figures}
     if as_json:
-        print_json(summary)
+        print_json(asdict(trained) | {"weights": str(trained.weights)})
     else:
-        terminal.show_pairs("trained; accuracy on the report split", summary)
+        terminal.show_titled(
+            f"weights {trained.weights}\nsha256  {trained.sha256}",
+            readable.table(readable.of_training(trained.validation)),
+            f"Measured on the validation split. {readable.INTERVAL}",
+        )
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("runs/demo"),
-    trials: Annotated[int, typer.Option(min=1, help="Candidates that each search measures.")] = 40,
+    out: Annotated[Path, typer.Option(help="Folder to write to.", metavar="DIR")] = Path("runs/demo"),
+    trials: Annotated[int, typer.Option(min=1, help="Subnets each search measures.", metavar="N")] = 40,
     as_json: Json = False,
 ) -> None:
-    """The main job on the embedded supernet: fit this host, search, evaluate, export, compare."""
+    """Do the main job on the embedded supernet, from end to end.
+
+    Fit this machine's latency, search, evaluate, export, compare.
+    """
     from search import terminal
     from search.demo import run_demo
 

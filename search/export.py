@@ -7,15 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cost_models.registry import OF_A_DEVICE
+from cost_models import profiling
+from cost_models.devices import Device
 from search.front import pick
 from search.run import Result, conclude, open_run
-from search.study import Candidate
+from search.study import Candidate, save_report
 from supernet import documents
-from supernet.catalog import open_supernet
+from supernet.arch import Arch
+from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
+    from supernet.bundle_card import DeviceKeys
     from supernet.data import Dataset
 
 BUNDLES = "bundles"
@@ -33,34 +36,69 @@ def export_bundle(
 
 
 def export_candidate(result: Result, candidate: Candidate, target: Path) -> dict[str, Any]:
-    """Write the bundle of one candidate, measured on the report split."""
+    """Write the bundle of one candidate with its accuracy on the report split.
+
+    That is measured once for each arch of a run, and kept in its study.
+    """
     from supernet.bundle import write_bundle
     from supernet.evaluation import evaluate
 
-    run = result.run
-    measuring = run.accuracy()
-    subnet = measuring.subnet(candidate.arch)
-    report = evaluate(subnet, candidate.arch, measuring.data, "report")
-    predicted = {f"{name}@{run.where}" if run.device and name in OF_A_DEVICE else name: value
-                 for name, value in candidate.costs.items()}  # fmt: skip
-    measured = {"validation": asdict(candidate.validation), "report": asdict(report)}
-    bundle = write_bundle(
+    run, arch = result.run, candidate.arch
+    measuring = run.accuracy
+    subnet = measuring.subnet(arch)
+    report = result.reports.get(arch.id)
+    if report is None:
+        report = evaluate(subnet, arch, measuring.data, "report")
+        save_report(run.study(), arch, report)
+    device = run.device
+    card = write_bundle(
         target,
         run.supernet,
         measuring.net,
-        candidate.arch,
+        arch,
         measuring.data,
-        predicted,
-        measured,
+        candidate.costs,
+        {"validation": candidate.validation, "report": report},
         subnet=subnet,
-    )
+        device=device_keys(device) if device is not None else None,
+        measure_latency=latency_of(arch, run.supernet) if device is not None and is_here(device) else None,
+    ).card
     return {
-        "arch_id": bundle.arch.id,
+        "arch_id": card.arch_id,
         "folder": str(target),
-        "predicted": predicted,
-        "measured": measured,
+        **({"device": card.device.model_dump(exclude_none=True)} if card.device is not None else {}),
+        "predicted": card.figures.predicted,
+        "measured": card.figures.measured,
         "size_bytes": {path.name: path.stat().st_size for path in sorted(target.iterdir())},
     }
+
+
+def device_keys(device: Device) -> DeviceKeys:
+    """What a card says of the device that costs are predicted for."""
+    from supernet.bundle_card import DeviceKeys
+
+    return DeviceKeys(
+        name=device.name,
+        cpu=device.cpu,
+        runtime=device.runtime,
+        versions=device.versions,
+        threads=device.threads,
+        region=device.region,
+        date=device.date,
+        latency_error_percent=device.latency.error_percent if device.latency is not None else None,
+    )
+
+
+def is_here(device: Device) -> bool:
+    """Whether a latency measured on this machine is one of the device."""
+    here = (profiling.cpu_name(), profiling.RUNTIME, profiling.THREADS)
+    return (device.cpu, device.runtime, device.threads) == here
+
+
+def latency_of(arch: Arch, supernet: Supernet) -> Callable[[Path], profiling.LatencyMeasurement]:
+    """A function that measures the ONNX model of ``arch`` on this machine."""
+    channels = supernet.layers(arch)[0].in_channels
+    return lambda model: profiling.measure_latency_ms(model, channels, arch.resolution)
 
 
 def verify_summary(folder: Path, supernet: str | None = None, data: str | None = None) -> dict[str, Any]:
@@ -96,7 +134,6 @@ def data_set(folder: Path, name: str, classes: tuple[str, ...], from_card: bool)
 
 def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
     """Accuracy and latency of a bundle, both measured here and now."""
-    from cost_models.profiling import measure_latency_ms
     from supernet.bundle import evaluate_bundle, open_bundle
     from supernet.data import load_folder
 
@@ -106,7 +143,7 @@ def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
     else:
         found = load_folder(images, bundle.classes)
     accuracy = evaluate_bundle(bundle, found, "report" if images is None else str(images))
-    latency = measure_latency_ms(
+    latency = profiling.measure_latency_ms(
         folder / "model.onnx", bundle.card.preprocessing.channels, bundle.arch.resolution
     )
     return {"arch_id": bundle.arch.id, "measured": {"accuracy": asdict(accuracy), "latency": asdict(latency)}}

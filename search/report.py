@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search import readable
 from search.front import knee
 from search.plots import draw_front
 from search.run import Result
 from search.study import Candidate
-from search.units import heading, percent, scaled
+from search.units import amount, counted, heading, percent, scaled
 from supernet import documents
 from supernet.accuracy import Accuracy
 
@@ -42,7 +44,7 @@ def result_dict(result: Result) -> dict[str, Any]:
     return {
         "run": str(run.folder),
         "supernet": run.supernet.name,
-        "space_fingerprint": run.supernet.space.fingerprint,
+        "fingerprint": run.supernet.fingerprint,
         "device": run.where if run.device is not None else None,
         "objectives": list(run.config.objectives),
         "budgets": run.config.budgets,
@@ -86,40 +88,56 @@ def write(result: Result) -> list[Path]:
 
 def table(result: Result) -> Table:
     """The front, or for one objective the chosen subnet, for the terminal."""
+    return front_table(result) if len(result.run.config.objectives) > 1 else chosen_table(result)
+
+
+def chosen_table(result: Result) -> Table:
+    """One subnet, a figure a line."""
+    run, chosen = result.run, result.chosen
+    accuracies = {"validation": chosen.validation}
+    if chosen.arch.id in result.reports:
+        accuracies = {"report split": result.reports[chosen.arch.id], **accuracies}
+    found = readable.of_subnet(accuracies, chosen.costs, run.where)
+    return readable.table([[("arch", chosen.arch.id)], *found])
+
+
+def front_table(result: Result) -> Table:
+    """One line a subnet; 80 columns hold all of it, or three costs without what front.csv has besides."""
     from rich import box
     from rich.table import Table
 
     run = result.run
-    shown: Sequence[Candidate] = result.front if len(run.config.objectives) > 1 else [result.chosen]
-    names = list(dict.fromkeys([*run.config.budgets, *(o.name for o in run.axes[1:]), "macs", "params"]))
-    made = Table(box=box.SIMPLE_HEAD, title=f"{run.folder}", title_justify="left")
-    made.add_column("arch")
-    made.add_column("top-1 %, report [95 %]", justify="right")
-    made.add_column("top-5 %, report [95 %]", justify="right")
-    made.add_column("top-1 %, validation", justify="right")
+    names = list(dict.fromkeys([*run.config.budgets, *(o.name for o in run.axes[1:])]))
+    columns: dict[str, Callable[[Candidate, Accuracy | None], str]] = {
+        "\narch": lambda c, _: c.arch.id + (" *" if c == result.chosen else ""),
+        "top-1 (%)\nreport [95 %]": lambda _, report: percent(report, "top1"),
+    }
+    if len(names) < 3:
+        columns["top-5 (%)\nreport"] = lambda _, report: f"{100 * report.top5:.2f}" if report else "-"
+        columns["top-1 (%)\nvalidation"] = lambda c, _: f"{100 * c.validation.top1:.2f}"
     for name in names:
-        made.add_column(
-            f"{heading(name)}, predicted" if name.startswith("latency") else heading(name), justify="right"
-        )
-    for candidate in shown:
+        columns[heading(name).replace(" (", "\n(")] = partial(cost_figure, name)
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for head in columns:
+        made.add_column(head, justify="right" if made.columns else "left")
+    for candidate in result.front:
         report = result.reports.get(candidate.arch.id)
-        mark = " *" if candidate == result.chosen else ""
-        made.add_row(
-            candidate.arch.id + mark,
-            percent(report, "top1"),
-            percent(report, "top5"),
-            f"{100 * candidate.validation.top1:.2f}",
-            *(f"{scaled(name, candidate.costs[name]):.4g}" for name in names),
-        )
+        made.add_row(*(figure(candidate, report) for figure in columns.values()))
     return made
 
 
+def cost_figure(name: str, candidate: Candidate, _: Accuracy | None) -> str:
+    return f"{scaled(name, candidate.costs[name]):.4g}"
+
+
 def legend(result: Result) -> str:
-    """What the table's words mean, in one paragraph."""
+    """What the table's words mean, a sentence a line."""
     run = result.run
-    budget = ", ".join(f"{name} <= {limit:g}" for name, limit in run.config.budgets.items()) or "no budget"
+    limits = " and ".join(amount(name, limit) for name, limit in run.config.budgets.items())
+    mark = "*" if len(run.config.objectives) > 1 else "The"
+    costs = f"costs are predicted for {run.where}" if run.device is not None else "costs are computed"
     return (
-        f"* chosen: best on the validation split within {budget}. Accuracies are measured; costs are predicted"
-        f"{f' for {run.where}' if run.device is not None else ''}. {len(result.candidates)} candidates measured, "
-        f"{result.proposals} proposed."
+        f"{mark} best on the validation split{f' within {limits}' if limits else '; no budget was given'}.\n"
+        f"Accuracies are measured [95 % interval]; {costs}.\n"
+        f"{counted(len(result.candidates), 'candidate')} measured, {result.proposals:,} proposed."
     )

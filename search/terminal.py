@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -43,23 +43,13 @@ def show(table: RenderableType) -> None:
     console(stderr=False).print(table)
 
 
-def show_pairs(title: str, values: Mapping[str, Any]) -> None:
-    """Nested names and values, one a line."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE, title=title, title_justify="left", show_header=False)
-    for name, value in flatten(values):
-        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
-    show(table)
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def show_titled(title: str, table: RenderableType, note: str = "") -> None:
+    """A result under a title and above a note, which are printed as they are: a path may hold brackets."""
+    out = console(stderr=False)
+    out.print(title, soft_wrap=True, markup=False)
+    out.print(table)
+    if note:
+        out.print(note, soft_wrap=True, markup=False)
 
 
 @contextmanager
@@ -71,8 +61,8 @@ def search_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
             status = ""
             if now.best is not None:
                 name = run.problem.objectives[0].name
-                value = 100 * now.best.value(name)
-                status = f"best {name.replace('top', 'top-')} {value:.2f} % on validation ({now.best.arch.id}), {now.proposals} proposals"
+                best = f"{name.replace('top', 'top-')} {100 * now.best.value(name):.2f} %"
+                status = f"{best} on validation, {now.proposals} proposed"
             show_state(now.trials, now.of, status)
 
         yield update
@@ -146,7 +136,7 @@ def drawn(task: str) -> Iterator[Callable[[int, int, str], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
+        TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
         TimeRemainingColumn(compact=True), TextColumn("{task.fields[status]}"),
     )  # fmt: skip
     with Progress(*columns, console=console(stderr=True)) as progress:

@@ -15,6 +15,11 @@ def percent(accuracy: Accuracy | None, name: str) -> str:
     return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 candidate``, ``10,000 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 SCALES: Mapping[str, tuple[float, str]] = {
     "macs": (1e6, "MACs (M)"),
     "params": (1e3, "parameters (k)"),
@@ -33,3 +38,11 @@ def scaled(name: str, value: float) -> float:
 def heading(name: str) -> str:
     """A cost's name and unit for a table or an axis."""
     return SCALES.get(name, (1.0, name))[1]
+
+
+def amount(name: str, value: float) -> str:
+    """A cost with its unit, for people: ``0.12 ms``, ``2 M MACs``."""
+    label, _, unit = heading(name).removesuffix(")").partition(" (")
+    if not unit:
+        return f"{value:.4g} {label}"
+    return f"{scaled(name, value):.4g} {unit}" + (f" {label}" if len(unit) == 1 else "")

@@ -23,7 +23,19 @@ from torch import Tensor, nn
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch
 from supernet.atomic import unwritable
-from supernet.bundle_card import ARCH, CARD, FILES, MODEL, REMEDY, WEIGHTS, Card, describe, read_card, render
+from supernet.bundle_card import (
+    ARCH,
+    CARD,
+    FILES,
+    MODEL,
+    REMEDY,
+    WEIGHTS,
+    Card,
+    DeviceKeys,
+    describe,
+    read_card,
+    render,
+)
 from supernet.catalog import Supernet, open_supernet
 from supernet.checkpoints import load_weights, read_checked, save_weights, sha256_of
 from supernet.data import Dataset, Images
@@ -70,11 +82,11 @@ class Bundle:
     def subnet(self) -> nn.Module:
         """The static subnet in torch, in eval mode. Raises InputError where its supernet is unknown here."""
         supernet = self.supernet or open_supernet(self.card.supernet.name)
-        if supernet.space.fingerprint != self.card.supernet.space_fingerprint:
+        if supernet.fingerprint != self.card.supernet.fingerprint:
             raise InputError(
-                f"{self.folder} is of a supernet {self.card.supernet.name} with the space "
-                f"{self.card.supernet.space_fingerprint}, but {supernet.name} here has the space "
-                f"{supernet.space.fingerprint}; use the oncefit {self.card.versions['oncefit']} that wrote it"
+                f"{self.folder} is of a supernet {self.card.supernet.name} with the network "
+                f"{self.card.supernet.fingerprint}, but {supernet.name} here has the network "
+                f"{supernet.fingerprint}; use the oncefit {self.card.versions['oncefit']} that wrote it"
             )
         subnet = supernet.family.static(supernet.space.from_dict(self.arch.to_dict()))
         load_weights(subnet, self.folder / WEIGHTS, self.card.files[WEIGHTS], REMEDY)
@@ -193,13 +205,16 @@ def write_bundle(
     measured: Mapping[str, object],
     *,
     subnet: nn.Module | None = None,
+    device: DeviceKeys | None = None,
+    measure_latency: Callable[[Path], object] | None = None,
     created: datetime | None = None,
 ) -> Bundle:
     """Write the bundle of ``arch``, read it again, verify it, and only then let it appear as ``folder``.
 
     Give ``subnet``, already specialised, where the measured figures are of exactly those weights; else
-    it is cut out of ``net`` and recalibrated. A bundle that is there already is replaced. Raises
-    InputError where ``folder`` cannot be written or holds something else, and Disagreement as
+    it is cut out of ``net`` and recalibrated. ``device`` is the one that ``predicted`` is for;
+    ``measure_latency`` is given the ONNX file, and what it returns is the card's measured latency.
+    A bundle that is there already is replaced. Raises InputError where ``folder`` cannot be written or holds something else, and Disagreement as
     :func:`verify_bundle` does; nothing is left behind then.
     """
     folder = folder.resolve()
@@ -213,10 +228,13 @@ def write_bundle(
         partial.mkdir(parents=True)
         save_weights(subnet, partial / WEIGHTS)
         export_onnx(subnet, supernet.layers(arch)[0].in_channels, arch.resolution, partial / MODEL)
-        about = {"supernet": supernet.name, "space_fingerprint": supernet.space.fingerprint, "id": arch.id}
+        about = {"supernet": supernet.name, "fingerprint": supernet.fingerprint, "id": arch.id}
         write_text(partial / ARCH, json.dumps(about | {"arch": arch.to_dict()}, indent=2) + "\n")
         files = {name: sha256_of((partial / name).read_bytes()) for name in FILES}
-        card = describe(supernet, arch, data, predicted, measured, files, created or datetime.now(UTC))
+        if measure_latency is not None:
+            measured = {**measured, "latency": measure_latency(partial / MODEL)}
+        now = created or datetime.now(UTC)
+        card = describe(supernet, arch, data, predicted, measured, files, now, device)
         write_text(partial / CARD, render(card))
         require_agreement(compare(open_bundle(partial, supernet), data), folder)
         replace_folder(partial, folder)

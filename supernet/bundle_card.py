@@ -38,7 +38,7 @@ class SupernetKeys(documents.Document):
     """Which supernet the weights were cut out of."""
 
     name: str
-    space_fingerprint: str
+    fingerprint: str
     weights_sha256: str
 
 
@@ -74,8 +74,21 @@ class Port(documents.Document):
     dtype: Literal["float32"] = "float32"
 
 
+class DeviceKeys(documents.Document):
+    """The device that costs are predicted for, and the cross-validated error of its latency model."""
+
+    name: str
+    cpu: str | None = None
+    runtime: str
+    versions: dict[str, str] = {}
+    threads: int
+    region: str
+    date: str | None = None
+    latency_error_percent: float | None = None
+
+
 class Figures(documents.Document):
-    """``predicted`` by cost models and predictors, ``measured`` on images and on a machine."""
+    """``predicted`` by cost models, by the costs' names; ``measured`` on images and on a machine."""
 
     predicted: dict[str, float]
     measured: dict[str, Any]
@@ -89,6 +102,7 @@ class Card(documents.Document):
     supernet: SupernetKeys
     arch_id: str
     arch: str
+    device: DeviceKeys | None = None
     figures: Figures
     data: DataKeys
     preprocessing: Preprocessing
@@ -108,6 +122,7 @@ def describe(
     measured: Mapping[str, object],
     files: Mapping[str, str],
     created: datetime,
+    device: DeviceKeys | None = None,
 ) -> Card:
     """The card of a subnet. Raises InputError where it has another number of outputs than there are classes."""
     layers, resolution = supernet.layers(arch), arch.resolution
@@ -120,11 +135,12 @@ def describe(
         created=created.isoformat(timespec="seconds"),
         supernet=SupernetKeys(
             name=supernet.name,
-            space_fingerprint=supernet.space.fingerprint,
+            fingerprint=supernet.fingerprint,
             weights_sha256=supernet.sha256,
         ),
         arch_id=arch.id,
         arch=str(arch),
+        device=device,
         figures=Figures(predicted=plain(predicted), measured=plain(measured)),
         data=DataKeys(
             name=data.name,
@@ -152,7 +168,7 @@ def versions() -> dict[str, str]:
 
 def render(card: Card) -> str:
     """The text of ``card.json``, with its own hash as the last value."""
-    values = card.model_dump(mode="json") | {"card_sha256": ZEROS}
+    values = card.model_dump(mode="json", exclude_none=True) | {"card_sha256": ZEROS}
     text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return text.replace(hash_entry(ZEROS), hash_entry(sha256_of(text.encode())))
 

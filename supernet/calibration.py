@@ -7,8 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
+from supernet.threads import one_torch_thread
+
 
 @torch.no_grad()
+@one_torch_thread()
 def recalibrate(subnet: nn.Module, inputs: Tensor, batch_size: int = 100) -> None:
     """Replace the running statistics of every batch norm by those of ``inputs`` (n, c, r, r).
 

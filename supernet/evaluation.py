@@ -16,6 +16,7 @@ from supernet.errors import InputError
 from supernet.folding import folded
 from supernet.networks import ElasticNet, Subnet
 from supernet.preprocessing import Normalisation, prepare
+from supernet.threads import one_torch_thread
 
 
 def accuracy_of_logits(logits: Tensor, labels: Tensor, split: str) -> Accuracy:
@@ -55,12 +56,11 @@ def logits_of(
         return predict(prepare(batch, resolution, normalisation))
 
     batches = images.pixels.split(batch_size)
-    with ThreadPoolExecutor(
-        torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
+    with one_torch_thread() as threads, ThreadPoolExecutor(threads) as pool:
         return torch.cat(list(pool.map(run, batches)))
 
 
+@one_torch_thread()
 def specialise(net: ElasticNet, arch: Arch, data: Dataset) -> Subnet:
     """Extract the subnet of ``arch`` and recalibrate its batch norms on the calibration split."""
     subnet = net.extract(arch).to(memory_format=torch.channels_last)

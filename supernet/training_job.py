@@ -27,11 +27,11 @@ SIZES = ("small", "medium", "large")
 
 @dataclass(frozen=True)
 class Trained:
-    """Where the weights are, and the report-split accuracy of the archs by size."""
+    """Where the weights are, and the validation accuracy of the archs by size."""
 
     weights: Path
     sha256: str
-    accuracy: dict[str, Accuracy]
+    validation: dict[str, Accuracy]
 
 
 def arch_of_size(space: SearchSpace, size: str) -> Arch:
@@ -71,5 +71,5 @@ def run(recipe_file: Path, folder: Path, alone: str | None, report: Callable[[Pr
         else:
             subnet = net
             recalibrate(subnet, prepare(data.calibration.pixels, of_size.resolution, data.normalisation))
-        accuracy[size] = evaluate(subnet, of_size, data, "report")
+        accuracy[size] = evaluate(subnet, of_size, data, "validation")
     return Trained(weights, sha256, accuracy)

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from supernet import bundle as bundle_module
 from supernet.bundle import Disagreement, evaluate_bundle, open_bundle, verify_bundle, write_bundle
-from supernet.bundle_card import parse_card, read_card, render
+from supernet.bundle_card import DeviceKeys, parse_card, read_card, render
 from supernet.checkpoints import sha256_of
 from supernet.data import Images
 from supernet.errors import InputError
@@ -72,7 +72,7 @@ def test_the_card_says_what_the_bundle_is(written, few, arch, supernet, subnet):
     assert card["arch_id"] == arch.id
     assert card["preprocessing"]["resolution"] == arch.resolution
     assert card["versions"]["torch"] == torch.__version__.partition("+")[0]
-    assert card["supernet"]["space_fingerprint"] == supernet.space.fingerprint
+    assert card["supernet"]["fingerprint"] == supernet.fingerprint
 
 
 def test_the_card_is_enough_to_run_the_model(written, few, subnet):
@@ -202,8 +202,33 @@ def test_other_data_are_refused(written, few):
 def test_a_supernet_with_another_space_is_refused(written, supernet):
     space = dataclasses.replace(supernet.space, name="other")
     other = dataclasses.replace(supernet, family=dataclasses.replace(supernet.family, space=space))
-    with pytest.raises(InputError, match=f"{supernet.space.fingerprint}.*{space.fingerprint}"):
+    with pytest.raises(InputError, match=f"{supernet.fingerprint}.*{other.fingerprint}"):
         open_bundle(written, other).subnet()
+
+
+def test_a_card_says_which_device_its_costs_are_of(write, tmp_path):
+    device = DeviceKeys(name="phone", cpu="A CPU", runtime="onnxruntime", threads=1, region="FRA",
+                        date="2026-01-02", latency_error_percent=0.7)  # fmt: skip
+    timed = []
+
+    def measure(model: Path) -> dict[str, float]:
+        onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])  # is there already
+        timed.append(model)
+        return {"median_ms": 0.25}
+
+    write(tmp_path / "bundle", predicted={"latency_ms": 0.2}, device=device, measure_latency=measure)
+    card = json.loads((tmp_path / "bundle" / "card.json").read_text())
+    assert card["device"] == {
+        "name": "phone", "cpu": "A CPU", "runtime": "onnxruntime", "versions": {}, "threads": 1,
+        "region": "FRA", "date": "2026-01-02", "latency_error_percent": 0.7,
+    }  # fmt: skip
+    assert card["figures"] == {"predicted": {"latency_ms": 0.2}, "measured": {"latency": {"median_ms": 0.25}}}
+    assert len(timed) == 1
+    assert open_bundle(tmp_path / "bundle").card.device == device
+
+
+def test_a_card_without_a_device_has_no_such_block(written):
+    assert "device" not in json.loads((written / "card.json").read_text())
 
 
 # -- writing ---------------------------------------------------------------------

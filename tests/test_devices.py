@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -55,7 +56,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def fitted_for(net: Supernet, fingerprint: str | None = None) -> Device:
     model = LatencyModel(
         supernet=net.name if fingerprint is None else "other_net",
-        fingerprint=fingerprint or net.space.fingerprint,
+        fingerprint=fingerprint or net.fingerprint,
         intercept_ms=0.1, coefficients={"conv1.calls": 0.001}, subnets=32, error_percent=2.5, folds=8,
         spread_percent=1.0, settings={"provider": "CPU", "batch": 1, "slice_s": 0.5},
     )  # fmt: skip
@@ -87,6 +88,42 @@ def test_host_is_measured_once_and_then_taken_from_the_cache(
     assert open_device(str(cached_path(net)), net, lines.append) == first
     host_device(net, lines.append, refresh=True)
     assert len(measured) == 2
+
+
+def test_a_fit_of_a_busy_machine_is_used_and_not_kept(
+    net: Supernet, cache: Path, measured: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    quiet = host_device(net, lines.append)
+    assert yaml.safe_load(cached_path(net).read_text()) == quiet.model_dump(exclude_none=True)
+    calm = profiling.profile
+
+    def disturbed(*arguments: Any) -> list[LatencyMeasurement]:
+        return [LatencyMeasurement(1.3 * m.low_ms, m.low_ms, 2 * m.low_ms, 9) for m in calm(*arguments)]
+
+    monkeypatch.setattr(profiling, "profile", disturbed)
+    busy = open_device("host", net, lines.append, refresh=True)
+    assert busy.latency is not None
+    assert busy.latency.spread_percent == pytest.approx(30)
+    assert "busy: repeated measurements spread by 30.0 %, more than 10 %" in lines[-1]
+    assert "not kept" in lines[-1]
+    assert yaml.safe_load(cached_path(net).read_text()) == quiet.model_dump(exclude_none=True)
+    assert open_device("host", net, lines.append) == busy, "this process goes on with it"
+    assert len(measured) == 2
+    devices.NOT_KEPT.clear()  # as in another process
+    assert open_device("host", net, lines.append) == quiet
+    cached_path(net).unlink()
+    assert open_device("host", net, lines.append) == busy
+    assert not cached_path(net).exists()
+    assert len(measured) == 3
+
+
+def test_only_the_host_is_measured_again(net: Supernet, tmp_path: Path) -> None:
+    write_device(fitted_for(net), tmp_path / "mine.yaml")
+    with pytest.raises(
+        InputError, match=r"--refresh measures host again; .*mine\.yaml is read from its file"
+    ):
+        open_device(str(tmp_path / "mine.yaml"), net, print, refresh=True)
 
 
 def test_another_cpu_or_version_is_measured_anew(
@@ -139,7 +176,7 @@ def test_a_device_fitted_for_another_space_is_refused(net: Supernet, tmp_path: P
     write_device(fitted_for(net, fingerprint="feedfeedfeedfeed"), path)
     with pytest.raises(InputError) as caught:
         open_device(str(path), net, print)
-    for part in ("other_net", "feedfeedfeedfeed", "fmnist_mbv3", net.space.fingerprint):
+    for part in ("other_net", "feedfeedfeedfeed", "fmnist_mbv3", net.fingerprint):
         assert part in str(caught.value)
 
 

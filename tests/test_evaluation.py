@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -76,6 +77,40 @@ def test_logits_do_not_depend_on_the_batches(supernet, random_net, few):
     in_one = logits_of(subnet, few.report, arch.resolution, few.normalisation, batch_size=300)
     in_some = logits_of(subnet, few.report, arch.resolution, few.normalisation, batch_size=77)
     torch.testing.assert_close(in_some, in_one, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_torch_keeps_its_threads(supernet, random_net, few, threads):
+    """Also those that start later take theirs from torch's default."""
+    arch = supernet.space.smallest()
+    seen = []
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        evaluate(specialise(random_net, arch, few), arch, few, "report")
+        seen.append(torch.get_num_threads())
+        later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [threads, threads]
+
+
+def test_torch_keeps_its_threads_after_an_error(few):
+    before = torch.get_num_threads()
+
+    def fail(_: torch.Tensor) -> torch.Tensor:
+        assert torch.get_num_threads() == 1
+        raise RuntimeError("no")
+
+    try:
+        torch.set_num_threads(3)
+        with pytest.raises(RuntimeError, match="no"):
+            logits_of(fail, few.report, 18, few.normalisation)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_evaluate_is_the_share_of_right_answers(supernet, random_net, few):

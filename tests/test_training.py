@@ -1,14 +1,19 @@
 """Training on a few real images: resumable, seeded, and it learns."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
-from supernet import documents, training
+from supernet import documents, training, training_job
+from supernet.calibration import recalibrate
 from supernet.catalog import Supernet
 from supernet.data import Dataset
 from supernet.errors import InputError
+from supernet.preprocessing import prepare
 from supernet.recipes import Phase, Recipe, read_recipe
 from supernet.training import Progress, augment, learning_rate, phase_archs, train
 
@@ -75,6 +80,42 @@ def test_a_damaged_checkpoint_is_named(supernet, few, tmp_path) -> None:
     (tmp_path / "checkpoint").write_bytes(b"cut short")
     with pytest.raises(InputError, match=r"checkpoint is no checkpoint or damaged; remove the file"):
         weights_after(supernet, few, tmp_path / "checkpoint")
+
+
+@pytest.mark.parametrize("alone", [None, "small"])
+def test_a_training_ends_with_validation_accuracy_and_never_sees_the_report_split(
+    supernet, few, tmp_path, monkeypatch, alone
+) -> None:
+    class Forbidden:
+        def __getattribute__(self, name: str) -> None:
+            raise AssertionError("training touched the report split")
+
+    hidden = dataclasses.replace(few, report=Forbidden())
+    images = (few.calibration.pixels[:80], few.calibration.labels[:80])
+    monkeypatch.setattr(training_job, "load_dataset", lambda *_: hidden)
+    monkeypatch.setattr(training_job, "read_recipe", lambda _: ("fmnist_mbv3", RECIPE))
+    monkeypatch.setattr(training_job.fashion_mnist, "load_official", lambda *_, **__: images)
+    monkeypatch.setattr(
+        training_job.fashion_mnist, "split_of_training_images", lambda _: np.ones(80, dtype=bool)
+    )
+    trained = training_job.run(tmp_path / "recipe.yaml", tmp_path, alone, lambda progress: None)
+    sizes = training_job.SIZES if alone is None else (alone,)
+    assert tuple(trained.validation) == sizes
+    for size in sizes:
+        arch = training_job.arch_of_size(supernet.space, size)
+        subnet = supernet.family.static(arch)
+        if alone is None:
+            net = supernet.family.elastic()
+            net.load_state_dict(load_file(trained.weights))
+            subnet = net.extract(arch)
+        else:
+            subnet.load_state_dict(load_file(trained.weights))
+        recalibrate(subnet, prepare(few.calibration.pixels, arch.resolution, few.normalisation))
+        with torch.no_grad():
+            best = subnet(prepare(few.validation.pixels, arch.resolution, few.normalisation)).argmax(1)
+        right = float((best == few.validation.labels).float().mean())
+        assert trained.validation[size].split == "validation"
+        assert trained.validation[size].top1 == pytest.approx(right, abs=1 / 300 + 1e-9)
 
 
 def test_a_subnet_alone_learns_its_images(supernet, few, tmp_path) -> None:

@@ -1,0 +1,138 @@
+"""Devices, subnets and bundles in words: names beside figures, for tables that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cost_models.registry import OF_A_DEVICE
+from search.units import counted, heading, percent, scaled
+from supernet.accuracy import Accuracy, wilson
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cost_models.devices import Device
+
+Rows = list[tuple[str, str]]
+"""A name and a figure each."""
+
+INTERVAL = "In brackets: the 95 % interval."
+INTERVALS = "In brackets: the 95 % interval; of latency, the quietest and slowest round."
+
+
+def table(sections: Sequence[Rows]) -> Table:
+    """A line for each row, and an empty one between sections."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE, show_header=False)
+    for rows in sections:
+        for name, figure in rows:
+            made.add_row(Text(name), Text(figure))  # as it is: a path may hold brackets
+        made.add_section()
+    return made
+
+
+def of_device(device: Device) -> list[Rows]:
+    """What it is and how it was measured, then what energy and CO2e are estimated with."""
+    from cost_models.devices import BUSY_PERCENT, carbon_intensity
+
+    version = device.versions.get(device.runtime)
+    runtime = f"{device.runtime} {version}" if version else device.runtime
+    rows = [("CPU", device.cpu)] if device.cpu else []
+    rows.append(("runtime", f"{runtime}, {counted(device.threads, 'thread')}"))
+    rows += [("measured on", device.date)] if device.date else []
+    model = device.latency
+    if model is None:
+        rows.append(("latency", "not measured"))
+    else:
+        busy = "; the machine was busy" if model.spread_percent > BUSY_PERCENT else ""
+        rows += [
+            ("latency fitted to", f"{counted(model.subnets, 'subnet')} of {model.supernet}"),
+            ("error of the fit, cross-validated", f"{model.error_percent:.1f} % (median)"),
+            ("spread of repeated measurements", f"{model.spread_percent:.1f} %{busy}"),
+        ]
+    power, grid = device.power, carbon_intensity(device.region)
+    watts = f"{power.static_w:g} W, {power.pj_per_mac:g} pJ per MAC, {power.pj_per_byte:g} pJ per byte"
+    estimates = [
+        ("power, assumed", watts),
+        ("region", f"{device.region}: {grid.grams_per_kwh:.0f} g CO2e per kWh ({grid.year})"),
+    ]
+    return [rows, estimates]
+
+
+def of_subnet(
+    accuracies: Mapping[str, Accuracy], predicted: Mapping[str, float], device: str | None
+) -> list[Rows]:
+    """Measured accuracies by what they are called, and costs; those of a device are predicted for it."""
+    found = [
+        (f"top-{k} (%), {name}", percent(a, f"top{k}")) for name, a in accuracies.items() for k in (1, 5)
+    ]
+    costs = [
+        (heading(name) + (f", predicted for {device}" if name in OF_A_DEVICE else ""),
+         f"{scaled(name, value):.4g}")
+        for name, value in predicted.items()
+    ]  # fmt: skip
+    return [found, costs]
+
+
+def of_training(validation: Mapping[str, Accuracy]) -> list[Rows]:
+    """Subnets by size."""
+    return [
+        [(f"top-{k} (%), {size}", percent(a, f"top{k}")) for k in (1, 5)] for size, a in validation.items()
+    ]
+
+
+def of_latency(latency: Mapping[str, Any]) -> tuple[str, str]:
+    """The median of measured rounds, between the quietest and the slowest."""
+    return "latency (ms), measured here", "{median_ms:.3f} [{low_ms:.3f}, {high_ms:.3f}]".format(**latency)
+
+
+def of_export(summary: Mapping[str, Any]) -> list[Rows]:
+    """What :func:`search.export.export_candidate` returns."""
+    measured, device = summary["measured"], summary.get("device")
+    accuracies = {
+        name: Accuracy(**measured[split])
+        for name, split in (("report split", "report"), ("validation", "validation"))
+    }
+    found, costs = of_subnet(accuracies, summary["predicted"], device and device["name"])
+    if "latency" in measured:
+        found.append(of_latency(measured["latency"]))
+    files = [(f"{name} (KiB)", f"{size / 1024:.1f}") for name, size in summary["size_bytes"].items()]
+    return [[("arch", summary["arch_id"])], found, costs, files]
+
+
+def of_evaluation(summary: Mapping[str, Any], images: Path | None) -> list[Rows]:
+    """What :func:`search.export.evaluate_summary` returns."""
+    accuracy = Accuracy(**summary["measured"]["accuracy"])
+    where = f"in {images}" if images is not None else "of the report split"
+    return [
+        [("arch", summary["arch_id"]), ("images", f"{counted(accuracy.images, 'image')} {where}")],
+        [(f"top-{k} (%)", percent(accuracy, f"top{k}")) for k in (1, 5)]
+        + [of_latency(summary["measured"]["latency"])],
+    ]
+
+
+def of_verification(summary: Mapping[str, Any]) -> list[Rows]:
+    """What :func:`search.export.verify_summary` returns."""
+    images = summary["images"]
+
+    def top1(share: float) -> str:
+        low, high = wilson(round(share * images), images)
+        return f"{100 * share:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
+
+    return [
+        [("hashes", f"{counted(len(summary['files']), 'file')} and the card are unchanged")],
+        [
+            ("top-1 (%), ONNX Runtime", top1(summary["top1_onnxruntime"])),
+            ("top-1 (%), torch", top1(summary["top1_torch"])),
+            ("measured on", f"{counted(images, 'image')} of the report split"),
+        ],
+        [
+            ("largest difference of a logit", f"{summary['max_difference']:.1e}"),
+            ("compared on", counted(summary["compared_images"], "image")),
+        ],
+    ]
