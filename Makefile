@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test test-fast lint bench quality clean
+.PHONY: install demo test test-fast lint bench quality splits clean
 
 install: $(STAMP)
 
@@ -37,6 +37,9 @@ bench: install
 
 quality: install
 	@$(BIN)/python benchmarks/supernet_quality.py
+
+splits: install
+	@$(BIN)/python -m supernet.fashion_mnist
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

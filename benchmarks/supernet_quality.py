@@ -41,7 +41,7 @@ def main() -> None:
     space = supernet.space
     accuracy = MeasuredAccuracy(supernet, supernet.data)
     data = accuracy.data
-    macs = build("macs", Target(supernet))
+    macs, params = (build(name, Target(supernet)) for name in ("macs", "params"))
     sizes = {}
     for size in SIZES:
         arch = arch_of_size(space, size)
@@ -59,6 +59,8 @@ def main() -> None:
     top1 = [accuracy(arch, "report").top1 for arch in archs]
     rank = float(spearmanr(top1, [macs(arch) for arch in archs]).statistic)
     figures = {
+        "subnets": space.size,
+        "params_range": [params.reach().minimum, params.reach().maximum],
         "sizes": sizes,
         "largest_minus_smallest_points": 100 * (sizes["large"]["top1"] - sizes["small"]["top1"]),
         "random_archs": RANDOM_ARCHS,
@@ -68,6 +70,8 @@ def main() -> None:
     if options.json:
         print(json.dumps(figures))
         return
+    least, most = (value / 1e3 for value in figures["params_range"])
+    print(f"{space.size:.4g} subnets, {least:.0f} to {most:.0f} k parameters")
     print("size     MACs (M)  top-1 % [95 %]           top-5 %  alone, top-1 %  behind, points")
     for size, row in sizes.items():
         alone = row.get("alone_top1")

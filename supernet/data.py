@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from supernet import fashion_mnist
-from supernet.atomic import whole
 from supernet.catalog import PRETRAINED
 from supernet.checkpoints import read_checked, sha256_of
 from supernet.errors import InputError, unknown
@@ -182,17 +181,3 @@ def to_grey(image: Image.Image) -> Image.Image:
 
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
     return image.convert("L")
-
-
-def write_compact_file(target: Path, root: Path) -> str:
-    """Write the shipped file of the three splits from the official images; returns its sha256."""
-    train_pixels, train_labels = fashion_mnist.load_official(root, train=True)
-    report_pixels, report_labels = fashion_mnist.load_official(root, train=False)
-    arrays = {"report_pixels": report_pixels.numpy(), "report_labels": report_labels.numpy().astype(np.uint8)}
-    for split in ("calibration", "validation"):
-        indices = fashion_mnist.split_of_training_images(split)
-        arrays[f"{split}_pixels"] = train_pixels.numpy()[indices]
-        arrays[f"{split}_labels"] = train_labels.numpy()[indices].astype(np.uint8)
-    with whole(target) as partial, partial.open("wb") as writer:
-        np.savez_compressed(writer, **arrays)
-    return sha256_of(target.read_bytes())

@@ -7,18 +7,22 @@ Of the 60,000 training images, the one at index i belongs to
 - training otherwise: 53,000 images.
 
 The official 10,000 test images are the report split.
+
+``make splits`` writes the shipped file of calibration, validation and report images.
 """
 
 from __future__ import annotations
 
 import gzip
-import shutil
+import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from supernet.atomic import whole
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,13 +53,13 @@ def load_official(root: Path, train: bool) -> tuple[Tensor, Tensor]:
     """
     from torchvision.datasets import FashionMNIST
 
-    if DEBIAN_FOLDER.is_dir():
-        unpack(DEBIAN_FOLDER, root / "FashionMNIST" / "raw")
     try:
+        if DEBIAN_FOLDER.is_dir():
+            unpack(DEBIAN_FOLDER, root / "FashionMNIST" / "raw")
         data = FashionMNIST(str(root), train=train, download=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, EOFError, RuntimeError) as error:  # EOFError: a packed file that was cut short
         raise InputError(
-            f"Fashion-MNIST is neither in {DEBIAN_FOLDER} nor could it be downloaded to {root} ({error}); "
+            f"Fashion-MNIST is neither whole in {DEBIAN_FOLDER} nor could it be downloaded to {root} ({error}); "
             "install Debian's package dataset-fashion-mnist or connect to a network"
         ) from error
     return data.data, data.targets
@@ -63,11 +67,45 @@ def load_official(root: Path, train: bool) -> tuple[Tensor, Tensor]:
 
 def unpack(source: Path, target: Path) -> None:
     """Gunzip Debian's files to where torchvision looks for them."""
-    target.mkdir(parents=True, exist_ok=True)
     for packed in source.glob("*-ubyte.gz"):
         unpacked = target / packed.stem
         if not unpacked.exists():
-            partial = unpacked.with_suffix(".partial")
-            with gzip.open(packed) as reader, partial.open("wb") as writer:
-                shutil.copyfileobj(reader, writer)
-            partial.replace(unpacked)
+            data = gzip.decompress(packed.read_bytes())
+            with whole(unpacked) as partial:
+                partial.write_bytes(data)
+
+
+def write_splits(target: Path, root: Path) -> None:
+    """Write the shipped file of the three splits from the official images, which are kept in ``root``.
+
+    The same images give the same bytes: NumPy dates every entry 1980. Raises InputError
+    where there are no images or ``target`` cannot be written.
+    """
+    pixels, labels = (part.numpy() for part in load_official(root, train=True))
+    report_pixels, report_labels = (part.numpy() for part in load_official(root, train=False))
+    arrays = {"report_pixels": report_pixels, "report_labels": report_labels.astype(np.uint8)}
+    for split in ("calibration", "validation"):
+        indices = split_of_training_images(split)
+        arrays[f"{split}_pixels"] = pixels[indices]
+        arrays[f"{split}_labels"] = labels[indices].astype(np.uint8)
+    with whole(target) as partial, partial.open("wb") as writer:
+        np.savez_compressed(writer, **arrays)
+
+
+def main() -> None:
+    """Write the shipped file anew, into the package or to the path that is given."""
+    from supernet.checkpoints import sha256_of
+    from supernet.data import FASHION_MNIST_FILE, FASHION_MNIST_SHA256
+
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else FASHION_MNIST_FILE
+    with tempfile.TemporaryDirectory(prefix="oncefit-") as folder:
+        write_splits(target, Path(folder))
+    sha256 = sha256_of(target.read_bytes())
+    print(f"wrote {target}, sha256 {sha256}")
+    if sha256 != FASHION_MNIST_SHA256:
+        # another zlib compresses the same images to other bytes
+        print(f"supernet/data.py expects {FASHION_MNIST_SHA256}; change it, or restore the file")
+
+
+if __name__ == "__main__":
+    main()

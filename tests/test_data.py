@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import time
+import zipfile
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +15,7 @@ from PIL import Image
 
 from supernet import data as data_module
 from supernet import fashion_mnist
-from supernet.data import FASHION_MNIST_FILE, SPLITS, load_dataset, load_folder, write_compact_file
+from supernet.data import FASHION_MNIST_FILE, SPLITS, load_dataset, load_folder
 from supernet.errors import InputError
 
 needs_official_images = pytest.mark.skipif(
@@ -37,10 +43,43 @@ def test_the_embedded_splits(data):
         assert sorted(images.labels.unique().tolist()) == list(range(len(data.classes)))
 
 
+def sha256(tensor: torch.Tensor) -> str:
+    return hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
+
+
+PINNED = {
+    "calibration": (
+        "11a782a75ce698d51f46ad7b6ffa4f5f51a0b49691ecc22849abc7df95f7770e",
+        "68ba91062adcb3fdef20476fda70cd4ab2116e82378fbe5d56ef066a1624c721",
+    ),
+    "validation": (
+        "d1e0a920d080d4c74b4b674a6e8354ea147a943aff2abbe9fe67cdb8af3fceec",
+        "eb66f02ed5b9f7ed5b73fe6a11e1bd8f85b144377a02a976c78b5aa9f7e1688f",
+    ),
+    "report": (
+        "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
+        "d51d859896c55775b9e9e219b77ff03bcec1b6ac322f313544dc3f9e7bc94fae",
+    ),
+}
+"""The sha256 of pixels (n, 28, 28) uint8 and of labels (n,) int64: no figure is of other images."""
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_embedded_splits_never_change(data, split):
+    images = getattr(data, split)
+    assert (sha256(images.pixels), sha256(images.labels)) == PINNED[split]
+
+
+@pytest.fixture(scope="module")
+def official(tmp_path_factory):
+    """Images and labels of the official training and test set."""
+    root = tmp_path_factory.mktemp("official")
+    return fashion_mnist.load_official(root, train=True), fashion_mnist.load_official(root, train=False)
+
+
 @needs_official_images
-def test_the_embedded_images_are_the_official_ones(data, tmp_path):
-    train, train_labels = fashion_mnist.load_official(tmp_path, train=True)
-    test, test_labels = fashion_mnist.load_official(tmp_path, train=False)
+def test_the_embedded_images_are_the_official_ones(data, official):
+    (train, train_labels), (test, test_labels) = official
     assert torch.equal(data.report.pixels, test)
     assert torch.equal(data.report.labels, test_labels)
     place = torch.arange(60_000) % 60
@@ -49,17 +88,60 @@ def test_the_embedded_images_are_the_official_ones(data, tmp_path):
         assert torch.equal(images.labels, train_labels[mask])
 
 
-def test_a_failed_compact_file_leaves_nothing(tmp_path, monkeypatch):
-    images = torch.zeros(60_000, 2, 2, dtype=torch.uint8), torch.zeros(60_000, dtype=torch.int64)
-    monkeypatch.setattr(fashion_mnist, "load_official", lambda root, train: images)
+BLANK = torch.zeros(60_000, 2, 2, dtype=torch.uint8), torch.arange(60_000) % 10
+"""As many images as there are, and as small as they get."""
+
+
+@needs_official_images
+def test_the_shipped_file_is_written_again(data, official, tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion_mnist, "load_official", lambda root, train: official[0 if train else 1])
+    fashion_mnist.write_splits(tmp_path / "images.npz", tmp_path)
+    with np.load(tmp_path / "images.npz") as again, np.load(FASHION_MNIST_FILE) as shipped:
+        assert again.files == shipped.files
+        for name in again.files:
+            assert again[name].dtype == shipped[name].dtype == np.uint8
+            assert np.array_equal(again[name], shipped[name])
+    if "ng" not in zlib.ZLIB_RUNTIME_VERSION:  # zlib-ng compresses to other bytes
+        assert (tmp_path / "images.npz").read_bytes() == FASHION_MNIST_FILE.read_bytes()
+
+
+def test_the_same_images_give_the_same_bytes_at_any_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion_mnist, "load_official", lambda root, train: BLANK)
+    for name, now in (("one", 1e9), ("two", 1.5e9)):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        fashion_mnist.write_splits(tmp_path / name, tmp_path)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert {entry.date_time for entry in zipfile.ZipFile(tmp_path / "one").infolist()} == {
+        (1980, 1, 1, 0, 0, 0)
+    }
+
+
+def test_failed_splits_leave_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion_mnist, "load_official", lambda root, train: BLANK)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(data_module.np, "savez_compressed", full)
+    monkeypatch.setattr(fashion_mnist.np, "savez_compressed", full)
     with pytest.raises(InputError, match="No space left on device"):
-        write_compact_file(tmp_path / "images.npz", tmp_path)
+        fashion_mnist.write_splits(tmp_path / "images.npz", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_official_file_is_refused_and_a_whole_one_unpacked(tmp_path, monkeypatch):
+    packed = tmp_path / "debian" / "train-images-idx3-ubyte.gz"
+    packed.parent.mkdir()
+    data = gzip.compress(b"images" * 1000)
+    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", packed.parent)
+    for damaged in (data[: len(data) // 2], b"no gzip"):
+        packed.write_bytes(damaged)
+        with pytest.raises(InputError, match="Fashion-MNIST is neither whole in"):
+            fashion_mnist.load_official(tmp_path / "root", train=True)
+    assert not (tmp_path / "root").exists()
+    packed.write_bytes(data)
+    fashion_mnist.unpack(packed.parent, tmp_path / "raw")
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == [packed.stem]
+    assert (tmp_path / "raw" / packed.stem).read_bytes() == b"images" * 1000
 
 
 def test_embedded_images_that_were_changed_are_refused(tmp_path, monkeypatch):

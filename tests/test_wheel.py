@@ -1,16 +1,26 @@
 """The built wheel, installed without the checkout, finds its YAML, weights and images from anywhere."""
 
+from __future__ import annotations
+
+import ast
 import json
 import os
-import re
 import subprocess
 import sys
 import sysconfig
 import tomllib
 import venv
+from collections.abc import Iterable
+from email import message_from_bytes
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.test_imports import ORDER, imported_packages
 
 ROOT = Path(__file__).parent.parent
 LIMIT_MB = 10
@@ -108,24 +118,93 @@ def test_the_image_file_is_at_most_10_mb() -> None:
     assert (ROOT / "supernet" / "pretrained" / "fashion_mnist.npz").stat().st_size <= 10e6
 
 
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+def imported_at_load(path: Path) -> set[str]:
+    """Packages that a module imports when it is imported itself: outside functions, not its own."""
+    found: set[str] = set()
+    todo: list[ast.AST] = [ast.parse(path.read_text())]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add((node.module or "").partition(".")[0])
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            todo.extend(ast.iter_child_nodes(node))
+    return found
 
 
-def test_every_import_is_declared() -> None:
-    """Third-party imports of the packages, and of the modules of ``ofa`` that they use."""
-    from tests.test_imports import ORDER, imported_packages
+def modules_of_ofa() -> list[Path]:
+    """The files of ``ofa`` that are loaded once every module of our packages is."""
+    code = """
+import importlib, pkgutil, sys
+for package in ("supernet", "cost_models", "search"):
+    for found in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+for name, module in sys.modules.items():
+    if name.partition(".")[0] == "ofa" and module.__file__:
+        print(module.__file__)
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return list(map(Path, run.stdout.split()))
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[<>=!\[]", dependency)[0].lower() for dependency in project["dependencies"]}
-    imported = set().union(
-        *(imported_packages(p) for package in ORDER for p in (ROOT / package).rglob("*.py"))
-    )
-    third_party = {name for name in imported - set(sys.stdlib_module_names) - set(ORDER) if name}
-    assert {DISTRIBUTIONS.get(name, name) for name in third_party} <= declared
-    for line in (ROOT / "constraints.txt").read_text().splitlines():
-        assert not line or line.startswith("#") or re.fullmatch(r"[A-Za-z0-9_.-]+==[^ ]+", line)
-    pinned = {
-        line.split("==")[0].lower().replace("_", "-")
-        for line in (ROOT / "constraints.txt").read_text().splitlines()
+
+@pytest.fixture(scope="module")
+def needed() -> set[str]:
+    """Third-party packages that ours import anywhere, and that ``ofa`` imports when we import it."""
+    ours = [path for package in ORDER for path in (ROOT / package).rglob("*.py")]
+    of_ofa = modules_of_ofa()
+    assert of_ofa
+    imported = set().union(*map(imported_packages, ours), *map(imported_at_load, of_ofa))
+    return imported - set(sys.stdlib_module_names) - set(ORDER) - {""}
+
+
+def undeclared(needed: set[str], declared: set[str]) -> set[str]:
+    """Packages that no declared distribution brings."""
+    brought_by = packages_distributions()
+    return {
+        name
+        for name in needed
+        if not {canonicalize_name(brings) for brings in brought_by.get(name, [name])} & declared
     }
-    assert {name.replace("_", "-") for name in declared} <= pinned
+
+
+@pytest.mark.slow
+def test_the_wheel_declares_all_that_is_imported(wheel: Path, needed: set[str]) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(wheel) as archive:
+        [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        lines = message_from_bytes(archive.read(metadata)).get_all("Requires-Dist") or []
+    requirements = [Requirement(line) for line in lines]
+    declared = {canonicalize_name(r.name) for r in requirements if r.marker is None}
+    assert undeclared(needed, declared) == set()
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def names_of(requirements: Iterable[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+def test_a_dependency_that_is_not_declared_is_found(needed: set[str]) -> None:
+    declared = names_of(project()["dependencies"])
+    assert undeclared(needed, declared) == set()
+    for package, distribution in {"PIL": "pillow", "numpy": "numpy", "ofa": "ofa", "yaml": "pyyaml"}.items():
+        assert package in needed
+        assert undeclared(needed, declared - {distribution}) == {package}
+    assert undeclared({"gdown"}, declared) == {"gdown"}  # one that is not even installed
+
+
+def test_every_dependency_is_pinned_within_its_range() -> None:
+    pinned = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            pinned[canonicalize_name(name)] = version
+    extras = [text for texts in project()["optional-dependencies"].values() for text in texts]
+    for requirement in map(Requirement, [*project()["dependencies"], *extras]):
+        version = pinned[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version, prereleases=True), f"{requirement} and {version}"

@@ -1,0 +1,126 @@
+"""How long the embedded supernet's recipe takes on this machine, and what other choices would change.
+
+python benchmarks/training_speed.py [--json]
+
+Seconds are of the processor, on one thread, so that other programs disturb them little;
+images are random, which does not change the time.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from cost_models.protocol import Target
+from cost_models.registry import build
+from supernet import documents
+from supernet.catalog import Family, open_supernet
+from supernet.data import FASHION_MNIST_NORMALISATION
+from supernet.families import mobilenet_v3
+from supernet.fashion_mnist import split_of_training_images
+from supernet.recipes import read_recipe
+from supernet.training import make_optimizer, supernet_step
+
+STEPS = 8
+"""Timed steps of each phase; their archs are random."""
+ROUNDS = 7
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    figures = {**hours_of_the_recipe(), **images_a_second()}
+    if "--json" in sys.argv:
+        print(json.dumps(figures))
+        return
+    for name, value in figures.items():
+        print(f"{name:50} {value:8.3g}")
+
+
+def hours_of_the_recipe() -> dict[str, float]:
+    """Seconds for a step of each phase of the recipe, and hours for all of it."""
+    name, recipe = read_recipe(documents.find("training", "fmnist_mbv3"))
+    supernet = open_supernet(name)
+    net = supernet.family.elastic().train().to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(net, recipe)
+    batch, labels = random_batch(recipe.batch_size, len(supernet.classes))
+    steps_an_epoch = len(split_of_training_images("training")) // recipe.batch_size
+    seconds: dict[str, float] = {}
+    hours = 0.0
+    for phase in recipe.phases:
+        taken = []
+        for step in range(STEPS + 1):
+            began = time.process_time()
+            optimizer.zero_grad(set_to_none=True)
+            supernet_step(
+                recipe, phase, supernet.space, net, batch, labels, FASHION_MNIST_NORMALISATION,
+                np.random.default_rng(step),
+            )  # fmt: skip
+            torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
+            optimizer.step()
+            taken.append(time.process_time() - began)
+        seconds[f"seconds for a step, {phase.name}"] = statistics.mean(taken[1:])  # the first one warms up
+        hours += seconds[f"seconds for a step, {phase.name}"] * phase.epochs * steps_an_epoch / 3600
+    return {**seconds, "hours for the recipe": hours}
+
+
+def images_a_second() -> dict[str, float]:
+    """Images a second of the largest subnet, forward and backward, in turns; and relative multiply-adds."""
+    supernet = open_supernet("fmnist_mbv3")
+    network = documents.load(documents.find("supernets", supernet.name))["network"]
+    first, *rest = network["stages"]
+    wider = {**network, "stages": [{**first, "kernels": [3, 5, 7]}, *rest]}
+    large_kernels = mobilenet_v3.parse(supernet.name, wider, "benchmark")
+    variants = {
+        "as trained (float32, channels last)": largest_step(supernet.family),
+        "float32, channels first": largest_step(supernet.family, layout=torch.contiguous_format),
+        "bfloat16, channels last": largest_step(supernet.family, autocast=True),
+        "with kernels of 7 in the first stage": largest_step(large_kernels),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(ROUNDS):
+        for name, step in variants.items():
+            began = time.process_time()
+            images = step()
+            taken[name].append(images / (time.process_time() - began))
+    macs = build("macs", Target(supernet))
+    target = Target(type(supernet)(supernet.name, supernet.data, supernet.weights, "", large_kernels))
+    more = build("macs", target).reach().maximum / macs.reach().maximum
+    speeds = {f"images a second, {name}": statistics.median(values) for name, values in taken.items()}
+    return {**speeds, "multiply-adds with kernels of 7 / as trained": more}
+
+
+def largest_step(
+    family: Family, layout: torch.memory_format = torch.channels_last, autocast: bool = False
+) -> Callable[[], int]:
+    """One forward and backward pass of the largest subnet; returns the number of images."""
+    net, values = family.elastic().train().to(memory_format=layout), family.space.largest().values
+    batch, labels = random_batch(128, len(family.classes))
+    images = (batch[:, None].float() / 255).contiguous(memory_format=layout)
+
+    def step() -> int:
+        net.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = F.cross_entropy(net(images, values), labels)
+        loss.backward()
+        return len(images)
+
+    step()
+    return step
+
+
+def random_batch(size: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (n, 28, 28) uint8 and labels (n,)."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (size, 28, 28), dtype=torch.uint8, generator=generator)
+    return pixels, torch.randint(0, classes, (size,), generator=generator)
+
+
+if __name__ == "__main__":
+    main()
