@@ -16,7 +16,7 @@ from search.objectives import Objective
 from search.plots import COLOURS, draw_steps, new_figure, save
 from search.run import Run, open_run
 from search.study import PLACE, Candidate, candidates, identity_of, read_place, without_password
-from search.units import heading, scaled
+from search.units import amount, heading, scaled
 from supernet import documents
 from supernet.errors import InputError
 
@@ -199,14 +199,18 @@ def tables(comparison: Comparison) -> list[Table]:
 
     accuracy, cost = comparison.axes
     reference = comparison.runs[0].coverage.reference
-    title = (
-        f"Fronts in {accuracy.name} (validation split) against {cost.name}; hypervolume as a share of the box up to "
-        f"the reference point {100 * accuracy.signed(reference[0]):.2f} %, {scaled(cost.name, reference[1]):.4g} {heading(cost.name)}"
+    named = accuracy.name.replace("top", "top-")
+    summary = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"Fronts: {named} on the validation split, {heading(cost.name)}",
+        title_justify="left",
+        caption="Hypervolume: share of the box up to the reference point "
+        f"{100 * accuracy.signed(reference[0]):.2f} %, {amount(cost.name, reference[1])}",
+        caption_justify="left",
     )
-    summary = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     reached = Table(
         box=box.SIMPLE_HEAD,
-        title=f"Best {accuracy.name} (%) within a budget of {heading(cost.name)}",
+        title=f"Best {named} (%) within budgets: {heading(cost.name)}",
         title_justify="left",
     )
     for heading_text in ("run", "front", "hypervolume", "dominated by the others"):

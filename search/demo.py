@@ -96,7 +96,7 @@ def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[s
     say(
         filled(
             f"oncefit demo. {SUPERNET} is one network trained once on Fashion-MNIST; "
-            f"{supernet.space.size:.2g} smaller networks lie inside it and share its weights. "
+            f"{supernet.space.size / 1e9:.1f} billion smaller networks lie inside it and share its weights. "
             "We look for the one that fits this machine."
         )
     )
@@ -414,7 +414,7 @@ def stage_table(figures: dict[str, Any]) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, title_justify="left", show_footer=True,
-                  title="Seconds of each stage, and peak memory (MiB) up to its end")  # fmt: skip
+                  title="Stages; peak memory up to their end")  # fmt: skip
     table.add_column("", footer="total")
     table.add_column("seconds", justify="right", footer=f"{figures['seconds']:g}")
     table.add_column("MiB", justify="right", footer=str(figures["peak_memory_mib"]))

@@ -44,7 +44,8 @@ def draw_front(result: Result, path: Path) -> None:
     y = [100 * c.value(accuracy.name) for c in result.candidates]
     axes.scatter(x, y, s=14, color="#b0b0b0", label=f"measured candidates ({len(x)}), validation split")
     draw_steps(axes, result.front, accuracy, cost, COLOURS[0], "front, validation split", until=max(x))
-    reported = [c for c in result.front if c.arch.id in result.reports]
+    off_front = [] if result.chosen in result.front else [result.chosen]
+    reported = [c for c in (*result.front, *off_front) if c.arch.id in result.reports]
     draw_reported(axes, result, reported, accuracy, cost)
     axes.scatter(
         [scaled(cost.name, result.chosen.value(cost.name))], [100 * result.chosen.value(accuracy.name)],
