@@ -414,7 +414,7 @@ def stage_table(figures: dict[str, Any]) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, title_justify="left", show_footer=True,
-                  title="Stages; peak memory up to their end")  # fmt: skip
+                  title="Stages; peak memory is up to its end")  # fmt: skip
     table.add_column("", footer="total")
     table.add_column("seconds", justify="right", footer=f"{figures['seconds']:g}")
     table.add_column("MiB", justify="right", footer=str(figures["peak_memory_mib"]))
