@@ -387,7 +387,7 @@ def verdict(figures: dict[str, Any]) -> str:
     if winner["within_budget"]:
         others = f"{tried - 1} more accurate, within it by prediction, did not when measured"
         return (
-            f"The winner holds its budget of {budget:g} ms when measured on this machine: {latency['median_ms']:.3f} ms. "
+            f"The winner holds its budget of {budget:g} ms when measured on this machine: {latency['median_ms']:.4f} ms. "
             + (
                 f"It is not the most accurate candidate: {others}."
                 if tried > 1
@@ -402,7 +402,7 @@ def verdict(figures: dict[str, Any]) -> str:
     else:
         cause = "The latency fit is off for them: with another ONCEFIT_CACHE and --out the demo fits it anew."
     return (
-        f"OVER BUDGET: the winner was measured at {latency['median_ms']:.3f} ms, "
+        f"OVER BUDGET: the winner was measured at {latency['median_ms']:.4f} ms, "
         f"{100 * (latency['median_ms'] / budget - 1):.1f} % over its budget of {budget:g} ms, which it holds by "
         f"prediction only. None of the {tried} most accurate candidates held it when measured. {cause}"
     )
