@@ -73,7 +73,7 @@ def test_the_most_accurate_is_the_winner_where_it_holds_the_budget(
     found, said = timed(result, [0.1] + [0.09] * 6, monkeypatch)
     assert [one.candidate.number for one in found] == [0]
     assert said.endswith("(90.00 %): predicted 0.0990 ms, measured 0.1000 ms, within")
-    assert told(found).endswith("0.100 ms. It is the most accurate candidate.")
+    assert told(found).endswith("0.1000 ms. It is the most accurate candidate.")
 
 
 def test_one_that_is_over_is_told_and_the_next_is_timed(
@@ -94,7 +94,7 @@ def test_where_none_holds_it_a_handful_is_tried_and_the_failure_is_plain(
     assert not demo.winner_dict(found[0], found, BUDGET_MS)["within_budget"]
     words = told(found)
     assert words.startswith(
-        "OVER BUDGET: the winner was measured at 0.102 ms, 2.0 % over its budget of 0.1 ms"
+        "OVER BUDGET: the winner was measured at 0.1020 ms, 2.0 % over its budget of 0.1 ms"
     )
     assert "None of the 5 most accurate candidates held it" in words
     assert "the machine may be busy" in words
