@@ -15,7 +15,7 @@ from search.front import Coverage, best, coverage, dominated_share, front, point
 from search.objectives import Objective
 from search.plots import COLOURS, draw_steps, new_figure, save
 from search.run import Run, open_run
-from search.study import PLACE, Candidate, candidates, identity_of, read_place, without_password
+from search.study import PLACE, Candidate, candidates, identity_of, lasting, read_place
 from search.units import amount, heading, scaled
 from supernet import documents
 from supernet.errors import InputError
@@ -84,7 +84,7 @@ def storage_of(folder: Path, url: str | None) -> str | None:
     """``url`` for a run whose study is there."""
     if url is None or not (folder / PLACE).is_file():
         return None
-    return url if read_place(folder, None).storage == without_password(url) else None
+    return url if read_place(folder, None).storage == lasting(url) else None
 
 
 def check_same_images(runs: Sequence[Run], studies: Sequence[optuna.Study]) -> None:

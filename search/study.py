@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import optuna
 
 DATABASE, PLACE, LOCK = "study.db", "study.yaml", ".lock"
+SQLITE = "sqlite:///"
 IDENTITY = "of"
 """The attribute of a study that says what its figures are of."""
 
@@ -65,7 +66,7 @@ def open_study(
     where = place.storage or str(folder / DATABASE)
     if place.storage is None and not create and not (folder / DATABASE).is_file():
         raise InputError(f"{folder} has no {DATABASE}: its study was removed; search again in another folder")
-    storage = open_storage(url or place.storage or f"sqlite:///{folder / DATABASE}")
+    storage = open_storage(url or place.storage or f"{SQLITE}{folder / DATABASE}")
     try:
         if create:
             found = create_study(storage, place.name, identity)
@@ -139,7 +140,7 @@ class Place(documents.Document):
 def new_place(folder: Path, url: str | None) -> Place:
     """A place for a new study; its name is used nowhere else, since a storage may hold the runs of many."""
     name = f"{folder.resolve().name}-{secrets.token_hex(4)}"
-    return Place(name=name, storage=without_password(url) if url is not None else None)
+    return Place(name=name, storage=lasting(url) if url is not None else None)
 
 
 def read_place(folder: Path, url: str | None) -> Place:
@@ -147,12 +148,20 @@ def read_place(folder: Path, url: str | None) -> Place:
     if not (folder / PLACE).is_file():
         raise InputError(f"{folder} has no study yet: it has no {PLACE}; oncefit search writes one")
     place = documents.read(folder / PLACE, Place)
-    if url is not None and without_password(url) != place.storage:
+    if url is not None and lasting(url) != place.storage:
         raise InputError(
             f"the study of {folder} is in {place.storage or folder / DATABASE}, not in "
-            f"{without_password(url)}; leave --storage out, or choose another folder with --out"
+            f"{lasting(url)}; leave --storage out, or choose another folder with --out"
         )
     return place
+
+
+def lasting(url: str) -> str:
+    """A storage URL as a run folder keeps it: without password, and the same from every working directory."""
+    file = url.removeprefix(SQLITE)
+    if url.startswith(SQLITE) and file and file != ":memory:":
+        return SQLITE + str(Path(file).absolute())
+    return without_password(url)
 
 
 def without_password(url: str) -> str:

@@ -208,6 +208,19 @@ def test_another_storage_url(config: Path, tmp_path: Path) -> None:
     assert study.metric_names == ["top1"]
 
 
+def test_the_folder_knows_its_storage_from_every_working_directory(
+    config: Path, tmp_path: Path, here: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here("search", config, "--trials", 2, "--storage", "sqlite:///mine.db", "--out", "run")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    result = json.loads(here("search", config, "--trials", 3, "--out", "../run", "--json"))
+    assert result["measured_candidates"] == 3
+    with sqlite3.connect(tmp_path / "mine.db") as connection:
+        assert connection.execute("select count(*) from studies").fetchone() == (1,)
+    assert not list((tmp_path / "below").iterdir())
+
+
 def test_a_second_process_in_the_same_folder_is_refused(config: Path, tmp_path: Path) -> None:
     import fcntl
 
