@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
+import yaml
 
 from search.budget import check_feasible
 from search.cli import main
@@ -21,8 +23,9 @@ from search.run import conclude, open_run, search, start, write_down
 from search.samplers import SAMPLERS, distributions
 from search.study import candidates
 from supernet.accuracy import Accuracy
-from supernet.catalog import open_supernet
+from supernet.catalog import PRETRAINED, open_supernet
 from supernet.data import Dataset, load_dataset
+from supernet.documents import CONFIGS
 from supernet.evaluation import evaluate, specialise
 from tests.own_data import write_folders
 
@@ -219,6 +222,22 @@ def test_the_folder_knows_its_storage_from_every_working_directory(
     with sqlite3.connect(tmp_path / "mine.db") as connection:
         assert connection.execute("select count(*) from studies").fetchone() == (1,)
     assert not list((tmp_path / "below").iterdir())
+
+
+def test_paths_in_a_yaml_file_start_at_its_folder(
+    own_data: Path, tmp_path: Path, here: Callable[..., str]
+) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(own_data, mine / "photos")
+    shutil.copy(PRETRAINED / "fmnist_mbv3.safetensors", mine / "net.safetensors")
+    keys = yaml.safe_load((CONFIGS / "supernets" / "fmnist_mbv3.yaml").read_text())
+    keys["weights"]["file"] = "net.safetensors"
+    (mine / "net.yaml").write_text(yaml.safe_dump({**keys, "data": "photos"}))
+    (mine / "search.yaml").write_text("supernet: net.yaml\ntrials: 1\nsampler: random\n")
+    here("search", "mine/search.yaml", "--out", "run")
+    run = open_run(tmp_path / "run")
+    assert run.supernet.weights == mine / "net.safetensors"
+    assert run.accuracy.data.sha256 == load_dataset(str(own_data), run.supernet.classes).sha256
 
 
 def test_a_second_process_in_the_same_folder_is_refused(config: Path, tmp_path: Path) -> None:
