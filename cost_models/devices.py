@@ -30,7 +30,7 @@ from supernet.errors import InputError, unknown
 
 HOST = "host"
 FIT_SUBNETS = 32
-"""Subnets that the host's latency is fitted to; 40 are better by a tenth of the error and take 5 s more."""
+"""Subnets that the host's latency is fitted to; more take longer and help little."""
 FIT_SEED = 0
 BUSY_PERCENT = 10.0
 """Spread of repeated measurements above which a fit comes from a busy machine, and is not kept."""

@@ -285,11 +285,14 @@ def side_by_side(result: Result, winner: Timed, out: Path) -> dict[str, Any]:
             latency, size = winner.latency, winner.onnx_bytes
         else:
             latency, size = time_subnet(run, arch, out)
+        report = result.reports.get(arch.id)
+        if report is None:
+            report = evaluate(run.accuracy.subnet(arch), arch, run.accuracy.data, "report")
         rows[name] = {
             "arch_id": arch.id,
             "predicted": {cost: model(arch) for cost, model in run.costs.items()},
             "measured": {
-                "report": asdict(evaluate(run.accuracy.subnet(arch), arch, run.accuracy.data, "report")),
+                "report": asdict(report),
                 "latency": asdict(latency),
             },
             "onnx_bytes": size,

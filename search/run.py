@@ -158,10 +158,11 @@ def check_folder(folder: Path, config: RunConfig) -> None:
 
 
 def write_down(run: Run) -> None:
-    """Config, device and the place of the study, in the run's folder; a kill in between does no harm."""
+    """What the run's folder lacks of config, device and place of the study; a kill in between does no harm."""
     check_folder(run.folder, run.config)
-    documents.write_text(run.folder / CONFIG, configs.to_yaml(run.config))
-    if run.device is not None:
+    if not (run.folder / CONFIG).exists():
+        documents.write_text(run.folder / CONFIG, configs.to_yaml(run.config))
+    if run.device is not None and not (run.folder / DEVICE).exists():
         write_device(run.device, run.folder / DEVICE)
     if not (run.folder / studies.PLACE).exists():
         place = studies.new_place(run.folder, run.storage)
@@ -189,6 +190,8 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
     with studies.exclusive(run.folder):
         write_down(run)
         study = run.study(create=True)
+        # only now is it known to be the same run, with other trials or files elsewhere
+        documents.write_text(run.folder / CONFIG, configs.to_yaml(run.config))
         studies.fail_stale_trials(study)
         measure(run, study, progress)
 

@@ -418,7 +418,9 @@ def test_a_run_knows_its_weights_images_and_budgets(
     assert f"(here: {digest})" in message
     images = Path(shutil.copytree(own_data, tmp_path / "images"))
     next(images.glob("validation/*/*.png")).unlink()
+    before = (run / "config.yaml").read_bytes()
     assert "is of the images " in refused("search", config(data=str(images), trials=3), "--out", run)
+    assert (run / "config.yaml").read_bytes() == before, "what was refused changed nothing"
     keys = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump({**keys, "budgets": {"macs": 1e6}}))
     assert "is of the budgets {'macs': 2000000.0} (here: {'macs': 1000000.0})" in refused("export", run)
