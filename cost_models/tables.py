@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -88,17 +88,51 @@ def table_cost(
 ) -> TableCost:
     """The cost that adds (or takes the largest of) ``of_layer`` over all layers of an arch."""
     together = sum if combine == "sum" else max
-    factors = []
-    for segment in segments:
-        dimensions = [space.by_name[name] for name in segment.dimensions]
-        entries = []
-        for choices in itertools.product(*(d.choices for d in dimensions)):
-            found = segment.layers(dict(zip(segment.dimensions, choices, strict=True)))
-            entries.append(float(together([of_layer(layer) for layer in found] or [0.0])))
-        columns = tuple(space.index[d.name] for d in dimensions)
-        shape = tuple(len(d.choices) for d in dimensions)
-        factors.append(Factor(columns, np.array(entries).reshape(shape)))
+
+    def of_layers(layers: tuple[Layer, ...]) -> float:
+        return float(together([of_layer(layer) for layer in layers]))
+
+    return segment_cost(name, space, segments, of_layers, combine, offset)
+
+
+def segment_cost(
+    name: str,
+    space: SearchSpace,
+    segments: Sequence[Segment],
+    of_layers: Callable[[tuple[Layer, ...]], float],
+    combine: Combine = "sum",
+    offset: float = 0.0,
+) -> TableCost:
+    """The cost that adds (or takes the largest of) ``of_layers`` of each segment of an arch."""
+    factors = [
+        factor(space, segment, [of_layers(layers) for layers in layers_by_choice(space, segment)])
+        for segment in segments
+    ]
     return TableCost(name, space, tuple(factors), combine, offset)
+
+
+@lru_cache(maxsize=256)
+def layers_by_choice(space: SearchSpace, segment: Segment) -> list[tuple[Layer, ...]]:
+    """A segment's layers for each combination of choices of its dimensions, the last one fastest.
+
+    They are kept for the next cost of the same space: making them takes longer than adding them up.
+    """
+    names = segment.dimensions
+    combinations = itertools.product(*(space.by_name[name].choices for name in names))
+    return [segment.layers(dict(zip(names, row, strict=True))) for row in combinations]
+
+
+def factor(space: SearchSpace, segment: Segment, entries: Sequence[float]) -> Factor:
+    """The lookup table of a segment: its entries, and nothing where the segment is skipped."""
+    columns = tuple(space.index[name] for name in segment.dimensions)
+    table = np.array(entries, dtype=np.float64).reshape([int(space.sizes[column]) for column in columns])
+    if segment.needs is None:
+        return Factor(columns, table)
+    needed = space.by_name[segment.needs[0]]
+    there = np.array([choice >= segment.needs[1] for choice in needed.choices])
+    if there.all():
+        return Factor(columns, table)
+    return Factor((*columns, space.index[needed.name]), np.where(there, table[..., None], 0.0))
 
 
 def extreme(space: SearchSpace, factors: Sequence[Factor], combine: Combine, sign: int) -> Codes:

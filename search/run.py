@@ -69,7 +69,7 @@ class Run:
         """What its figures are of, as far as it is known without a look at the images."""
         return {
             "supernet": f"{self.supernet.name}, network {self.supernet.fingerprint}",
-            "weights": self.supernet.sha256,
+            "weights": self.supernet.weights.sha256,
             "device": f"{self.device.name}, {self.device.digest}" if self.device is not None else "",
             "objectives": list(self.config.objectives),
             "budgets": dict(self.config.budgets),

@@ -52,8 +52,9 @@ class Arch:
         for name, value in self.choices:
             kind, _, place = name.partition(".")
             groups.setdefault(kind, {}).setdefault(place.partition(".")[0], []).append(f"{value:g}")
+        between = "," if any(isinstance(value, float) for _, value in self.choices) else "."
         return " ".join(
             ("r" if kind == "resolution" else kind[0])
-            + "-".join(".".join(values) for values in stages.values())
+            + "-".join(between.join(values) for values in stages.values())
             for kind, stages in groups.items()
         )

@@ -136,7 +136,7 @@ def describe(
         supernet=SupernetKeys(
             name=supernet.name,
             fingerprint=supernet.fingerprint,
-            weights_sha256=supernet.sha256,
+            weights_sha256=supernet.weights.sha256,
         ),
         arch_id=arch.id,
         arch=str(arch),

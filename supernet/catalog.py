@@ -9,23 +9,28 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import Field
 
 from supernet import documents
-from supernet.arch import Arch
+from supernet.arch import Arch, Choice
 from supernet.errors import unknown
 from supernet.layers import Layer, Segment, layers
 from supernet.space import SearchSpace
 
 if TYPE_CHECKING:
-    from supernet.networks import ElasticNet, Subnet
+    from torch import nn
 
 FAMILIES: Mapping[str, str] = {
     "mobilenet_v3": "supernet.families.mobilenet_v3",
+    "ofa_mobilenet_v3": "supernet.families.ofa_mobilenet_v3",
+    "ofa_proxyless": "supernet.families.ofa_proxyless",
+    "ofa_resnet": "supernet.families.ofa_resnet",
 }
 
 DATA_SETS = ("fashion_mnist",)
@@ -33,6 +38,17 @@ DATA_SETS = ("fashion_mnist",)
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Weights and images that ship with the package."""
+REINSTALL = "it ships with oncefit: restore it or install the package again"
+
+
+class Elastic(Protocol):
+    """A torch module with all weights of a supernet."""
+
+    def extract(self, arch: Arch) -> nn.Module:
+        """An independent static module with copies of the weights of ``arch``, in eval mode."""
+        ...
+
+    def eval(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -42,8 +58,17 @@ class Family:
     classes: tuple[str, ...]
     space: SearchSpace
     segments: tuple[Segment, ...]
-    elastic: Callable[[], ElasticNet]
-    static: Callable[[Arch], Subnet]
+    elastic: Callable[[], Elastic]
+    static: Callable[[Arch], nn.Module]
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """A safetensors file, its hash, and what to do where it is missing or changed."""
+
+    path: Path
+    sha256: str
+    remedy: str
 
 
 class WeightsFile(documents.Document):
@@ -53,37 +78,83 @@ class WeightsFile(documents.Document):
     sha256: str
 
 
+class PreprocessingKeys(documents.Document):
+    """From an image file to a network's input: pixels scaled to 0..1, ``mean`` and ``std`` of each channel.
+
+    Images are either ``stored`` as squares of so many pixels, grey for one channel, and resized
+    to the arch's resolution, or resized so that the shorter side is resolution / ``crop``, and
+    the middle is cut out, as ImageNet networks are evaluated.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    stored: int | None = Field(default=None, gt=0)
+    crop: float | None = Field(default=None, gt=0, le=1)
+
+
 class SupernetFile(documents.Document):
-    """``configs/supernets/*.yaml``."""
+    """``configs/supernets/*.yaml``.
+
+    ``also`` are other names of it. ``data`` is absent where no images ship, ``weights`` where
+    they come from ``oncefit weights``.
+    """
 
     name: str
+    also: tuple[str, ...] = ()
     family: str
-    data: str
-    weights: WeightsFile
+    data: str | None = None
+    preprocessing: PreprocessingKeys
+    weights: WeightsFile | None = None
     network: dict[str, Any]
+
+
+class LabelFile(documents.Document):
+    """``configs/labels/*.yaml``."""
+
+    names: tuple[str, ...]
+
+
+def label_names(given: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Class names in the order of a network's outputs: as given, or those of a file in ``configs/labels``."""
+    if isinstance(given, str):
+        return documents.read(documents.find("labels", given), LabelFile).names
+    return given
 
 
 @dataclass(frozen=True)
 class Supernet:
-    """A described supernet; :meth:`load` gives its weights."""
+    """A described supernet; :meth:`load` gives its weights. ``only`` limits its choices.
+
+    ``data`` and ``stored`` are None where no images and no weights come with it.
+    """
 
     name: str
-    data: str
-    weights: Path
-    sha256: str
+    data: str | None
+    preprocessing: PreprocessingKeys
+    stored: StoredWeights | None
     family: Family
+    only: tuple[tuple[str, tuple[Choice, ...]], ...] = ()
 
-    @property
+    @cached_property
     def space(self) -> SearchSpace:
-        return self.family.space
+        """The choices there are, or those that :meth:`restricted` left."""
+        return self.family.space.restricted(dict(self.only))
+
+    def restricted(self, only: Mapping[str, Iterable[Choice]]) -> Supernet:
+        """The same supernet with fewer choices: ``{"resolution": (160, 176)}``.
+
+        Its archs, its network and so its fingerprint are those of the whole one.
+        """
+        return replace(self, only=tuple((name, tuple(choices)) for name, choices in only.items()))
 
     @cached_property
     def fingerprint(self) -> str:
         """Names the network: its choices, and the layers of its largest, middle and smallest subnet.
 
-        Latency models, studies and bundles carry it and refuse another. Weights have a hash of their own.
+        Latency models, predictors, studies and bundles carry it and refuse another. Weights have
+        a hash of their own.
         """
-        space = self.space
+        space = self.family.space
         choices = [(d.name, d.choices, d.needs) for d in space.dimensions]
         ends = (space.largest(), space.middle(), space.smallest())
         built = [[asdict(layer) for layer in self.layers(arch)] for arch in ends]
@@ -99,40 +170,66 @@ class Supernet:
         return self.family.segments
 
     @property
-    def remedy(self) -> str:
-        """What to do where the weights are missing or changed."""
-        from supernet.checkpoints import REINSTALL
+    def weights(self) -> StoredWeights:
+        """Where its weights are. Raises InputError that says how to get them where they are not here."""
+        if self.stored is not None:
+            return self.stored
+        from supernet.weights import locate
 
-        if self.weights.parent == PRETRAINED:
-            return REINSTALL
-        return f"put the file back, or set weights.file and weights.sha256 in the YAML of {self.name}"
+        return locate(self.name)
 
     def layers(self, arch: Arch) -> tuple[Layer, ...]:
         return layers(self.segments, arch)
 
-    def load(self) -> ElasticNet:
+    def load(self) -> Elastic:
         """The elastic network with its weights, in eval mode. Raises InputError for wrong files."""
         from supernet.checkpoints import load_weights
 
-        net = self.family.elastic()
-        load_weights(net, self.weights, self.sha256, self.remedy)
-        return net.eval()
+        stored = self.weights
+        net: Any = self.family.elastic()
+        load_weights(net, stored.path, stored.sha256, stored.remedy)
+        return net.eval()  # type: ignore[no-any-return]
+
+
+def open_supernet(name_or_path: str) -> Supernet:
+    """The supernet of a name in ``configs/supernets``, or of a YAML file of the user's."""
+    return parse_supernet(documents.find("supernets", other_names().get(name_or_path, name_or_path)))
+
+
+@lru_cache(maxsize=1)
+def other_names() -> Mapping[str, str]:
+    """The names that other packages give the shipped supernets, to ours."""
+    found = {}
+    for name in documents.names("supernets"):
+        document = documents.read(documents.find("supernets", name), SupernetFile)
+        found.update(dict.fromkeys(document.also, name))
+    return found
 
 
 @lru_cache(maxsize=8)
-def open_supernet(name_or_path: str) -> Supernet:
-    """The supernet of a name in ``configs/supernets`` or of a YAML file of the user's."""
-    path = documents.find("supernets", name_or_path)
+def parse_supernet(path: Path) -> Supernet:
+    """The supernet that a YAML file describes."""
     document = documents.read(path, SupernetFile)
     if document.family not in FAMILIES:
         raise unknown(f"family in {path}:", document.family, FAMILIES)
     family = importlib.import_module(FAMILIES[document.family])
+    data = document.data
+    if data is not None and data not in DATA_SETS:
+        data = documents.from_folder(path.parent, data)
     return Supernet(
         name=document.name,
-        data=document.data
-        if document.data in DATA_SETS
-        else documents.from_folder(path.parent, document.data),
-        weights=PRETRAINED / documents.from_folder(path.parent, document.weights.file),
-        sha256=document.weights.sha256,
+        data=data,
+        preprocessing=document.preprocessing,
+        stored=stored_weights(document, path) if document.weights is not None else None,
         family=family.parse(document.name, document.network, str(path)),
     )
+
+
+def stored_weights(document: SupernetFile, path: Path) -> StoredWeights:
+    """The file that a supernet's YAML names: in the package's folder of weights, or from its own folder."""
+    assert document.weights is not None
+    file = PRETRAINED / documents.from_folder(path.parent, document.weights.file)
+    ours = file.parent == PRETRAINED
+    edit = f"put the file back, or set weights.file and weights.sha256 in the YAML of {document.name}"
+    remedy = REINSTALL if ours else edit
+    return StoredWeights(file, document.weights.sha256, remedy)

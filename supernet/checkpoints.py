@@ -10,14 +10,12 @@ from safetensors.torch import load, save
 from torch import nn
 
 from supernet.atomic import whole
+from supernet.catalog import REINSTALL
 from supernet.errors import InputError
 
 
 def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-REINSTALL = "it ships with oncefit: restore it or install the package again"
 
 
 def read_checked(path: Path, sha256: str, remedy: str = REINSTALL) -> bytes:

@@ -16,7 +16,15 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 """The shipped YAML files, beside this package in a checkout and in an installation."""
 
 
-SINGULAR = {"supernets": "supernet", "devices": "device", "searches": "search", "training": "training recipe"}
+SINGULAR = {
+    "supernets": "supernet",
+    "devices": "device",
+    "searches": "search",
+    "training": "training recipe",
+    "labels": "list of classes",
+}
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's safe loader, ten times as fast as the one in Python; absent where PyYAML was built without it."""
 
 
 class Document(BaseModel):
@@ -66,7 +74,7 @@ def read(path: Path, model: type[Model]) -> Model:
 def load(path: Path) -> dict[str, object]:
     """The mapping in a YAML file."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -19,7 +19,8 @@ class Layer:
     """One operation on square feature maps at batch 1.
 
     ``op`` is ``conv``, ``depthwise``, ``linear``, ``pool``, ``add`` or
-    ``scale`` (the channel gate of squeeze-and-excitation). ``norm`` and ``act``
+    ``scale`` (the channel gate of squeeze-and-excitation). ``name`` is that of
+    its block, a dot and its own, or its own alone. ``norm`` and ``act``
     are what follows it and is fused in deployment. ``held`` counts elements of
     other tensors that must stay alive while it runs (a shortcut, a gated map).
     """
@@ -74,14 +75,21 @@ class Layer:
 class Segment:
     """A piece of a network whose layers depend on ``dimensions`` only.
 
-    ``layers`` gets a value for each of them and returns no layer for a skipped block.
+    ``layers`` gets a value for each of them. ``needs = (name, n)``: the piece is there only
+    where dimension ``name``, which is none of ``dimensions``, is >= n.
     """
 
     name: str
     dimensions: tuple[str, ...]
     layers: Callable[[Mapping[str, Choice]], tuple[Layer, ...]]
+    needs: tuple[str, int] | None = None
+
+    def is_in(self, values: Mapping[str, Choice]) -> bool:
+        """Whether the network of ``values`` has it."""
+        return self.needs is None or values[self.needs[0]] >= self.needs[1]
 
 
 def layers(segments: Sequence[Segment], arch: Arch) -> tuple[Layer, ...]:
     """All layers of an arch, in the order in which they run."""
-    return tuple(layer for segment in segments for layer in segment.layers(arch.values))
+    values = arch.values
+    return tuple(layer for segment in segments if segment.is_in(values) for layer in segment.layers(values))

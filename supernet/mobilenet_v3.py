@@ -1,14 +1,21 @@
-"""MobileNetV3-style supernets: the description that space, layers and networks are made from."""
+"""MobileNetV3-style supernets: the description that space, layers and networks are made from.
+
+ProxylessNAS's are of the same style, without gates.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from supernet.arch import Choice
+from supernet.arch import Arch, Choice
 from supernet.layers import Layer, Segment
 from supernet.space import Dimension, SearchSpace
+
+if TYPE_CHECKING:
+    from supernet.networks import Subnet
 
 CHANNEL_DIVISOR = 8
 SE_REDUCTION = 4
@@ -35,7 +42,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class MobileNetV3Spec:
-    """A supernet: stem convolution, one fixed block, elastic stages, head, classifier."""
+    """A supernet: stem convolution, one fixed block, elastic stages, head, classifier.
+
+    ``mix_width`` is the width of a layer between the pooled head and the classifier, if
+    there is one; ``norm_eps`` is added to the variance in every batch norm.
+    """
 
     name: str
     classes: int
@@ -47,11 +58,21 @@ class MobileNetV3Spec:
     first_stride: int
     head_width: int
     stages: tuple[Stage, ...]
+    stem_act: str = "h_swish"
+    first_act: str = "relu"
+    first_shortcut: bool = False
+    head_act: str = "h_swish"
+    mix_width: int | None = None
+    norm_eps: float = 1e-5
 
 
 @dataclass(frozen=True)
 class Block:
-    """One static inverted residual block; ``expand`` is absent where mid equals in."""
+    """One static inverted residual block.
+
+    ``expand`` is False where mid equals in and nothing expands; ``residual`` where a shortcut
+    is meant if shapes allow it.
+    """
 
     name: str
     in_channels: int
@@ -63,6 +84,7 @@ class Block:
     act: str
     se: bool
     expand: bool = True
+    residual: bool = True
 
     @property
     def out_size(self) -> int:
@@ -70,7 +92,7 @@ class Block:
 
     @property
     def shortcut(self) -> bool:
-        return self.expand and self.stride == 1 and self.in_channels == self.out_channels
+        return self.residual and self.stride == 1 and self.in_channels == self.out_channels
 
     @property
     def se_channels(self) -> int:
@@ -83,7 +105,8 @@ class Block:
             yield Layer(f"{self.name}.expand", "conv", inp, mid, size, size, norm=True, act=self.act)
         yield Layer(
             f"{self.name}.depthwise", "depthwise", mid, mid, size, self.out_size,
-            kernel=self.kernel, stride=self.stride, norm=True, act=self.act, held=held,
+            kernel=self.kernel, stride=self.stride, norm=True, act=self.act,
+            held=held if self.expand else 0,  # what is not expanded is its own input
         )  # fmt: skip
         if self.se:
             squeezed, gated = self.se_channels, held + mid * self.out_size**2
@@ -120,7 +143,8 @@ def first_block(spec: MobileNetV3Spec, resolution: int) -> Block:
     width = spec.stem_width
     return Block(
         "first", width, width, spec.first_width, stem_size(spec, resolution),
-        kernel=3, stride=spec.first_stride, act="relu", se=False, expand=False,
+        kernel=3, stride=spec.first_stride, act=spec.first_act, se=False, expand=False,
+        residual=spec.first_shortcut,
     )  # fmt: skip
 
 
@@ -132,10 +156,8 @@ def stage_in_size(spec: MobileNetV3Spec, stage: int, resolution: int) -> int:
     return size
 
 
-def block(spec: MobileNetV3Spec, stage: int, position: int, values: Mapping[str, Choice]) -> Block | None:
-    """Block ``position`` of stage ``stage`` (both from 1), or None where ``values`` skip it."""
-    if values[f"depth.{stage}"] < position:
-        return None
+def block(spec: MobileNetV3Spec, stage: int, position: int, values: Mapping[str, Choice]) -> Block:
+    """Block ``position`` of stage ``stage`` (both from 1)."""
     s = spec.stages[stage - 1]
     size = stage_in_size(spec, stage, int(values["resolution"]))
     first = position == 1
@@ -159,6 +181,11 @@ def positions(spec: MobileNetV3Spec) -> list[tuple[int, int]]:
     return [(s, b) for s, stage in enumerate(spec.stages, 1) for b in range(1, max(stage.depths) + 1)]
 
 
+def blocks(spec: MobileNetV3Spec, values: Mapping[str, Choice]) -> list[tuple[tuple[int, int], Block]]:
+    """The elastic blocks that ``values`` do not skip, each with its (stage, position), in order."""
+    return [((s, b), block(spec, s, b, values)) for s, b in positions(spec) if values[f"depth.{s}"] >= b]
+
+
 def segments(spec: MobileNetV3Spec) -> tuple[Segment, ...]:
     """The one walk over the network."""
 
@@ -167,29 +194,32 @@ def segments(spec: MobileNetV3Spec) -> tuple[Segment, ...]:
         size = stem_size(spec, r)
         conv = Layer(
             "stem", "conv", spec.in_channels, spec.stem_width, r, size,
-            kernel=3, stride=spec.stem_stride, norm=True, act="h_swish",
+            kernel=3, stride=spec.stem_stride, norm=True, act=spec.stem_act,
         )  # fmt: skip
         return (conv, *first_block(spec, r).layers())
 
     def elastic(stage: int, position: int) -> Segment:
         def block_layers(values: Mapping[str, Choice]) -> tuple[Layer, ...]:
-            found = block(spec, stage, position, values)
-            return tuple(found.layers()) if found is not None else ()
+            return tuple(block(spec, stage, position, values).layers())
 
         here = f"{stage}.{position}"
         return Segment(
             f"stage{stage}.block{position}",
-            ("resolution", f"depth.{stage}", f"kernel.{here}", f"expand.{here}"),
+            ("resolution", f"kernel.{here}", f"expand.{here}"),
             block_layers,
+            needs=(f"depth.{stage}", position),
         )
 
     def head(values: Mapping[str, Choice]) -> tuple[Layer, ...]:
         size = stage_in_size(spec, len(spec.stages) + 1, int(values["resolution"]))
         width, last = spec.head_width, spec.stages[-1].width
+        act, mixed = spec.head_act, spec.mix_width or width
+        mix = (Layer("mix", "conv", width, mixed, 1, 1, act=act),) if spec.mix_width else ()
         return (
-            Layer("head", "conv", last, width, size, size, norm=True, act="h_swish"),
+            Layer("head", "conv", last, width, size, size, norm=True, act=act),
             Layer("head.pool", "pool", width, width, size, 1),
-            Layer("classifier", "linear", width, spec.classes, 1, 1, bias=True),
+            *mix,
+            Layer("classifier", "linear", mixed, spec.classes, 1, 1, bias=True),
         )
 
     return (
@@ -197,3 +227,10 @@ def segments(spec: MobileNetV3Spec) -> tuple[Segment, ...]:
         *(elastic(s, b) for s, b in positions(spec)),
         Segment("head", ("resolution",), head),
     )
+
+
+def static(spec: MobileNetV3Spec, arch: Arch) -> Subnet:
+    """The static network of an arch, with untrained weights."""
+    from supernet.networks import Subnet
+
+    return Subnet(spec, arch.values)

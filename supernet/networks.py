@@ -12,7 +12,7 @@ from supernet import mobilenet_v3 as mbv3
 from supernet.arch import Arch, Choice
 from supernet.mobilenet_v3 import Block, MobileNetV3Spec
 
-ACTIVATIONS = {"relu": nn.ReLU, "h_swish": nn.Hardswish}
+ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish}
 
 
 def conv_bn_act(
@@ -62,17 +62,30 @@ class Subnet(nn.Module):
     def __init__(self, spec: MobileNetV3Spec, values: Mapping[str, Choice]) -> None:
         super().__init__()
         resolution = int(values["resolution"])
-        found = (mbv3.block(spec, s, b, values) for s, b in mbv3.positions(spec))
-        self.stem = conv_bn_act(spec.in_channels, spec.stem_width, 3, spec.stem_stride, act="h_swish")
+        self.stem = conv_bn_act(spec.in_channels, spec.stem_width, 3, spec.stem_stride, act=spec.stem_act)
         self.first = StaticBlock(mbv3.first_block(spec, resolution))
-        self.blocks = nn.Sequential(*(StaticBlock(block) for block in found if block is not None))
-        self.head = conv_bn_act(spec.stages[-1].width, spec.head_width, act="h_swish")
-        self.classifier = nn.Linear(spec.head_width, spec.classes)
+        self.blocks = nn.Sequential(*(StaticBlock(block) for _, block in mbv3.blocks(spec, values)))
+        self.head = conv_bn_act(spec.stages[-1].width, spec.head_width, act=spec.head_act)
+        self.mix = mix_layer(spec)
+        self.classifier = nn.Linear(spec.mix_width or spec.head_width, spec.classes)
         initialise(self)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = spec.norm_eps
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.first(self.stem(x)))
-        return self.classifier(self.head(x).mean((2, 3)))
+        return self.classifier(self.mix(self.head(x).mean((2, 3), keepdim=True)).flatten(1))
+
+
+def mix_layer(spec: MobileNetV3Spec) -> nn.Module:
+    """What mixes the pooled features (n, c, 1, 1), if the spec has it."""
+    if spec.mix_width is None:
+        return nn.Identity()
+    net = nn.Sequential()
+    net.add_module("conv", nn.Conv2d(spec.head_width, spec.mix_width, 1, bias=False))
+    net.add_module("act", ACTIVATIONS[spec.head_act](inplace=True))
+    return net
 
 
 class ElasticNet(nn.Module):
@@ -102,10 +115,8 @@ class ElasticNet(nn.Module):
     def forward(self, x: Tensor, values: Mapping[str, Choice]) -> Tensor:
         """Logits (n, classes) of the subnet that ``values`` name, for images (n, c, r, r)."""
         x = self.first(self.stem(x))
-        for s, b in mbv3.positions(self.spec):
-            block = mbv3.block(self.spec, s, b, values)
-            if block is not None:
-                x = run_elastic_block(self.blocks[f"{s}-{b}"], block, x)
+        for (s, b), block in mbv3.blocks(self.spec, values):
+            x = run_elastic_block(self.blocks[f"{s}-{b}"], block, x)
         return self.classifier(self.head(x).mean((2, 3)))
 
     def sort_channels(self) -> None:
@@ -119,11 +130,8 @@ class ElasticNet(nn.Module):
         subnet = Subnet(self.spec, arch.values)
         for name in ("stem", "first", "head", "classifier"):
             getattr(subnet, name).load_state_dict(getattr(self, name).state_dict())
-        static = iter(subnet.blocks)
-        for s, b in mbv3.positions(self.spec):
-            block = mbv3.block(self.spec, s, b, arch.values)
-            if block is not None:
-                copy_block(self.blocks[f"{s}-{b}"], block, next(static))
+        for ((s, b), block), static in zip(mbv3.blocks(self.spec, arch.values), subnet.blocks, strict=True):
+            copy_block(self.blocks[f"{s}-{b}"], block, static)
         return subnet.eval()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from supernet.arch import Arch, Choice
-from supernet.errors import InputError
+from supernet.errors import InputError, unknown
 
 Codes = npt.NDArray[np.int16]
 """Integer-encoded archs, shape (number of archs, number of dimensions)."""
@@ -28,7 +28,7 @@ class Dimension:
 
     @property
     def kind(self) -> str:
-        """``resolution``, ``depth``, ``kernel`` or ``expand``: the name up to the first dot."""
+        """``resolution``, ``depth``, ``kernel``, ``expand`` or ``width``: the name up to the first dot."""
         return self.name.partition(".")[0]
 
 
@@ -85,6 +85,34 @@ class SearchSpace:
             )
 
         return math.prod(count(d) for d in self.dimensions if d.needs is None)
+
+    def restricted(self, only: Mapping[str, Iterable[Choice]]) -> SearchSpace:
+        """A part of the space: for the dimensions or kinds named in ``only``, the choices given there.
+
+        Its archs are archs of the whole space. Raises InputError for an unknown name or choice.
+        """
+        if not only:
+            return self
+        kinds = {d.kind for d in self.dimensions}
+        for name, choices in only.items():
+            mine = [d for d in self.dimensions if name in (d.name, d.kind)]
+            if not mine:
+                raise unknown(f"dimension of space {self.name}", name, [*kinds, *self.index])
+            known = {choice for d in mine for choice in d.choices}
+            foreign = [choice for choice in choices if choice not in known]
+            if foreign or not any(choice in known for choice in choices):
+                raise InputError(
+                    f"space {self.name} cannot be restricted to {name} {list(choices)}; allowed: {sorted(known)}"
+                )
+
+        def left(d: Dimension) -> tuple[Choice, ...]:
+            allowed = [set(choices) for name, choices in only.items() if name in (d.name, d.kind)]
+            found = tuple(choice for choice in d.choices if all(choice in some for some in allowed))
+            if not found:
+                raise InputError(f"the restriction of space {self.name} leaves no choice for {d.name}")
+            return found
+
+        return SearchSpace(self.name, tuple(Dimension(d.name, left(d), d.needs) for d in self.dimensions))
 
     # -- archs ---------------------------------------------------------------
 

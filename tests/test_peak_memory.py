@@ -16,7 +16,7 @@ from supernet.catalog import Supernet
 from supernet.networks import ElasticNet
 from tests import tiny
 
-IN_PLACE = (nn.BatchNorm2d, nn.ReLU, nn.Hardswish, nn.Identity)
+IN_PLACE = (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Identity)
 IN_PLACE_FUNCTIONS = (nn.functional.relu, nn.functional.hardsigmoid)
 
 

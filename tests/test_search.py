@@ -236,7 +236,7 @@ def test_paths_in_a_yaml_file_start_at_its_folder(
     (mine / "search.yaml").write_text("supernet: net.yaml\ntrials: 1\nsampler: random\n")
     here("search", "mine/search.yaml", "--out", "run")
     run = open_run(tmp_path / "run")
-    assert run.supernet.weights == mine / "net.safetensors"
+    assert run.supernet.weights.path == mine / "net.safetensors"
     assert run.accuracy.data.sha256 == load_dataset(str(own_data), run.supernet.classes).sha256
 
 

@@ -35,6 +35,7 @@ def open_tiny(folder: Path) -> Supernet:
         ],
     }  # fmt: skip
     document = {"name": "tiny", "family": "mobilenet_v3", "data": "fashion_mnist", "network": network}
+    document["preprocessing"] = {"stored": 28, "mean": [0.286], "std": [0.353]}
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump({**document, "weights": {"file": "none.safetensors", "sha256": "0"}}))
     return open_supernet(str(path))

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from supernet import documents, mobilenet_v3
-from supernet.arch import Arch
-from supernet.catalog import Family
+from supernet.catalog import Family, label_names
 
 if TYPE_CHECKING:
-    from supernet.networks import ElasticNet, Subnet
+    from supernet.networks import ElasticNet
 
 Positive = Annotated[int, Field(gt=0)]
 Choices = Annotated[tuple[Positive, ...], Field(min_length=1)]
@@ -30,7 +29,7 @@ class StageKeys(documents.Document):
 
 
 class NetworkKeys(documents.Document):
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    classes: str | Annotated[tuple[str, ...], Field(min_length=2)]
     in_channels: Positive
     resolutions: Choices
     stem_width: Positive
@@ -46,13 +45,14 @@ def parse(name: str, network: Mapping[str, Any], where: str) -> Family:
     keys = documents.check(dict(network), NetworkKeys, f"{where}: network")
     stages = tuple(mobilenet_v3.Stage(**stage.model_dump()) for stage in keys.stages)
     rest = keys.model_dump(exclude={"stages", "classes"})
-    spec = mobilenet_v3.MobileNetV3Spec(name=name, classes=len(keys.classes), stages=stages, **rest)
+    classes = label_names(keys.classes)
+    spec = mobilenet_v3.MobileNetV3Spec(name=name, classes=len(classes), stages=stages, **rest)
     return Family(
-        classes=keys.classes,
+        classes=classes,
         space=mobilenet_v3.space(spec),
         segments=mobilenet_v3.segments(spec),
         elastic=partial(elastic, spec),
-        static=partial(static, spec),
+        static=partial(mobilenet_v3.static, spec),
     )
 
 
@@ -60,9 +60,3 @@ def elastic(spec: mobilenet_v3.MobileNetV3Spec) -> ElasticNet:
     from supernet.networks import ElasticNet
 
     return ElasticNet(spec)
-
-
-def static(spec: mobilenet_v3.MobileNetV3Spec, arch: Arch) -> Subnet:
-    from supernet.networks import Subnet
-
-    return Subnet(spec, arch.values)

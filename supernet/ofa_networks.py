@@ -1,0 +1,63 @@
+"""The supernets of the ``ofa`` package, whose subnets are cut out without touching their active state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from supernet import mobilenet_v3 as mbv3
+from supernet.arch import Arch
+from supernet.mobilenet_v3 import MobileNetV3Spec
+from supernet.networks import Subnet, copy_block, copy_norm
+
+
+class OfaNet(nn.Module):
+    """One of ``ofa``'s own networks as ``net``, and the function that cuts a static module out of it.
+
+    ``ofa`` keeps the active subnet as state of the module; ``cut`` gets the arch instead and only
+    reads weights, so that threads may extract at once.
+    """
+
+    def __init__(self, net: nn.Module, cut: Callable[[nn.Module, Arch], nn.Module]) -> None:
+        super().__init__()
+        self.net = net
+        self._cut = cut
+
+    @torch.no_grad()
+    def extract(self, arch: Arch) -> nn.Module:
+        """An independent static module with copies of the weights of ``arch``, in eval mode."""
+        return self._cut(self.net, arch).eval()
+
+
+def cut_mobile(spec: MobileNetV3Spec, net: nn.Module, arch: Arch) -> Subnet:
+    """The subnet of an ``OFAMobileNetV3`` or ``OFAProxylessNASNets``."""
+    subnet = Subnet(spec, arch.values)
+    first, *elastic = net.blocks
+    copy_layer(net.first_conv, subnet.stem)
+    copy_layer(first.conv.depth_conv, subnet.first.depthwise)
+    copy_layer(first.conv.point_linear, subnet.first.project)
+    by_position = dict(zip(mbv3.positions(spec), elastic, strict=True))
+    for (position, block), static in zip(mbv3.blocks(spec, arch.values), subnet.blocks, strict=True):
+        copy_block(by_position[position].conv, block, static)
+    if spec.mix_width is None:
+        copy_layer(net.feature_mix_layer, subnet.head)
+    else:
+        copy_layer(net.final_expand_layer, subnet.head)
+        subnet.mix.conv.weight.copy_(net.feature_mix_layer.conv.weight)
+    subnet.classifier.load_state_dict(net.classifier.linear.state_dict())
+    return subnet
+
+
+def copy_layer(source: nn.Module, target: nn.Module) -> None:
+    """Copy a convolution and its batch norm, both of fixed width."""
+    target.conv.weight.copy_(source.conv.weight)
+    copy_norm(source.bn, target.bn)
+
+
+def copy_elastic_layer(source: nn.Module, target: nn.Module) -> None:
+    """Copy as much of an elastic convolution and its batch norm as the static ones have."""
+    conv = target.conv
+    conv.weight.copy_(source.conv.get_active_filter(conv.out_channels, conv.in_channels))
+    copy_norm(source.bn.bn, target.bn)
