@@ -1,0 +1,273 @@
+"""Weights that do not ship: fetched or imported once, kept as safetensors in the cache, checked ever after.
+
+Beside ``NAME.safetensors`` stands ``NAME.yaml``: where the checkpoint came from, when, and
+size and sha256 of the checkpoint and of what was made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, StringConstraints
+
+from supernet import documents
+from supernet.cache import VARIABLE, default_cache
+from supernet.catalog import StoredWeights, Supernet, open_supernet
+from supernet.documents import Document
+from supernet.downloads import OTHER_CONTENT, TIMEOUT_S, Content, Progress, content_of, download
+from supernet.errors import InputError
+
+OFFICIAL = documents.CONFIGS / "weights" / "official.yaml"
+
+Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
+Report = Callable[[str], None]
+"""Takes a line for people about what goes on."""
+
+
+class Published(Document):
+    """A published checkpoint: addresses of the file, pages for a browser, and what it holds, if known."""
+
+    addresses: tuple[Address, ...]
+    by_hand: tuple[Address, ...] = ()
+    checkpoint: Content | None = None
+
+
+class PublishedFile(Document):
+    """``configs/weights/official.yaml``."""
+
+    supernets: dict[str, Published]
+
+
+class Record(Document):
+    """``NAME.yaml`` in the cache: ``source`` is an address or a file, ``date`` is ISO 8601."""
+
+    source: str
+    date: str
+    checkpoint: Content
+    weights: Content
+
+
+class Addresses(Document):
+    """Addresses that someone gave."""
+
+    addresses: tuple[Address, ...] = Field(min_length=1)
+
+
+def published() -> Mapping[str, Published]:
+    """The published checkpoints by supernet."""
+    return read_published(OFFICIAL)
+
+
+@lru_cache(maxsize=1)
+def read_published(path: Path) -> Mapping[str, Published]:
+    return documents.read(path, PublishedFile).supernets
+
+
+def folder(cache: Path | None = None) -> Path:
+    """Where weights are kept."""
+    return (cache if cache is not None else default_cache()) / "weights"
+
+
+def locate(name: str, cache: Path | None = None) -> StoredWeights:
+    """The weights of a supernet in the cache.
+
+    Raises InputError that says how to get them where they are not there.
+    """
+    record = read_record(name, cache)
+    if record is None:
+        raise InputError(f"the weights of {name} are not here: {remedy(name)}")
+    return StoredWeights(weights_path(name, cache), record.weights.sha256, remedy(name))
+
+
+def remedy(name: str) -> str:
+    """What to do where the weights of a supernet are missing or damaged, with a network and without."""
+    by_import = f"oncefit weights import {name} FILE"
+    if name not in published():
+        return f"{by_import} takes them from a checkpoint, or name their file under weights in its YAML"
+    return (
+        f"oncefit weights fetch {name} downloads them; without a network "
+        f"copy the checkpoint from elsewhere and run {by_import}"
+    )
+
+
+def read_record(name: str, cache: Path | None = None) -> Record | None:
+    """What is known of the weights that are kept, None where none are. Raises InputError for a wrong file."""
+    path = record_path(name, cache)
+    if not path.is_file() or not weights_path(name, cache).is_file():
+        return None
+    return recorded(path)
+
+
+def recorded(path: Path) -> Record:
+    try:
+        return documents.read(path, Record)
+    except InputError as error:
+        raise InputError(f"{error}; remove that file and get the weights again") from error
+
+
+def record_path(name: str, cache: Path | None) -> Path:
+    return folder(cache) / f"{name}.yaml"
+
+
+def weights_path(name: str, cache: Path | None) -> Path:
+    return folder(cache) / f"{name}.safetensors"
+
+
+def fetch(
+    name: str,
+    today: str,
+    report: Report,
+    progress: Progress,
+    cache: Path | None = None,
+    addresses: Sequence[str] = (),
+    replace: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> Record:
+    """Download a supernet's checkpoint, from the first address that has it, and keep its weights.
+
+    Sound weights that are here stay as they are, unless ``replace`` says to take whatever comes. A
+    checkpoint that differs from the published one, or from the one that was here before, is refused.
+    Raises InputError that lists why each address failed.
+    """
+    supernet = without_weights(name)
+    name = supernet.name
+    if not replace and (record := sound(name, cache)) is not None:
+        report(f"the weights of {name} are here since {record.date}; --replace gets them again")
+        return record
+    official = published().get(name)
+    if not addresses and official is None:
+        raise InputError(f"no address is known for {name}: give one with --from URL; or {remedy(name)}")
+    given = documents.check({"addresses": tuple(addresses)}, Addresses, "--from") if addresses else official
+    assert given is not None
+    expected = None if replace else known_content(name, cache)
+    writable(folder(cache))
+    failures = []
+    for url in given.addresses:
+        report(f"downloading {url}")
+        checkpoint = folder(cache) / f"{name}.checkpoint"
+        try:
+            content = download(url, checkpoint, progress, expected, timeout_s)
+            return keep(supernet, checkpoint, "the file", url, content, today, cache)
+        except InputError as error:
+            failures.append(f"{url}: {error}")
+        finally:
+            checkpoint.unlink(missing_ok=True)
+    raise InputError(unfetched(name, failures, official))
+
+
+def unfetched(name: str, failures: Sequence[str], official: Published | None) -> str:
+    """That nothing was fetched, why, and what to do."""
+    trusted = (
+        "If you trust that content all the same, --replace takes it. "
+        if any(OTHER_CONTENT in failure for failure in failures)
+        else ""
+    )
+    pages = f" (in a browser: {', '.join(official.by_hand)})" if official and official.by_hand else ""
+    return (
+        f"the weights of {name} could not be fetched: {'; '.join(failures)}. {trusted}"
+        f"Without a network, or where no address works, copy the checkpoint from elsewhere{pages} "
+        f"and run oncefit weights import {name} FILE"
+    )
+
+
+def import_file(
+    name: str, file: Path, today: str, report: Report, cache: Path | None = None, replace: bool = False
+) -> Record:
+    """Keep the weights in a checkpoint that is on disk.
+
+    Raises InputError where it is none of that supernet, and where one with other content was kept
+    before, unless ``replace`` is given.
+    """
+    supernet = without_weights(name)
+    name = supernet.name
+    content = content_of(file)
+    before = None if replace else before_now(name, cache)
+    if before is not None and before.checkpoint != content:
+        raise InputError(
+            f"another checkpoint of {name} was taken from {before.source} on {before.date}: its sha256 is "
+            f"{before.checkpoint.sha256}, that of {file} is {content.sha256}; --replace takes the new one"
+        )
+    official = published().get(name)
+    if official is not None and official.checkpoint not in (None, content):
+        report(f"{file} is not, byte for byte, the checkpoint that was published")
+    writable(folder(cache))
+    return keep(supernet, file, str(file), str(file.resolve()), content, today, cache)
+
+
+def without_weights(name: str) -> Supernet:
+    """The supernet of a name or a YAML file. Raises InputError for one whose weights need no cache."""
+    supernet = open_supernet(name)
+    if supernet.stored is not None:
+        raise InputError(f"the weights of {name} need no fetching: they are {supernet.stored.path}")
+    return supernet
+
+
+def sound(name: str, cache: Path | None) -> Record | None:
+    """The record of weights that are here and unchanged."""
+    with suppress(InputError):
+        record = read_record(name, cache)
+        if record is not None and content_of(weights_path(name, cache)) == record.weights:
+            return record
+    return None
+
+
+def before_now(name: str, cache: Path | None) -> Record | None:
+    """The record of the last checkpoint, whether its weights are still here or not."""
+    path = record_path(name, cache)
+    return recorded(path) if path.is_file() else None
+
+
+def known_content(name: str, cache: Path | None) -> Content | None:
+    """What the checkpoint must hold: what it held the first time, else what is published of it."""
+    before = before_now(name, cache)
+    if before is not None:
+        return before.checkpoint
+    official = published().get(name)
+    return official.checkpoint if official is not None else None
+
+
+def keep(
+    supernet: Supernet,
+    file: Path,
+    called: str,
+    source: str,
+    checkpoint: Content,
+    today: str,
+    cache: Path | None,
+) -> Record:
+    """Write down the weights in a checkpoint, which errors name as it is ``called``."""
+    from supernet.checkpoints import save_weights
+    from supernet.conversion import load_checkpoint
+
+    net: Any = supernet.family.elastic()
+    load_checkpoint(net, file, called)
+    path = weights_path(supernet.name, cache)
+    sha256 = save_weights(net, path)
+    weights = Content(size=path.stat().st_size, sha256=sha256)
+    record = Record(source=source, date=today, checkpoint=checkpoint, weights=weights)
+    documents.write_text(
+        record_path(supernet.name, cache), yaml.safe_dump(record.model_dump(), sort_keys=False)
+    )
+    return record
+
+
+def writable(path: Path) -> None:
+    """Make the folder. Raises InputError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / ".writable").touch()
+        (path / ".writable").unlink()
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}; name another folder with --cache-dir or {VARIABLE}"
+        ) from error
+
+
+def names(cache: Path | None = None) -> list[str]:
+    """Supernets with published weights, and those whose weights were imported."""
+    return [*published(), *sorted({path.stem for path in folder(cache).glob("*.yaml")} - set(published()))]
