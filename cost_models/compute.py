@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cost_models.protocol import CostModel, Target
 from cost_models.tables import table_cost
+from supernet.layers import Layer
 
 BYTES_PER_ELEMENT = 4
 """float32."""
@@ -26,5 +29,19 @@ def peak_memory_bytes(target: Target) -> CostModel:
     """
     return table_cost(
         "peak_memory_bytes", target.supernet.space, target.supernet.segments,
-        lambda layer: layer.live_elements * BYTES_PER_ELEMENT, combine="max",
+        live_bytes, combine="max",
     )  # fmt: skip
+
+
+def live_bytes(layer: Layer) -> int:
+    """Activations in float32 that are alive while a layer runs at batch 1."""
+    return layer.live_elements * BYTES_PER_ELEMENT
+
+
+def of_layers(layers: Sequence[Layer]) -> dict[str, int]:
+    """The three costs of one network from its layers, for a network that is a point of no space."""
+    return {
+        "macs": sum(layer.macs for layer in layers),
+        "params": sum(layer.params for layer in layers),
+        "peak_memory_bytes": max(live_bytes(layer) for layer in layers),
+    }

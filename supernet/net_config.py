@@ -1,0 +1,396 @@
+"""``ofa``'s net.config files: a static network in JSON, as the layers that every cost is summed over.
+
+Blocks are those of the families (:class:`supernet.mobilenet_v3.Block` and the ResNet
+``Bottleneck``), so that a network of a file and an arch of a space are walked by the same
+code.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from supernet import documents
+from supernet.arch import Arch, Choice
+from supernet.catalog import Supernet, open_supernet
+from supernet.errors import InputError, unknown
+from supernet.families.ofa_resnet import Bottleneck
+from supernet.layers import Layer, Segment
+from supernet.mobilenet_v3 import Block, make_divisible
+from supernet.net_config_keys import (
+    MOST,
+    BottleneckKeys,
+    ConvKeys,
+    IdentityKeys,
+    InvertedKeys,
+    LinearKeys,
+    MobileNetV3Keys,
+    ProxylessKeys,
+    ResidualKeys,
+    ResNetKeys,
+)
+from supernet.space import SearchSpace
+
+RUN_CONFIG = "run.config"
+"""The file that ``ofa`` writes beside a net.config; it holds the image size."""
+MAX_POOLING = 3, 2
+"""Kernel and stride of the pooling behind the stem of ``ofa``'s ResNets, which no file mentions."""
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a network: its channels, and its layers for the side of the map that enters it."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    layers: Callable[[int], tuple[Layer, ...]]
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """A static network; ``name`` is that of ``ofa``'s class."""
+
+    name: str
+    parts: tuple[Part, ...]
+
+    @property
+    def classes(self) -> int:
+        """Number of outputs."""
+        return self.parts[-1].out_channels
+
+    def layers(self, image_size: int) -> tuple[Layer, ...]:
+        """All layers for square images of ``image_size`` pixels, in the order in which they run."""
+        if not 1 <= image_size <= MOST:
+            raise InputError(f"an image size is a number of pixels from 1 to {MOST:,}, got {image_size}")
+        found: list[Layer] = []
+        for part in self.parts:
+            found += part.layers(found[-1].out_size if found else image_size)
+        return tuple(found)
+
+
+def read(path: Path) -> NetConfig:
+    """The network of a net.config. Raises InputError for anything in it that would not be counted."""
+    return parse(load(path), str(path))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} must hold an object, {{...}}, but holds {type(data).__name__}")
+    return data
+
+
+def image_size_beside(path: Path) -> int | None:
+    """Side in pixels that the run.config in the same folder gives; None where there is no such file."""
+    beside = path.parent / RUN_CONFIG
+    if not beside.exists():
+        return None
+    size = load(beside).get("image_size")
+    if not isinstance(size, int) or isinstance(size, bool):
+        raise InputError(
+            f"{beside}: image_size must be a number of pixels, got {size!r}; --image-size N gives another"
+        )
+    return size
+
+
+def parse(data: Json, file: str) -> NetConfig:
+    """The network of what was read from ``file``."""
+    name = data.get("name")
+    if not isinstance(name, str) or name not in NETWORKS:
+        raise unknown(f"network in {file}:", name, NETWORKS)
+    parts = tuple(NETWORKS[name](data, file))
+    for before, part in itertools.pairwise(parts):
+        if before.out_channels != part.in_channels:
+            raise InputError(
+                f"{file}: {part.name} takes {part.in_channels} channels, "
+                f"but {before.name} before it gives {before.out_channels}"
+            )
+    return NetConfig(name, parts)
+
+
+# -- networks ----------------------------------------------------------------
+
+
+def mobilenet_v3(data: Json, file: str) -> Iterator[Part]:
+    keys = documents.check(dict(data), MobileNetV3Keys, file)
+    yield conv(keys.first_conv, file, "first_conv")
+    yield from stack(keys.blocks, RESIDUAL, file, "blocks")
+    head = conv(keys.final_expand_layer, file, "final_expand_layer")
+    yield head
+    yield pool("global_pool", head.out_channels)
+    yield conv(keys.feature_mix_layer, file, "feature_mix_layer")
+    yield linear(keys.classifier, file, "classifier")
+
+
+def proxyless(data: Json, file: str) -> Iterator[Part]:
+    keys = documents.check(dict(data), ProxylessKeys, file)
+    body = [
+        conv(keys.first_conv, file, "first_conv"),
+        *stack(keys.blocks, RESIDUAL, file, "blocks"),
+    ]
+    if keys.feature_mix_layer is not None:
+        body.append(conv(keys.feature_mix_layer, file, "feature_mix_layer"))
+    yield from body
+    yield pool("global_pool", body[-1].out_channels)
+    yield linear(keys.classifier, file, "classifier")
+
+
+def resnets(data: Json, file: str) -> Iterator[Part]:
+    keys = documents.check(dict(data), ResNetKeys, file)
+    stem = list(stack(keys.input_stem, STEM, file, "input_stem"))
+    if not stem:
+        raise InputError(f"{file}: input_stem holds no convolution, only skipped blocks")
+    body = list(stack(keys.blocks, BOTTLENECK, file, "blocks"))
+    yield from stem
+    yield pool("max_pooling", stem[-1].out_channels, MAX_POOLING)
+    yield from body
+    yield pool("global_pool", (body or stem)[-1].out_channels)
+    yield linear(keys.classifier, file, "classifier")
+
+
+NETWORKS: Mapping[str, Callable[[Json, str], Iterator[Part]]] = {
+    "MobileNetV3": mobilenet_v3,
+    "ProxylessNASNets": proxyless,
+    "ResNets": resnets,
+}
+
+
+# -- their parts -------------------------------------------------------------
+
+
+def stack(objects: Sequence[Json], known: Mapping[str, Build], file: str, key: str) -> Iterator[Part]:
+    """The parts of a list of blocks, without those that are skipped."""
+    for i, data in enumerate(objects):
+        name = f"{key}.{i}"
+        part = known[named(data, known, "block", file, name)](data, file, name)
+        if part is not None:
+            yield part
+
+
+def named(data: Json, known: Iterable[str], what: str, file: str, place: str) -> str:
+    """The name of an object, one of ``known``."""
+    name = data.get("name")
+    if name not in (allowed := tuple(known)):
+        raise unknown(f"{what} at {file}: {place}:", name, allowed)
+    return str(name)
+
+
+def conv(data: Json, file: str, name: str) -> Part:
+    named(data, ("ConvLayer",), "layer", file, name)
+    keys = documents.check(dict(data), ConvKeys, f"{file}: {name}")
+    inp, out = keys.in_channels, keys.out_channels
+    depthwise = keys.groups == inp == out > 1
+    if keys.groups != 1 and not depthwise:
+        raise InputError(
+            f"{file}: {name}: groups: got {keys.groups}; allowed: 1, or as many as there are channels "
+            f"on both sides ({inp} and {out} here)"
+        )
+    layer = Layer(
+        name, "depthwise" if depthwise else "conv", inp, out, 0, 0, keys.kernel_size, keys.stride,
+        bias=keys.bias, norm=keys.use_bn, act=act_of(keys),
+    )  # fmt: skip
+    return Part(
+        name, inp, out, lambda size: (replace(layer, in_size=size, out_size=shrunk(size, keys.stride)),)
+    )
+
+
+def act_of(keys: ConvKeys | LinearKeys) -> str | None:
+    return None if keys.act_func == "none" else keys.act_func
+
+
+def shrunk(size: int, stride: int) -> int:
+    return -(-size // stride)
+
+
+def linear(data: Json, file: str, name: str) -> Part:
+    named(data, ("LinearLayer",), "layer", file, name)
+    keys = documents.check(dict(data), LinearKeys, f"{file}: {name}")
+    inp, out = keys.in_features, keys.out_features
+    layer = Layer(name, "linear", inp, out, 1, 1, bias=keys.bias, norm=keys.use_bn, act=act_of(keys))
+    return Part(name, inp, out, lambda _: (layer,))
+
+
+def pool(name: str, channels: int, window: tuple[int, int] | None = None) -> Part:
+    """Pooling with a kernel and a stride, or of the whole map."""
+    if window is None:
+        return Part(
+            name, channels, channels, lambda size: (Layer(name, "pool", channels, channels, size, 1),)
+        )
+    kernel, stride = window
+    layer = Layer(name, "pool", channels, channels, 0, 0, kernel, stride)
+    return Part(
+        name, channels, channels,
+        lambda size: (replace(layer, in_size=size, out_size=shrunk(size, stride)),),
+    )  # fmt: skip
+
+
+def residual(data: Json, file: str, name: str) -> Part | None:
+    """A convolution or inverted block with its shortcut; None where it is skipped."""
+    keys = documents.check(dict(data), ResidualKeys, f"{file}: {name}")
+    shortcut = False
+    if keys.shortcut is not None:
+        kind = named(keys.shortcut, ("IdentityLayer", ZERO), "shortcut", file, f"{name}.shortcut")
+        shortcut = kind != ZERO
+        if shortcut:
+            documents.check(keys.shortcut, IdentityKeys, f"{file}: {name}.shortcut")
+    if keys.conv is None:
+        return None
+    place = f"{name}.{'conv' if 'conv' in data else 'mobile_inverted_conv'}"
+    kind = named(keys.conv, ("ConvLayer", *INVERTED, ZERO), "layer", file, place)
+    if kind == ZERO:
+        return None
+    inner = (inverted if kind in INVERTED else plain)(keys.conv, file, place, name, shortcut)
+    if shortcut and (inner.in_channels != inner.out_channels or inner.layers(2)[-1].out_size != 2):
+        raise InputError(
+            f"{file}: {name}: the shortcut adds the block's input to its output, but they differ: "
+            f"{inner.in_channels} channels become {inner.out_channels}, stride {keys.conv.get('stride', 1)}; "
+            "set shortcut to null"
+        )
+    return inner
+
+
+def plain(data: Json, file: str, place: str, name: str, shortcut: bool) -> Part:
+    """A convolution, and the addition of its input where there is a shortcut."""
+    alone = replace(conv(data, file, place), name=name)
+    channels = alone.out_channels
+
+    def layers(size: int) -> tuple[Layer, ...]:
+        (layer,) = alone.layers(size)
+        side = layer.out_size
+        added = Layer(f"{name}.add", "add", channels, channels, side, side, held=channels * side**2)
+        return (layer, added) if shortcut else (layer,)
+
+    return replace(alone, layers=layers)
+
+
+def inverted(data: Json, file: str, place: str, name: str, shortcut: bool) -> Part:
+    where = f"{file}: {place}"
+    keys = documents.check(dict(data), InvertedKeys, where)
+    inp, expand = keys.in_channels, keys.expand_ratio != 1
+    mid = middle(keys, inp, where)
+    if not expand and mid != inp:
+        raise InputError(
+            f"{where}: mid_channels: got {mid}; with expand_ratio 1 nothing expands, "
+            f"so that it must be null or in_channels, {inp}"
+        )
+    if keys.groups is not None and keys.groups < mid:
+        raise InputError(
+            f"{where}: groups: got {keys.groups}; allowed: null or as many as there are channels ({mid})"
+        )
+    block = Block(
+        name, inp, mid, keys.out_channels, in_size=0, kernel=keys.kernel_size, stride=keys.stride,
+        act=keys.act_func, se=keys.use_se, expand=expand, residual=shortcut,
+    )  # fmt: skip
+    return Part(name, inp, keys.out_channels, lambda size: tuple(replace(block, in_size=size).layers()))
+
+
+def middle(keys: InvertedKeys | BottleneckKeys, channels: int, where: str) -> int:
+    """Channels within a block: as given, or ``expand_ratio`` times its ``channels``."""
+    if keys.mid_channels is not None:
+        return keys.mid_channels
+    ratio = keys.expand_ratio or 0  # both may be null
+    found = round(channels * ratio)
+    if found == 0:
+        raise InputError(
+            f"{where}: expand_ratio: got {keys.expand_ratio}, which leaves none of {channels} channels; "
+            "give mid_channels or a larger ratio"
+        )
+    return found
+
+
+def bottleneck(data: Json, file: str, name: str) -> Part:
+    keys = documents.check(dict(data), BottleneckKeys, f"{file}: {name}")
+    inp, out, stride = keys.in_channels, keys.out_channels, keys.stride
+    mid = make_divisible(middle(keys, out, f"{file}: {name}"))
+    projected = stride != 1 or inp != out
+    block = Bottleneck(name, inp, mid, out, in_size=0, stride=stride, projected=projected)
+
+    def layers(size: int) -> tuple[Layer, ...]:
+        found = tuple(block._replace(in_size=size).layers())
+        if not projected or keys.downsample_mode == "avgpool_conv":
+            return found
+        pooling, shortcut, *rest = found
+        # ResNet50 without the D: the convolution of the shortcut strides, nothing pools
+        return replace(shortcut, in_size=pooling.in_size, stride=pooling.stride, held=0), *rest
+
+    return Part(name, inp, out, layers)
+
+
+Build = Callable[[Json, str, str], Part | None]
+RESIDUAL: Mapping[str, Build] = {"ResidualBlock": residual, "MobileInvertedResidualBlock": residual}
+BOTTLENECK: Mapping[str, Build] = {"ResNetBottleneckBlock": bottleneck}
+STEM: Mapping[str, Build] = {"ConvLayer": conv, **RESIDUAL}
+INVERTED = ("MBConvLayer", "MBInvertedConvLayer")
+ZERO = "ZeroLayer"
+
+
+# -- archs -------------------------------------------------------------------
+
+
+def arch_of(config: NetConfig, image_size: int) -> tuple[Supernet, Arch] | None:
+    """A shipped supernet and its arch that has the same layers, whatever they are called; None if there is none."""
+    wanted = unnamed(config.layers(image_size))
+    for name in documents.names("supernets"):
+        supernet = open_supernet(name)
+        if image_size in supernet.space.by_name["resolution"].choices:
+            values = match(supernet.space, supernet.segments, wanted, {"resolution": image_size})
+            if values is not None:
+                return supernet, supernet.space.arch(values)
+    return None
+
+
+def unnamed(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    return tuple(replace(layer, name="") for layer in layers)
+
+
+def match(
+    space: SearchSpace, segments: Sequence[Segment], wanted: tuple[Layer, ...], values: Mapping[str, Choice]
+) -> Mapping[str, Choice] | None:
+    """``values`` with choices for which ``segments`` have the layers ``wanted`` and no others; None without any.
+
+    Depth first: a wrong choice ends at its own segment or, where it is a depth, at the next stage.
+    """
+    if not segments:
+        return values if not wanted else None
+    first, rest = segments[0], segments[1:]
+    for tried, layers in variants(space, first, values):
+        here = unnamed(layers)
+        if wanted[: len(here)] == here:
+            found = match(space, rest, wanted[len(here) :], tried)
+            if found is not None:
+                return found
+    return None
+
+
+def variants(
+    space: SearchSpace, segment: Segment, values: Mapping[str, Choice]
+) -> Iterator[tuple[Mapping[str, Choice], tuple[Layer, ...]]]:
+    """``values`` with each choice of what else the segment depends on, and its layers then."""
+    for known in completed(space, segment.needs[:1] if segment.needs else (), values):
+        if not segment.is_in(known):
+            yield known, ()
+            continue
+        for tried in completed(space, segment.dimensions, known):
+            yield tried, segment.layers({name: tried[name] for name in segment.dimensions})
+
+
+def completed(
+    space: SearchSpace, names: Iterable[str], values: Mapping[str, Choice]
+) -> Iterator[Mapping[str, Choice]]:
+    """``values`` with each combination of choices of those ``names`` that have none yet."""
+    missing = [name for name in names if name not in values]
+    for row in itertools.product(*(space.by_name[name].choices for name in missing)):
+        yield {**values, **dict(zip(missing, row, strict=True))}
