@@ -2,28 +2,31 @@
 
 A device is a YAML file in ``configs/devices`` or anywhere. ``host`` is this machine:
 its file holds power and region, and its latency model is fitted once for each
-supernet and kept in a cache folder.
+supernet and kept in a cache folder, where imported latency tables are too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import yaml
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from cost_models import profiling
 from cost_models.latency import LatencyModel, check_space, fit, latency_ms
+from cost_models.latency_tables import LatencyTable, read_latency_table
 from cost_models.protocol import Target
+from cost_models.published_tables import FORMATS
 from supernet import documents
+from supernet.cache import default_cache
 from supernet.catalog import Supernet
 from supernet.documents import Document
 from supernet.errors import InputError, unknown
@@ -36,6 +39,9 @@ BUSY_PERCENT = 10.0
 """Spread of repeated measurements above which a fit comes from a busy machine, and is not kept."""
 NOT_KEPT: dict[Path, Device] = {}
 """Fits of this process that are in no file, by where they would be: a demo measures a busy machine once."""
+NAME = r"\w[\w-]*(\.[\w-]+)*"
+"""What a device may be called: its file is named after it."""
+LINE = 110
 GRID = documents.CONFIGS / "grid" / "carbon_intensity.yaml"
 
 Report = Callable[[str], None]
@@ -51,23 +57,60 @@ class Power(Document):
     source: str
 
 
+def latency_kind(value: object) -> object:
+    """What tells the kinds of latency apart; that of a fitted model need not be written."""
+    default = LatencyModel.model_fields["kind"].default
+    return value.get("kind", default) if isinstance(value, dict) else getattr(value, "kind", default)
+
+
+Latency = Annotated[
+    Annotated[LatencyModel, Tag("layer_sum")] | Annotated[LatencyTable, Tag("lookup_table")],
+    Discriminator(latency_kind),
+]
+
+
 class Device(Document):
-    """``configs/devices/*.yaml`` and the fitted devices in the cache."""
+    """``configs/devices/*.yaml`` and the fitted and imported devices in the cache.
+
+    What is not known is absent: a published latency table says nothing of power, and often not
+    with how many threads of what it was measured.
+    """
 
     name: str
-    runtime: str
-    threads: int = Field(gt=0)
-    region: str
-    power: Power
+    runtime: str | None = None
+    threads: int | None = Field(default=None, gt=0)
+    region: str | None = None
+    power: Power | None = None
     cpu: str | None = None
     date: str | None = None
     versions: dict[str, str] = {}
-    latency: LatencyModel | None = None
+    latency: Latency | None = None
 
     @property
     def digest(self) -> str:
         """Sixteen hex digits that change with any of its figures."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    @property
+    def fitted(self) -> LatencyModel | None:
+        """Its latency model where that was fitted, and has an error."""
+        return self.latency if isinstance(self.latency, LatencyModel) else None
+
+    @property
+    def table(self) -> LatencyTable | None:
+        """Its latency table where it has one, with standard deviations."""
+        return self.latency if isinstance(self.latency, LatencyTable) else None
+
+
+def device_costs(device: Device) -> tuple[str, ...]:
+    """The costs of :data:`cost_models.registry.OF_A_DEVICE` that a device's figures suffice for."""
+    energy = device.latency is not None and device.power is not None
+    can = {
+        "latency_ms": device.latency is not None,
+        "energy_mj": energy,
+        "co2e_mg": energy and device.region is not None,
+    }
+    return tuple(name for name, possible in can.items() if possible)
 
 
 class RegionIntensity(Document):
@@ -102,10 +145,38 @@ def open_device(name_or_path: str, supernet: Supernet, report: Report, refresh: 
         return host_device(supernet, report, refresh)
     if refresh:
         raise InputError(f"--refresh measures {HOST} again; {name_or_path} is read from its file")
-    device = documents.read(documents.find("devices", name_or_path), Device)
+    device = documents.read(device_file(name_or_path), Device)
     if device.latency is not None:
         check_space(device.latency, supernet, device.name)
     return device
+
+
+def device_file(name_or_path: str) -> Path:
+    """The file of a device that ships, that was imported, or at a path."""
+    try:
+        return documents.find("devices", name_or_path, more=kept_devices())
+    except InputError:
+        if name_or_path not in FORMATS:
+            raise
+        raise InputError(
+            f"device {name_or_path!r} is not here yet: oncefit devices import {name_or_path} DIR makes it "
+            "of its published latency tables in a folder DIR"
+        ) from None
+
+
+def import_device(format_name: str, tables: Path, supernet: Supernet, name: str) -> Device:
+    """A device of published latency tables, which are read from a folder or a file and cover ``supernet``.
+
+    Raises InputError for a name that means something else, an unknown format, wrong files and
+    for what they lack.
+    """
+    if name in documents.names("devices"):
+        raise InputError(f"{name} is a device that ships; give the imported one another name with --name")
+    if not re.fullmatch(NAME, name):
+        raise InputError(
+            f"a device's name is made of letters, digits, '_', '-' and inner dots, got {name!r}; give one with --name"
+        )
+    return Device(name=name, latency=read_latency_table(format_name, tables, supernet))
 
 
 def host_device(supernet: Supernet, report: Report, refresh: bool = False) -> Device:
@@ -130,7 +201,7 @@ def host_device(supernet: Supernet, report: Report, refresh: bool = False) -> De
                 return kept.model_copy(update={"power": host.power, "region": host.region})
     device = fit_host(host, supernet, report, date.today().isoformat())
     NOT_KEPT[path] = device
-    spread = device.latency.spread_percent if device.latency is not None else 0.0
+    spread = device.fitted.spread_percent if device.fitted is not None else 0.0
     if spread > BUSY_PERCENT:
         report(
             f"this machine is busy: repeated measurements spread by {spread:.1f} %, more than {BUSY_PERCENT:g} %. "
@@ -165,14 +236,20 @@ def fit_host(host: Device, supernet: Supernet, report: Report, today: str) -> De
 
 def write_device(device: Device, path: Path) -> None:
     """Write a device's YAML file, whole or not at all."""
-    data = device.model_dump(exclude_none=True)
-    documents.write_text(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    text = yaml.dump(
+        device.model_dump(exclude_none=True),
+        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),  # libyaml's where it is there, as for reading
+        default_flow_style=None if device.table is not None else False,  # None: a line for each entry
+        width=LINE,
+        sort_keys=False,
+        allow_unicode=True,
+    )
+    documents.write_text(path, text)
 
 
-def default_cache() -> Path:
-    """The folder of fits that are kept: ``ONCEFIT_CACHE``, else ``~/.cache/oncefit``."""
-    given = os.environ.get("ONCEFIT_CACHE")
-    return Path(given) if given else Path.home() / ".cache" / "oncefit"
+def kept_devices() -> Path:
+    """The folder of fitted and imported devices."""
+    return default_cache() / "devices"
 
 
 def cached_path(supernet: Supernet) -> Path:
@@ -182,7 +259,7 @@ def cached_path(supernet: Supernet) -> Path:
         "subnets": FIT_SUBNETS, "seed": FIT_SEED,
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:8]
-    return default_cache() / "devices" / f"{HOST}-{supernet.fingerprint}-{digest}.yaml"
+    return kept_devices() / f"{HOST}-{supernet.fingerprint}-{digest}.yaml"
 
 
 def carbon_intensity(region: str) -> CarbonIntensity:

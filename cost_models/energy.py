@@ -9,10 +9,11 @@ output once, in float32; where a cache holds them the true figure is lower.
 from __future__ import annotations
 
 from cost_models.compute import BYTES_PER_ELEMENT
-from cost_models.devices import Power, carbon_intensity
-from cost_models.latency import fitted, layer_ms
-from cost_models.protocol import CostModel, Target
-from cost_models.tables import TableCost, table_cost
+from cost_models.devices import Device, Power, carbon_intensity
+from cost_models.latency import known_latency, latency_ms
+from cost_models.protocol import Target
+from cost_models.tables import Factor, TableCost, table_cost
+from supernet.errors import InputError
 from supernet.layers import Layer
 
 MJ_PER_PJ = 1e-9
@@ -20,29 +21,44 @@ MJ_PER_KWH = 3.6e9
 MG_PER_G = 1e3
 
 
-def energy_mj(target: Target) -> CostModel:
+def energy_mj(target: Target) -> TableCost:
     """Estimated millijoules of one inference at batch 1."""
     return energy_table("energy_mj", target, 1.0)
 
 
-def co2e_mg(target: Target) -> CostModel:
+def co2e_mg(target: Target) -> TableCost:
     """Estimated milligrams of CO2 equivalent of one inference at batch 1, on the grid of the device's region."""
-    device, _ = fitted(target)
+    device, _ = known_latency(target)
+    if device.region is None:
+        raise InputError(
+            f"device {device.name!r} has no region, which co2e_mg needs: add region: to its file, for example "
+            "region: WORLD"
+        )
     grams_per_kwh = carbon_intensity(device.region).grams_per_kwh
     return energy_table("co2e_mg", target, grams_per_kwh * MG_PER_G / MJ_PER_KWH)
 
 
 def energy_table(name: str, target: Target, unit_per_mj: float) -> TableCost:
     """The energy estimate in a unit of which ``unit_per_mj`` make a millijoule."""
-    device, latency = fitted(target)
-    power = device.power
+    device, _ = known_latency(target)
+    power = power_of(device, name)
+    supernet, latency = target.supernet, latency_ms(target)
+    dynamic = table_cost(name, supernet.space, supernet.segments, lambda layer: dynamic_mj(power, layer))
+    factors = tuple(
+        Factor(time.columns, (power.static_w * time.table + work.table) * unit_per_mj)
+        for time, work in zip(latency.factors, dynamic.factors, strict=True)  # one for each segment
+    )
+    return TableCost(name, supernet.space, factors, offset=power.static_w * latency.offset * unit_per_mj)
 
-    def of_layer(layer: Layer) -> float:
-        static_mj = power.static_w * layer_ms(latency, layer, device.name)
-        return (static_mj + dynamic_mj(power, layer)) * unit_per_mj
 
-    offset = power.static_w * latency.intercept_ms * unit_per_mj
-    return table_cost(name, target.supernet.space, target.supernet.segments, of_layer, offset=offset)
+def power_of(device: Device, cost: str) -> Power:
+    """Raises InputError for a device without power figures."""
+    if device.power is None:
+        raise InputError(
+            f"device {device.name!r} has no power figures, which {cost} needs: add power: to its file, "
+            f"with {', '.join(Power.model_fields)}"
+        )
+    return device.power
 
 
 def dynamic_mj(power: Power, layer: Layer) -> float:

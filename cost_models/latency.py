@@ -1,6 +1,6 @@
-"""Latency of a subnet on a device: a sum over layers, fitted to measured subnets.
+"""Latency of a subnet on a device: by a published table, or a sum over layers fitted to measured subnets.
 
-Each layer costs a constant for its kind, a price for its work and one for its
+In the fitted model each layer costs a constant for its kind, a price for its work and one for its
 activation function; the prices are the non-negative least squares of relative
 errors (Lawson & Hanson, 1974). Where two features always come together (a gate's pool
 and its convolutions) one of them may carry the price of both. A sum over layers is exact in lookup tables, so a
@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from cost_models.latency_tables import LatencyStd, LatencyTable, latency_cost, latency_std
 from cost_models.profiling import LatencyMeasurement
-from cost_models.protocol import CostModel, Target
-from cost_models.tables import table_cost
+from cost_models.protocol import Target
+from cost_models.tables import TableCost, table_cost
 from supernet.arch import Arch
 from supernet.catalog import Supernet
 from supernet.documents import Document
@@ -61,17 +62,34 @@ class LatencyModel(Document):
     settings: dict[str, str | int | float] = {}
 
 
-def latency_ms(target: Target) -> CostModel:
-    """Milliseconds of one inference at batch 1, by the device's latency model."""
-    device, model = fitted(target)
+def latency_ms(target: Target) -> TableCost:
+    """Milliseconds of one inference at batch 1, by the device's latency model or its table."""
+    device, latency = known_latency(target)
+    supernet = target.supernet
+    if isinstance(latency, LatencyTable):
+        return latency_cost(latency, supernet, device.name)
     return table_cost(
-        "latency_ms", target.supernet.space, target.supernet.segments,
-        lambda layer: layer_ms(model, layer, device.name), offset=model.intercept_ms,
+        "latency_ms", supernet.space, supernet.segments,
+        lambda layer: layer_ms(latency, layer, device.name), offset=latency.intercept_ms,
     )  # fmt: skip
 
 
-def fitted(target: Target) -> tuple[Device, LatencyModel]:
-    """A target's device and its latency model. Raises InputError where there is none that fits."""
+def latency_std_ms(target: Target) -> LatencyStd:
+    """The standard deviation of one inference's latency, of a device with a table of measured deviations.
+
+    Raises InputError for a device whose latency was fitted.
+    """
+    device, latency = known_latency(target)
+    if not isinstance(latency, LatencyTable):
+        raise InputError(
+            f"device {device.name!r} has no standard deviations of latency: its model was fitted to whole "
+            f"subnets, with a median error of {latency.error_percent:g} %; an imported table has them"
+        )
+    return latency_std(latency, target.supernet, device.name)
+
+
+def known_latency(target: Target) -> tuple[Device, LatencyModel | LatencyTable]:
+    """A target's device and its model or table. Raises InputError where there is none that fits."""
     device = target.device
     if device is None:
         raise InputError("latency_ms needs a device: give --device host to measure and use this machine")
@@ -84,12 +102,14 @@ def fitted(target: Target) -> tuple[Device, LatencyModel]:
     return device, device.latency
 
 
-def check_space(model: LatencyModel, supernet: Supernet, device: str) -> None:
-    """Raises InputError where the model was fitted for another network."""
-    if model.fingerprint != supernet.fingerprint:
+def check_space(latency: LatencyModel | LatencyTable, supernet: Supernet, device: str) -> None:
+    """Raises InputError where the model was fitted, or the table measured, for another network."""
+    if latency.fingerprint != supernet.fingerprint:
+        what = "table" if isinstance(latency, LatencyTable) else "model"
+        was = "measured" if isinstance(latency, LatencyTable) else "fitted"
         raise InputError(
-            f"the latency model of device {device!r} was fitted for the network of {model.supernet} "
-            f"({model.fingerprint}), not for that of {supernet.name} ({supernet.fingerprint}); "
+            f"the latency {what} of device {device!r} was {was} for the network of {latency.supernet} "
+            f"({latency.fingerprint}), not for that of {supernet.name} ({supernet.fingerprint}); "
             f"--device host measures this machine for {supernet.name}"
         )
 

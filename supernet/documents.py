@@ -109,13 +109,14 @@ def explain(error: object, model: type[BaseModel], where: str) -> str:
 
 def fields_at(model: type[BaseModel], keys: Sequence[object]) -> list[str]:
     """The keys that are allowed below ``keys``, which are names of fields and places in lists."""
+    within = [model]
     for key in keys:
-        if isinstance(key, str) and key in model.model_fields:
-            inner = list(models_in(model.model_fields[key].annotation))
-            if len(inner) != 1:
-                return []
-            model = inner[0]
-    return list(model.model_fields)
+        tagged = [m for m in within if "kind" in m.model_fields and m.model_fields["kind"].default == key]
+        if tagged:
+            within = tagged
+        elif len(within) == 1 and isinstance(key, str) and key in within[0].model_fields:
+            within = list(models_in(within[0].model_fields[key].annotation))
+    return list(within[0].model_fields) if len(within) == 1 else []
 
 
 def models_in(annotation: object) -> Iterator[type[BaseModel]]:
