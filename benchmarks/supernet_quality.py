@@ -20,10 +20,8 @@ from safetensors.torch import load_file
 from cost_models.protocol import Target
 from cost_models.registry import build
 from search.accuracy import MeasuredAccuracy
-from supernet.calibration import recalibrate
 from supernet.catalog import open_supernet
-from supernet.evaluation import evaluate
-from supernet.preprocessing import prepare
+from supernet.evaluation import evaluate, recalibrate_on_images
 from supernet.training_job import SIZES, arch_of_size
 
 RANDOM_ARCHS = 50
@@ -52,7 +50,7 @@ def main() -> None:
         if weights.exists():
             alone = supernet.family.static(arch)
             alone.load_state_dict(load_file(weights))
-            recalibrate(alone, prepare(data.calibration.pixels, arch.resolution, data.normalisation))
+            recalibrate_on_images(alone, arch.resolution, data)
             row["alone_top1"] = evaluate(alone.eval(), arch, data, "report").top1
         sizes[size] = row
     archs = space.decode(space.sample(RANDOM_ARCHS, np.random.default_rng(SEED)))

@@ -8,8 +8,8 @@ images are random, which does not change the time.
 
 from __future__ import annotations
 
-import json
 import dataclasses
+import json
 import statistics
 import sys
 import time
@@ -23,7 +23,6 @@ from cost_models.protocol import Target
 from cost_models.registry import build
 from supernet import documents
 from supernet.catalog import Family, open_supernet
-from supernet.data import FASHION_MNIST_NORMALISATION
 from supernet.families import mobilenet_v3
 from supernet.fashion_mnist import split_of_training_images
 from supernet.recipes import read_recipe
@@ -60,7 +59,7 @@ def hours_of_the_recipe() -> dict[str, float]:
             began = time.process_time()
             optimizer.zero_grad(set_to_none=True)
             supernet_step(
-                recipe, phase, supernet.space, net, batch, labels, FASHION_MNIST_NORMALISATION,
+                recipe, phase, supernet.space, net, batch, labels, supernet.preprocessing,
                 np.random.default_rng(step),
             )  # fmt: skip
             torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)

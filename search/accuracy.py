@@ -2,47 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from search.terminal import say
 from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.catalog import Elastic, Supernet
+from supernet.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from supernet.accuracy import Accuracy
     from supernet.data import Dataset
-    from supernet.networks import ElasticNet, Subnet
+
+SHOWN = 5
+"""Files that a message names."""
 
 
 @dataclass(frozen=True)
 class MeasuredAccuracy:
-    """Accuracy of subnets with the supernet's own weights, without fine-tuning."""
+    """Accuracy of subnets with the supernet's own weights, without fine-tuning.
+
+    ``say`` is told of images that cannot be decoded and were left out, of each once.
+    """
 
     supernet: Supernet
-    data_name: str
+    data_name: str | None
+    say: Callable[[str], None] = say
 
     @cached_property
-    def net(self) -> ElasticNet:
+    def net(self) -> Elastic:
         return self.supernet.load()
 
     @cached_property
     def data(self) -> Dataset:
+        """Raises InputError where there are no images, or wrong ones."""
         from supernet.data import load_dataset
 
-        return load_dataset(self.data_name, self.supernet.classes)
+        return load_dataset(self.given_data, self.supernet)
+
+    @property
+    def given_data(self) -> str:
+        """The name of the data set. Raises InputError where there is none."""
+        if self.data_name is None:
+            raise InputError(
+                f"{self.supernet.name} ships no images: give data: FOLDER (train/ and val/, one folder of "
+                "images a class) in the search's YAML"
+            )
+        return self.data_name
+
+    @cached_property
+    def told(self) -> set[str]:
+        """Images that ``say`` was told of."""
+        return set()
 
     def load(self) -> None:
         """Read weights and images now. Raises InputError where one of them is missing or wrong."""
-        _ = self.net, self.data
+        _ = self.given_data, self.net, self.data
 
-    def subnet(self, arch: Arch) -> Subnet:
+    def subnet(self, arch: Arch) -> nn.Module:
         from supernet.evaluation import specialise
 
-        return specialise(self.net, arch, self.data)
+        subnet = specialise(self.net, arch, self.data)
+        self.tell()
+        return subnet
+
+    def evaluate(self, subnet: nn.Module, arch: Arch, split: str) -> Accuracy:
+        """Of a subnet that :meth:`subnet` gave."""
+        from supernet import evaluation
+
+        found = evaluation.evaluate(subnet, arch, self.data, split)
+        self.tell()
+        return found
 
     def __call__(self, arch: Arch, split: str) -> Accuracy:
         """Measured on ``validation`` during a search, on ``report`` for final figures only."""
-        from supernet.evaluation import evaluate
+        return self.evaluate(self.subnet(arch), arch, split)
 
-        return evaluate(self.subnet(arch), arch, self.data, split)
+    def tell(self) -> None:
+        """Say which images were left out since the last time."""
+        new = {file: why for file, why in self.data.undecodable.items() if file not in self.told}
+        if new:
+            self.told.update(new)
+            self.say(left_out(new))
+
+
+def left_out(undecodable: Mapping[str, str]) -> str:
+    """A sentence on images that could not be decoded, which are given with the reasons."""
+    shown = [f"{file} ({why})" for file, why in list(undecodable.items())[:SHOWN]]
+    more = f" and {len(undecodable) - SHOWN} more" if len(undecodable) > SHOWN else ""
+    images = "1 image" if len(undecodable) == 1 else f"{len(undecodable)} images"
+    return f"left out {images} that cannot be decoded: {', '.join(shown)}{more}"

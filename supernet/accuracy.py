@@ -1,4 +1,4 @@
-"""Measured accuracy with its confidence interval, as a value."""
+"""Accuracy as a value: measured with its confidence interval, or predicted with its deviation."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ class Accuracy:
     top1_high: float
     top5_low: float
     top5_high: float
+
+
+@dataclass(frozen=True)
+class PredictedAccuracy:
+    """What a predictor says of a subnet: top-1 as a fraction, and its standard deviation if it knows it."""
+
+    top1: float
+    std: float | None = None
 
 
 def wilson(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -36,21 +37,22 @@ from supernet.bundle_card import (
     read_card,
     render,
 )
-from supernet.catalog import Supernet, open_supernet
+from supernet.catalog import Elastic, PreprocessingKeys, Supernet, open_supernet
 from supernet.checkpoints import load_weights, read_checked, save_weights, sha256_of
 from supernet.data import Dataset, Images
 from supernet.documents import write_text
 from supernet.errors import InputError
 from supernet.evaluation import accuracy_of_logits, logits_of, specialise
-from supernet.networks import ElasticNet
+from supernet.image_folder import ImageFiles
 from supernet.onnx_export import INPUT, OUTPUT, export_onnx
-from supernet.preprocessing import Normalisation
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 MAX_DIFFERENCE = 1e-4
-"""Of a logit between ONNX Runtime and torch."""
+"""Of a logit between ONNX Runtime and torch, where rounding alone makes no larger one."""
+ROUNDING_ERRORS = 10
+"""How many times torch's own error, which float64 shows, a difference may be: deep networks round more."""
 COMPARED_IMAGES = 256
 """Report images, evenly spread over the split, whose logits are compared."""
 
@@ -76,8 +78,8 @@ class Bundle:
         return self.card.classes
 
     @property
-    def normalisation(self) -> Normalisation:
-        return Normalisation(self.card.preprocessing.mean, self.card.preprocessing.std)
+    def preprocessing(self) -> PreprocessingKeys:
+        return self.card.preprocessing.keys
 
     def subnet(self) -> nn.Module:
         """The static subnet in torch, in eval mode. Raises InputError where its supernet is unknown here."""
@@ -109,13 +111,19 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Verification:
-    """How far ONNX Runtime and torch agree; ``max_difference`` is of logits, on ``compared_images``."""
+    """How far ONNX Runtime and torch agree; ``max_difference`` is of logits, on ``compared_images``.
+
+    ``allowed`` is what that may be, and ``other_classes`` the number of images whose best class differs
+    although torch's best two logits are further apart than such differences could turn.
+    """
 
     max_difference: float
+    allowed: float
     compared_images: int
     images: int
     top1_torch: float
     top1_onnxruntime: float
+    other_classes: int
     files: Mapping[str, str]
 
 
@@ -141,22 +149,22 @@ def predictor(session: InferenceSession) -> Callable[[Tensor], Tensor]:
     return lambda inputs: torch.from_numpy(session.run([OUTPUT], {INPUT: inputs.contiguous().numpy()})[0])
 
 
-def evaluate_bundle(bundle: Bundle, images: Images, split: str = "report") -> Accuracy:
-    """Accuracy of what is deployed: the ONNX model in ONNX Runtime; ``split`` is what the images are called."""
-    return accuracy_of_logits(onnx_logits(bundle, images), images.labels, split)
+def evaluate_bundle(bundle: Bundle, images: Images | ImageFiles, split: str = "report") -> Accuracy:
+    """Accuracy of what is deployed: the ONNX model in ONNX Runtime; ``split`` is what the images are called.
 
-
-def onnx_logits(bundle: Bundle, images: Images) -> Tensor:
-    """Logits (n, classes) in ONNX Runtime, one thread a batch and several batches side by side."""
+    One thread a batch and several batches side by side.
+    """
     predict = predictor(bundle.session())
-    return logits_of(predict, images, bundle.card.preprocessing.resolution, bundle.normalisation)
+    logits, labels = logits_of(predict, images, bundle.card.preprocessing.resolution, bundle.preprocessing)
+    return accuracy_of_logits(logits, labels, split)
 
 
 def verify_bundle(folder: Path, data: Dataset, supernet: Supernet | None = None) -> Verification:
     """Check every hash, rebuild the subnet, and compare it with the ONNX model on real images.
 
     Raises InputError for a changed file or another data set than the card's, and Disagreement where
-    a logit of the 256 images differs by more than 1e-4 or top-1 on the report split differs at all.
+    a logit of 256 images differs by more than 1e-4 and more than rounding explains, or the best class of
+    any image of the report split is another one.
     """
     bundle = open_bundle(folder, supernet)
     if data.sha256 != bundle.card.data.sha256:
@@ -170,35 +178,54 @@ def verify_bundle(folder: Path, data: Dataset, supernet: Supernet | None = None)
 
 
 def compare(bundle: Bundle, data: Dataset) -> Verification:
-    """Run torch and ONNX Runtime on the report split."""
-    resolution = bundle.card.preprocessing.resolution
-    subnet = bundle.subnet().to(memory_format=torch.channels_last)  # twice as fast
-    torch_logits = logits_of(subnet, data.report, resolution, bundle.normalisation)
-    ort_logits = onnx_logits(bundle, data.report)
-    compared = torch.linspace(0, len(data.report) - 1, min(COMPARED_IMAGES, len(data.report))).long()
+    """Run torch and ONNX Runtime on the report split, each on the same inputs, decoded once."""
+    in_torch = bundle.subnet().to(memory_format=torch.channels_last)  # twice as fast
+    in_float64 = copy.deepcopy(in_torch).double()
+    in_onnxruntime = predictor(bundle.session())
+    images, resolution = data.report, bundle.card.preprocessing.resolution
+
+    def both(inputs: Tensor) -> Tensor:
+        return torch.stack([in_torch(inputs), in_onnxruntime(inputs)], dim=2)
+
+    def both_and_exact(inputs: Tensor) -> Tensor:
+        return torch.cat([both(inputs).double(), in_float64(inputs.double())[:, :, None]], dim=2)
+
+    logits, labels = logits_of(both, images, resolution, bundle.preprocessing)
+    torch_logits, ort_logits = logits.unbind(2)
+    some = images.picked(
+        torch.linspace(0, len(images) - 1, min(COMPARED_IMAGES, len(images))).long().tolist()
+    )
+    compared, _ = logits_of(both_and_exact, some, resolution, bundle.preprocessing)
+    of_torch, of_ort, exact = compared.unbind(2)
+    allowed = max(MAX_DIFFERENCE, ROUNDING_ERRORS * float((of_torch - exact).abs().max()))
+    best, second = torch_logits.topk(2, dim=1).values.unbind(1)
+    other = (torch_logits.argmax(1) != ort_logits.argmax(1)) & (best - second > 2 * allowed)
     return Verification(
-        max_difference=float((torch_logits - ort_logits)[compared].abs().max()),
+        max_difference=float((of_torch - of_ort).abs().max()),
+        allowed=allowed,
         compared_images=len(compared),
-        images=len(data.report),
-        top1_torch=accuracy_of_logits(torch_logits, data.report.labels, "report").top1,
-        top1_onnxruntime=accuracy_of_logits(ort_logits, data.report.labels, "report").top1,
+        images=len(labels),
+        top1_torch=accuracy_of_logits(torch_logits, labels, "report").top1,
+        top1_onnxruntime=accuracy_of_logits(ort_logits, labels, "report").top1,
+        other_classes=int(other.sum()),
         files=dict(bundle.card.files),
     )
 
 
 def require_agreement(result: Verification, folder: Path) -> None:
-    if result.max_difference > MAX_DIFFERENCE or result.top1_torch != result.top1_onnxruntime:
+    if not result.max_difference <= result.allowed or result.other_classes:
         raise Disagreement(
             f"{folder}: ONNX Runtime and torch disagree: logits differ by up to {result.max_difference:.3g} "
-            f"on {result.compared_images} images (allowed: {MAX_DIFFERENCE:g}), top-1 on {result.images} "
-            f"report images is {result.top1_onnxruntime:.4%} and {result.top1_torch:.4%} (must be equal)"
+            f"on {result.compared_images} images (allowed: {result.allowed:g}), and the best class of "
+            f"{result.other_classes} of {result.images} report images (allowed: 0); top-1 is "
+            f"{result.top1_onnxruntime:.4%} and {result.top1_torch:.4%}"
         )
 
 
 def write_bundle(
     folder: Path,
     supernet: Supernet,
-    net: ElasticNet | None,
+    net: Elastic | None,
     arch: Arch,
     data: Dataset,
     predicted: Mapping[str, float],

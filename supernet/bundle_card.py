@@ -19,11 +19,12 @@ from typing import Any, Literal
 
 from supernet import documents
 from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.catalog import PreprocessingKeys, Supernet
 from supernet.checkpoints import sha256_of
 from supernet.data import SPLITS, Dataset
 from supernet.errors import InputError
 from supernet.onnx_export import INPUT, OUTPUT
+from supernet.preprocessing import shorter_side
 
 CARD, ARCH, WEIGHTS, MODEL = "card.json", "arch.json", "weights.safetensors", "model.onnx"
 FILES = (WEIGHTS, MODEL, ARCH)
@@ -43,7 +44,7 @@ class SupernetKeys(documents.Document):
 
 
 class DataKeys(documents.Document):
-    """The images that statistics and figures are of; ``splits`` gives the number of each."""
+    """The images that statistics and figures are of; ``splits`` gives the number of files of each."""
 
     name: str
     sha256: str
@@ -51,19 +52,29 @@ class DataKeys(documents.Document):
 
 
 class Preprocessing(documents.Document):
-    """From a stored image to the model's input: grey, resized, scaled to 0..1, normalised.
+    """From an image to the model's input of ``resolution`` pixels square: RGB or grey, resized, normalised.
 
-    ``(pixel / 255 - mean) / std`` after a resize to ``resolution`` pixels square.
+    For ``stored``, images are made squares of that many pixels first, and those resized. For ``crop``,
+    the shorter side is resized to ``shorter_side`` pixels, and the middle is cut out. Then
+    ``(pixel * scale - mean) / std``, with a mean and std for each channel.
     """
 
     resolution: int
     channels: int
+    stored: int | None = None
+    crop: float | None = None
+    shorter_side: int | None = None
     resize: Literal["bilinear, antialiased"] = "bilinear, antialiased"
     scale: float = 1 / 255
-    mean: float
-    std: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     layout: Literal["NCHW"] = "NCHW"
     dtype: Literal["float32"] = "float32"
+
+    @property
+    def keys(self) -> PreprocessingKeys:
+        """As a supernet's YAML has it."""
+        return PreprocessingKeys(mean=self.mean, std=self.std, stored=self.stored, crop=self.crop)
 
 
 class Port(documents.Document):
@@ -75,14 +86,17 @@ class Port(documents.Document):
 
 
 class DeviceKeys(documents.Document):
-    """The device that costs are predicted for, and the cross-validated error of its latency model."""
+    """The device that costs are predicted for, and the cross-validated error of its latency model.
+
+    What is not known of it is absent.
+    """
 
     name: str
     cpu: str | None = None
-    runtime: str
+    runtime: str | None = None
     versions: dict[str, str] = {}
-    threads: int
-    region: str
+    threads: int | None = None
+    region: str | None = None
     date: str | None = None
     latency_error_percent: float | None = None
 
@@ -97,7 +111,7 @@ class Figures(documents.Document):
 class Card(documents.Document):
     """``card.json``."""
 
-    format: Literal["oncefit bundle 1"] = "oncefit bundle 1"
+    format: Literal["oncefit bundle 2"] = "oncefit bundle 2"
     created: str
     supernet: SupernetKeys
     arch_id: str
@@ -125,7 +139,7 @@ def describe(
     device: DeviceKeys | None = None,
 ) -> Card:
     """The card of a subnet. Raises InputError where it has another number of outputs than there are classes."""
-    layers, resolution = supernet.layers(arch), arch.resolution
+    layers, resolution, how = supernet.layers(arch), arch.resolution, data.preprocessing
     channels, outputs = layers[0].in_channels, layers[-1].out_channels
     if outputs != len(data.classes):
         raise InputError(
@@ -150,8 +164,11 @@ def describe(
         preprocessing=Preprocessing(
             resolution=resolution,
             channels=channels,
-            mean=data.normalisation.mean,
-            std=data.normalisation.std,
+            stored=how.stored,
+            crop=how.crop,
+            shorter_side=shorter_side(resolution, how.crop) if how.crop is not None else None,
+            mean=how.mean,
+            std=how.std,
         ),
         classes=data.classes,
         input=Port(name=INPUT, shape=("n", channels, resolution, resolution)),

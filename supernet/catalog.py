@@ -19,7 +19,7 @@ from pydantic import Field
 
 from supernet import documents
 from supernet.arch import Arch, Choice
-from supernet.errors import unknown
+from supernet.errors import InputError, unknown
 from supernet.layers import Layer, Segment, layers
 from supernet.space import SearchSpace
 
@@ -213,6 +213,13 @@ def parse_supernet(path: Path) -> Supernet:
     if document.family not in FAMILIES:
         raise unknown(f"family in {path}:", document.family, FAMILIES)
     family = importlib.import_module(FAMILIES[document.family])
+    parsed = family.parse(document.name, document.network, str(path))
+    channels = layers(parsed.segments, parsed.space.smallest())[0].in_channels
+    if len(document.preprocessing.mean) != channels:
+        raise InputError(
+            f"{path}: preprocessing.mean has {len(document.preprocessing.mean)} numbers, but the network takes "
+            f"images of {channels} channel{'s' if channels > 1 else ''}; give one for each"
+        )
     data = document.data
     if data is not None and data not in DATA_SETS:
         data = documents.from_folder(path.parent, data)
@@ -221,7 +228,7 @@ def parse_supernet(path: Path) -> Supernet:
         data=data,
         preprocessing=document.preprocessing,
         stored=stored_weights(document, path) if document.weights is not None else None,
-        family=family.parse(document.name, document.network, str(path)),
+        family=parsed,
     )
 
 

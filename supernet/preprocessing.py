@@ -1,28 +1,53 @@
-"""From stored images to what a network takes."""
+"""From images to what a network takes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from supernet.catalog import PreprocessingKeys
 
-@dataclass(frozen=True)
-class Normalisation:
-    """Mean and standard deviation of pixel values scaled to 0..1."""
-
-    mean: float
-    std: float
+if TYPE_CHECKING:
+    from PIL import Image
 
 
-def prepare(images: Tensor, resolution: int, normalisation: Normalisation) -> Tensor:
-    """Grey images (n, h, w) uint8 to network inputs (n, 1, resolution, resolution) float32.
+def prepare(images: Tensor, resolution: int, how: PreprocessingKeys) -> Tensor:
+    """Stored images to network inputs (n, c, resolution, resolution) float32.
 
-    Bilinear with antialiasing, like Pillow's resize, then scaled to 0..1 and normalised.
+    ``images`` are uint8, grey (n, h, w) or RGB (n, 3, h, w). Bilinear with antialiasing,
+    like Pillow's resize, then scaled to 0..1 and normalised.
     """
-    x = images[:, None].to(torch.float32) / 255
+    x = (images if images.ndim == 4 else images[:, None]).to(torch.float32) / 255
     if x.shape[-2:] != (resolution, resolution):
         x = F.interpolate(x, (resolution, resolution), mode="bilinear", antialias=True, align_corners=False)
-    return (x - normalisation.mean) / normalisation.std
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (how.mean, how.std))
+    return (x - mean) / std
+
+
+def shorter_side(resolution: int, crop: float) -> int:
+    """Pixels of an image's shorter side, of which the middle ``resolution`` pixels are cut out."""
+    return math.ceil(resolution / crop)
+
+
+@lru_cache(maxsize=64)
+def resize_and_crop(resolution: int, how: PreprocessingKeys) -> Callable[[Image.Image], Tensor]:
+    """An image of any size to one input (c, resolution, resolution) float32.
+
+    torchvision's own transforms in the order in which OFA evaluates, so that figures compare.
+    """
+    from torchvision import transforms
+
+    return transforms.Compose(
+        [
+            transforms.Resize(shorter_side(resolution, how.crop)),
+            transforms.CenterCrop(resolution),
+            transforms.ToTensor(),
+            transforms.Normalize(how.mean, how.std),
+        ]
+    )

@@ -23,9 +23,10 @@ from torch.nn import functional as F
 
 from supernet.arch import Arch
 from supernet.atomic import whole
+from supernet.catalog import PreprocessingKeys
 from supernet.errors import InputError
 from supernet.networks import ElasticNet
-from supernet.preprocessing import Normalisation, prepare
+from supernet.preprocessing import prepare
 from supernet.recipes import Phase, Recipe
 from supernet.space import SearchSpace
 
@@ -47,7 +48,7 @@ def train(
     net: nn.Module,
     images: Tensor,
     labels: Tensor,
-    normalisation: Normalisation,
+    how: PreprocessingKeys,
     checkpoint: Path,
     report: Callable[[Progress], None],
     alone: Arch | None = None,
@@ -82,11 +83,11 @@ def train(
         batch = augment(images[picked], recipe.shift_pixels, rng)
         optimizer.zero_grad(set_to_none=True)
         if alone is not None:
-            x = prepare(batch, alone.resolution, normalisation)
+            x = prepare(batch, alone.resolution, how)
             loss = F.cross_entropy(net(x), labels[picked])
             loss.backward()
         else:
-            loss = supernet_step(recipe, phase, space, net, batch, labels[picked], normalisation, rng)
+            loss = supernet_step(recipe, phase, space, net, batch, labels[picked], how, rng)
         nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
         optimizer.step()
         losses.append(float(loss.detach()))
@@ -106,23 +107,23 @@ def supernet_step(
     net: ElasticNet,
     batch: Tensor,
     labels: Tensor,
-    normalisation: Normalisation,
+    how: PreprocessingKeys,
     rng: np.random.Generator,
 ) -> Tensor:
     """Accumulate the gradients of one step; returns the loss of the largest subnet."""
     largest = space.largest()
     if phase.elastic == ("resolution",):
         [arch] = space.decode(space.sample(1, rng, phase.elastic))
-        logits = net(prepare(batch, arch.resolution, normalisation), arch.values)
+        logits = net(prepare(batch, arch.resolution, how), arch.values)
         loss = F.cross_entropy(logits, labels)
         loss.backward()
         return loss
-    logits = net(prepare(batch, largest.resolution, normalisation), largest.values)
+    logits = net(prepare(batch, largest.resolution, how), largest.values)
     loss = F.cross_entropy(logits, labels)
     loss.backward()
     target = F.softmax(logits.detach(), dim=1)
     for arch in phase_archs(recipe, phase, space, rng):
-        student = net(prepare(batch, arch.resolution, normalisation), arch.values)
+        student = net(prepare(batch, arch.resolution, how), arch.values)
         F.cross_entropy(student, target).backward()
     return loss
 

@@ -11,13 +11,11 @@ import torch
 from supernet import fashion_mnist
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch
-from supernet.calibration import recalibrate
 from supernet.catalog import open_supernet
 from supernet.checkpoints import save_weights
 from supernet.data import load_dataset
 from supernet.errors import InputError
-from supernet.evaluation import evaluate, specialise
-from supernet.preprocessing import prepare
+from supernet.evaluation import evaluate, recalibrate_on_images, specialise
 from supernet.recipes import read_recipe
 from supernet.space import SearchSpace
 from supernet.training import Progress, train
@@ -50,7 +48,7 @@ def run(recipe_file: Path, folder: Path, alone: str | None, report: Callable[[Pr
         raise InputError(
             f"{recipe_file}: training data is known for fashion_mnist, not for {supernet.data!r}"
         )
-    data = load_dataset(supernet.data, supernet.classes)
+    data = load_dataset(supernet.data, supernet)
     images, labels = fashion_mnist.load_official(folder / "data", train=True)
     chosen = torch.from_numpy(fashion_mnist.split_of_training_images("training"))
     torch.manual_seed(recipe.seed)
@@ -58,7 +56,7 @@ def run(recipe_file: Path, folder: Path, alone: str | None, report: Callable[[Pr
     net = supernet.family.elastic() if arch is None else supernet.family.static(arch)
     stem = alone or "supernet"
     train(
-        recipe, supernet.space, net, images[chosen], labels[chosen], data.normalisation,
+        recipe, supernet.space, net, images[chosen], labels[chosen], data.preprocessing,
         folder / f"{stem}.checkpoint", report, alone=arch,
     )  # fmt: skip
     weights = folder / f"{stem}.safetensors"
@@ -70,6 +68,6 @@ def run(recipe_file: Path, folder: Path, alone: str | None, report: Callable[[Pr
             subnet = specialise(net, of_size, data)
         else:
             subnet = net
-            recalibrate(subnet, prepare(data.calibration.pixels, of_size.resolution, data.normalisation))
+            recalibrate_on_images(subnet, of_size.resolution, data)
         accuracy[size] = evaluate(subnet, of_size, data, "validation")
     return Trained(weights, sha256, accuracy)

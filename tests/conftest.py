@@ -9,7 +9,6 @@ import torch
 
 from supernet.catalog import Supernet, open_supernet
 from supernet.data import Dataset, Images, load_dataset
-from supernet.fashion_mnist import CLASSES
 from supernet.networks import ElasticNet
 
 torch.set_num_threads(1)  # threads that wait for each other are slower than one on a busy machine
@@ -38,7 +37,7 @@ def random_net(supernet: Supernet) -> ElasticNet:
 
 @pytest.fixture(scope="session")
 def data() -> Dataset:
-    return load_dataset("fashion_mnist", CLASSES)
+    return load_dataset("fashion_mnist", open_supernet("fmnist_mbv3"))
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def test_the_card_is_enough_to_run_the_model(written, few, subnet):
     session = onnxruntime.InferenceSession(written / "model.onnx", providers=["CPUExecutionProvider"])
     [logits] = session.run([card["output"]["name"]], {card["input"]["name"]: x})
     with torch.no_grad():
-        expected = subnet(prepare(few.report.pixels[:50], how["resolution"], few.normalisation)).numpy()
+        expected = subnet(prepare(few.report.pixels[:50], how["resolution"], few.preprocessing)).numpy()
     # Pillow rounds to whole grey values, prepare does not
     assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > 0.999
 
@@ -279,8 +279,10 @@ def test_a_folder_that_cannot_be_written(write, tmp_path):
 
 
 def test_a_disagreement_leaves_nothing_behind(write, tmp_path, monkeypatch):
-    right = bundle_module.onnx_logits
-    monkeypatch.setattr(bundle_module, "onnx_logits", lambda *args: right(*args) + 2e-4)
+    right = bundle_module.predictor
+    monkeypatch.setattr(
+        bundle_module, "predictor", lambda session: lambda inputs: right(session)(inputs) + 2e-4
+    )
     with pytest.raises(
         Disagreement, match=r"target: ONNX Runtime and torch disagree: .*0\.0002.*allowed: 0\.0001"
     ):

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from supernet.calibration import recalibrate
+from supernet.evaluation import recalibrate_on_images
+from supernet.preprocessing import prepare
 
 
 def conv_and_norm() -> nn.Sequential:
@@ -47,6 +49,15 @@ def test_it_is_repeatable(supernet, random_net, few):
     recalibrate(first, inputs)
     recalibrate(second, inputs)
     recalibrate(second, inputs)  # starts anew, so twice is once
+    assert all(torch.equal(a, b) for a, b in zip(first.buffers(), second.buffers(), strict=True))
+
+
+def test_images_in_batches_give_what_all_of_them_give(supernet, random_net, few):
+    """However they come: 300 images are three batches."""
+    arch = supernet.space.smallest()
+    first, second = random_net.extract(arch), random_net.extract(arch)
+    recalibrate_on_images(first, arch.resolution, few)
+    recalibrate(second, prepare(few.calibration.pixels, arch.resolution, few.preprocessing), batch_size=100)
     assert all(torch.equal(a, b) for a, b in zip(first.buffers(), second.buffers(), strict=True))
 
 

@@ -7,6 +7,7 @@ import hashlib
 import time
 import zipfile
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from PIL import Image
 
 from supernet import data as data_module
 from supernet import fashion_mnist
-from supernet.data import FASHION_MNIST_FILE, SPLITS, load_dataset, load_folder
+from supernet.catalog import PreprocessingKeys
+from supernet.data import FASHION_MNIST_FILE, SPLITS, load_dataset, load_folder, read_dataset
 from supernet.errors import InputError
 
 needs_official_images = pytest.mark.skipif(
@@ -144,12 +146,23 @@ def test_a_damaged_official_file_is_refused_and_a_whole_one_unpacked(tmp_path, m
     assert (tmp_path / "raw" / packed.stem).read_bytes() == b"images" * 1000
 
 
-def test_embedded_images_that_were_changed_are_refused(tmp_path, monkeypatch):
+def test_embedded_images_that_were_changed_are_refused(data, tmp_path, monkeypatch):
     changed = tmp_path / "images.npz"
     changed.write_bytes(FASHION_MNIST_FILE.read_bytes()[:-1])
     monkeypatch.setattr(data_module, "FASHION_MNIST_FILE", changed)
     with pytest.raises(InputError, match="cut short or changed"):
-        data_module.load_fashion_mnist()
+        data_module.load_fashion_mnist(data.classes, data.preprocessing)
+
+
+GREY = PreprocessingKeys(stored=28, mean=(0.286,), std=(0.353,))
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a data set needs to know of one."""
+
+    classes: tuple[str, ...]
+    preprocessing: PreprocessingKeys = GREY
 
 
 # -- folders ---------------------------------------------------------------------
@@ -169,7 +182,7 @@ def folder(tmp_path):
 
 
 def test_a_folder_is_read_with_labels_in_the_order_of_the_classes(folder):
-    images = load_folder(folder, ("dress", "shoe", "bag"))
+    images = load_folder(folder, Network(("dress", "shoe", "bag")))
     assert images.labels.tolist() == [2, 0]
     assert images.pixels.float().mean((1, 2)).tolist() == [0, 255]
 
@@ -178,7 +191,7 @@ def test_images_of_the_report_split_come_back(data, tmp_path):
     for i in range(20):
         name = data.classes[data.report.labels[i]].replace("/", "_")
         save(tmp_path / name / f"{i:02d}.png", data.report.pixels[i].numpy())
-    images = load_folder(tmp_path, data.classes)
+    images = load_folder(tmp_path, Network(data.classes))
     order = sorted(range(20), key=lambda i: (data.classes[data.report.labels[i]].replace("/", "_"), i))
     assert torch.equal(images.pixels, data.report.pixels[order])
     assert torch.equal(images.labels, data.report.labels[order])
@@ -188,14 +201,14 @@ def test_colour_and_size_are_converted(folder):
     red = np.zeros((60, 50, 3), np.uint8)
     red[..., 0] = 255
     save(folder / "bag" / "2.jpg", red)
-    images = load_folder(folder, ("bag", "dress"))
+    images = load_folder(folder, Network(("bag", "dress")))
     assert images.pixels.shape == (3, 28, 28)
     assert images.pixels[1].float().mean().item() == pytest.approx(0.299 * 255, abs=1.5)  # ITU-R 601 luma
 
 
 def test_16_bit_greys_are_scaled_not_clipped(folder):
     save(folder / "bag" / "2.png", np.full((28, 28), 40_000, np.uint16))
-    images = load_folder(folder, ("bag", "dress"))
+    images = load_folder(folder, Network(("bag", "dress")))
     assert images.pixels[1].unique().tolist() == [round(40_000 / 65_535 * 255) - 1]  # rounded down
 
 
@@ -203,30 +216,30 @@ def test_other_and_hidden_files_are_passed_over(folder):
     (folder / "bag" / "notes.txt").write_text("no image")
     (folder / "bag" / "._1.png").write_bytes(b"what a file manager leaves")
     (folder / ".cache").mkdir()
-    assert len(load_folder(folder, ("bag", "dress"))) == 2
+    assert len(load_folder(folder, Network(("bag", "dress")))) == 2
 
 
 def test_a_folder_without_images(tmp_path):
     with pytest.raises(InputError, match="holds no image: it needs one folder a class"):
-        load_folder(tmp_path, ("bag",))
+        load_folder(tmp_path, Network(("bag",)))
     (tmp_path / "bag").mkdir()
     with pytest.raises(InputError, match=r"holds no image: put .*\.png.* where CLASS is one of bag"):
-        load_folder(tmp_path, ("bag",))
+        load_folder(tmp_path, Network(("bag",)))
 
 
 def test_no_folder_and_a_file_instead(tmp_path):
     with pytest.raises(InputError, match="there is no folder"):
-        load_folder(tmp_path / "none", ("bag",))
+        load_folder(tmp_path / "none", Network(("bag",)))
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot read the folder"):
-        load_folder(tmp_path / "file", ("bag",))
+        load_folder(tmp_path / "file", Network(("bag",)))
 
 
 def test_an_unknown_class(folder):
     with pytest.raises(
         InputError, match=r"unknown class folder in .* 'dress'. Did you mean 'dresses'\? Known"
     ):
-        load_folder(folder, ("bag", "dresses"))
+        load_folder(folder, Network(("bag", "dresses")))
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(20)])
@@ -235,7 +248,7 @@ def test_a_file_that_cannot_be_decoded(folder, content):
     with pytest.raises(
         InputError, match=r"broken.png cannot be decoded as an image .*; remove or replace it"
     ):
-        load_folder(folder, ("bag", "dress"))
+        load_folder(folder, Network(("bag", "dress")))
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "gif", "bmp", "webp"])
@@ -244,7 +257,7 @@ def test_a_truncated_image(folder, suffix):
     save(path, np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(InputError, match="cannot be decoded as an image"):
-        load_folder(folder, ("bag", "dress"))
+        load_folder(folder, Network(("bag", "dress")))
 
 
 CLASSES = ("bag", "dress")
@@ -257,43 +270,45 @@ def own(folder):
         for name in ("bag", "dress"):
             (folder / split / name).mkdir(parents=True)
             (folder / split / name / "1.png").write_bytes((folder / name / "1.png").read_bytes())
-    load_dataset.cache_clear()
+    read_dataset.cache_clear()
     return folder
 
 
 def test_a_data_set_of_ones_own(own):
-    found = load_dataset(str(own), CLASSES)
+    found = load_dataset(str(own), Network(CLASSES))
     assert (found.name, found.classes) == (str(own), ("bag", "dress"))
     assert [len(getattr(found, split)) for split in SPLITS] == [2, 2, 2]
 
 
 def test_its_hash_covers_labels_and_splits(own):
-    before = load_dataset(str(own), CLASSES).sha256
+    before = load_dataset(str(own), Network(CLASSES)).sha256
     (own / "report" / "bag" / "1.png").rename(own / "report" / "dress" / "0.png")
-    load_dataset.cache_clear()
-    assert load_dataset(str(own), CLASSES).sha256 != before  # same pixels in the same order, other label
+    read_dataset.cache_clear()
+    assert (
+        load_dataset(str(own), Network(CLASSES)).sha256 != before
+    )  # same pixels in the same order, other label
 
 
 def test_labels_follow_the_networks_classes_and_not_the_alphabet(own):
-    assert load_dataset(str(own), ("dress", "bag", "shoe")).report.labels.tolist() == [1, 0]
+    assert load_dataset(str(own), Network(("dress", "bag", "shoe"))).report.labels.tolist() == [1, 0]
 
 
 def test_a_class_that_the_network_does_not_know_is_refused(own):
     with pytest.raises(InputError, match=r"unknown class folder in .*: 'dress'. Did you mean 'dresses'\?"):
-        load_dataset(str(own), ("bag", "dresses"))
+        load_dataset(str(own), Network(("bag", "dresses")))
 
 
 def test_fashion_mnist_is_only_for_its_own_classes():
     with pytest.raises(InputError, match="but the network has bag, dress; give a folder"):
-        load_dataset("fashion_mnist", CLASSES)
+        load_dataset("fashion_mnist", Network(CLASSES))
 
 
 def test_a_data_set_without_a_split(own):
     (own / "report").rename(own / "test")
     with pytest.raises(InputError, match="lacks the folders report"):
-        load_dataset(str(own), CLASSES)
+        load_dataset(str(own), Network(CLASSES))
 
 
 def test_an_unknown_data_set():
     with pytest.raises(InputError, match=r"'fashion_mnits'. Did you mean 'fashion_mnist'\?"):
-        load_dataset("fashion_mnits", CLASSES)
+        load_dataset("fashion_mnits", Network(CLASSES))

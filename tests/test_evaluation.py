@@ -13,11 +13,12 @@ from PIL import Image
 from sklearn.metrics import top_k_accuracy_score
 
 from supernet.accuracy import wilson
+from supernet.catalog import PreprocessingKeys
 from supernet.data import Images
 from supernet.errors import InputError
 from supernet.evaluation import accuracy_of_logits, evaluate, logits_of, specialise
 from supernet.folding import folded
-from supernet.preprocessing import Normalisation, prepare
+from supernet.preprocessing import prepare
 
 Z95 = 1.959963984540054  # the 97.5 % quantile of the standard normal distribution
 
@@ -60,9 +61,9 @@ def test_logits_that_are_no_numbers_are_refused():
 
 @pytest.mark.parametrize("resolution", [18, 23, 28])
 def test_prepare_resizes_as_pillow_does(data, resolution):
-    normalisation = Normalisation(mean=0.286, std=0.353)
+    how = PreprocessingKeys(stored=28, mean=(0.286,), std=(0.353,))
     images = data.report.pixels[:20]
-    found = prepare(images, resolution, normalisation)
+    found = prepare(images, resolution, how)
     assert found.shape == (20, 1, resolution, resolution)
     size = (resolution, resolution)
     for image, x in zip(images, found, strict=True):
@@ -74,8 +75,8 @@ def test_prepare_resizes_as_pillow_does(data, resolution):
 def test_logits_do_not_depend_on_the_batches(supernet, random_net, few):
     arch = supernet.space.smallest()
     subnet = specialise(random_net, arch, few)
-    in_one = logits_of(subnet, few.report, arch.resolution, few.normalisation, batch_size=300)
-    in_some = logits_of(subnet, few.report, arch.resolution, few.normalisation, batch_size=77)
+    in_one, _ = logits_of(subnet, few.report, arch.resolution, few.preprocessing, batch_size=300)
+    in_some, _ = logits_of(subnet, few.report, arch.resolution, few.preprocessing, batch_size=77)
     torch.testing.assert_close(in_some, in_one, atol=1e-5, rtol=1e-5)
 
 
@@ -107,7 +108,7 @@ def test_torch_keeps_its_threads_after_an_error(few):
     try:
         torch.set_num_threads(3)
         with pytest.raises(RuntimeError, match="no"):
-            logits_of(fail, few.report, 18, few.normalisation)
+            logits_of(fail, few.report, 18, few.preprocessing)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
@@ -118,7 +119,7 @@ def test_evaluate_is_the_share_of_right_answers(supernet, random_net, few):
     subnet = specialise(random_net, arch, few)
     found = evaluate(subnet, arch, few, "report")
     with torch.no_grad():
-        best = subnet(prepare(few.report.pixels, arch.resolution, few.normalisation)).argmax(1)
+        best = subnet(prepare(few.report.pixels, arch.resolution, few.preprocessing)).argmax(1)
     assert found.top1 == pytest.approx(np.mean(best.numpy() == few.report.labels.numpy()))
 
 

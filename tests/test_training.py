@@ -43,7 +43,7 @@ def weights_after(
             net,
             images,
             labels,
-            few.normalisation,
+            few.preprocessing,
             checkpoint,
             report,
             alone,
@@ -110,9 +110,9 @@ def test_a_training_ends_with_validation_accuracy_and_never_sees_the_report_spli
             subnet = net.extract(arch)
         else:
             subnet.load_state_dict(load_file(trained.weights))
-        recalibrate(subnet, prepare(few.calibration.pixels, arch.resolution, few.normalisation))
+        recalibrate(subnet, prepare(few.calibration.pixels, arch.resolution, few.preprocessing))
         with torch.no_grad():
-            best = subnet(prepare(few.validation.pixels, arch.resolution, few.normalisation)).argmax(1)
+            best = subnet(prepare(few.validation.pixels, arch.resolution, few.preprocessing)).argmax(1)
         right = float((best == few.validation.labels).float().mean())
         assert trained.validation[size].split == "validation"
         assert trained.validation[size].top1 == pytest.approx(right, abs=1 / 300 + 1e-9)
@@ -125,7 +125,7 @@ def test_a_subnet_alone_learns_its_images(supernet, few, tmp_path) -> None:
     torch.manual_seed(0)
     net = supernet.family.static(supernet.space.smallest())
     train(
-        recipe, supernet.space, net, images, labels, few.normalisation, tmp_path / "c", lambda p: losses.append(p.loss),
+        recipe, supernet.space, net, images, labels, few.preprocessing, tmp_path / "c", lambda p: losses.append(p.loss),
         alone=supernet.space.smallest(), report_every=8,
     )  # fmt: skip
     assert losses[-1] < losses[0] / 2
