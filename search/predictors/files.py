@@ -1,0 +1,159 @@
+"""Predictors on disk: one safetensors file each, with the card as JSON in its metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from search.predictors.kinds import KINDS
+from search.predictors.protocol import Predictor, PredictorCard
+from supernet import documents
+from supernet.atomic import whole
+from supernet.cache import default_cache
+from supernet.errors import InputError, unknown
+from supernet.space import SearchSpace
+
+if TYPE_CHECKING:
+    from supernet.catalog import Supernet
+
+Tensors = Mapping[str, npt.NDArray[np.float32]]
+
+SUFFIX = ".safetensors"
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""Predictors that ship with the package."""
+CARD = "card"
+
+
+def folder() -> Path:
+    """Where predictors of one's own are kept."""
+    return default_cache() / "predictors"
+
+
+def names() -> list[str]:
+    """The predictors that are known by name: those that ship, and one's own."""
+    return sorted({path.stem for place in (PRETRAINED, folder()) for path in place.glob(f"*{SUFFIX}")})
+
+
+def find(name_or_path: str) -> Path:
+    """The file of a predictor: one's own by name, one that ships, or a path.
+
+    Raises InputError that lists the names there are.
+    """
+    if name_or_path.endswith(SUFFIX):
+        if Path(name_or_path).is_file():
+            return Path(name_or_path)
+        raise InputError(
+            f"there is no predictor file {name_or_path}; known by name: {', '.join(names()) or 'none'}"
+        )
+    for place in (folder(), PRETRAINED):
+        if (place / f"{name_or_path}{SUFFIX}").is_file():
+            return place / f"{name_or_path}{SUFFIX}"
+    error = unknown("predictor", name_or_path, names())
+    raise InputError(
+        f"{error} Make it with oncefit predictor import {name_or_path} FILE --supernet NAME, or with "
+        "oncefit predictor train"
+    )
+
+
+def read(path: Path) -> Predictor:
+    """The predictor in a file. Raises InputError for a file that holds none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except (SafetensorError, ValueError) as error:
+        raise InputError(f"{path} is not a safetensors file: {error}") from error
+    if CARD not in metadata:
+        raise InputError(f"{path} holds no predictor: it has no card; oncefit predictor makes one that has")
+    try:
+        data = json.loads(metadata[CARD])
+    except json.JSONDecodeError as error:
+        raise InputError(f"the card of {path} is not JSON: {error}") from error
+    card = documents.check(data, PredictorCard, f"card of {path}")
+    if card.kind not in KINDS:
+        raise unknown(f"kind of predictor in {path}:", card.kind, KINDS)
+    module, _, builder = KINDS[card.kind].partition(":")
+    made: Predictor = getattr(importlib.import_module(module), builder)(card, tensors)
+    return made
+
+
+def write(predictor: Predictor, path: Path) -> None:
+    """Write a predictor's file, whole or not at all."""
+    from safetensors.numpy import save
+
+    tensors = {name: np.ascontiguousarray(values) for name, values in predictor.tensors().items()}
+    metadata = {CARD: predictor.card.model_dump_json(exclude_none=True)}
+    with whole(path) as partial:
+        partial.write_bytes(save(tensors, metadata))
+
+
+def open_predictor(name_or_path: str, supernet: Supernet) -> Predictor:
+    """The predictor of a name or a file, made for ``supernet``. Raises InputError for another's."""
+    path = find(name_or_path)
+    predictor = read(path)
+    check_supernet(predictor.card, supernet, path)
+    return predictor
+
+
+def check_supernet(card: PredictorCard, supernet: Supernet, path: Path) -> None:
+    """Raises InputError where a predictor is of another network."""
+    if card.fingerprint != supernet.fingerprint:
+        raise InputError(
+            f"the predictor {card.name} ({path}) was made for {card.supernet} with the network "
+            f"{card.fingerprint}, not for {supernet.name} ({supernet.fingerprint}); import or train one "
+            f"for {supernet.name}: see oncefit predictor --help"
+        )
+
+
+def check_choices(predictor: Predictor, space: SearchSpace) -> None:
+    """Raises InputError where a space has a choice that a predictor has no input for.
+
+    One arch for each choice is predicted: the largest one with that choice.
+    """
+    [largest] = space.encode([space.largest()])
+    tried = np.repeat(largest[None], int(space.sizes.sum()), axis=0)
+    row = 0
+    for column, size in enumerate(space.sizes.tolist()):
+        tried[row : row + size, column] = np.arange(size)
+        row += size
+    predictor.predict(space, space.canonical(tried))
+
+
+def digest(predictor: Predictor) -> str:
+    """Sixteen hex digits that change with any of a predictor's numbers and what its card says."""
+    made = hashlib.sha256(predictor.card.model_dump_json().encode())
+    for name, values in sorted(predictor.tensors().items()):
+        made.update(f"{name}{values.shape}{values.dtype}".encode())
+        made.update(np.ascontiguousarray(values).tobytes())
+    return made.hexdigest()[:16]
+
+
+def outside_domain(card: PredictorCard, space: SearchSpace) -> str | None:
+    """What is to be said where a space has choices that a predictor was not trained on."""
+    for name, seen in card.domain.items():
+        foreign = sorted(
+            {c for d in space.dimensions if name in (d.name, d.kind) for c in d.choices} - set(seen)
+        )
+        if foreign:
+            return (
+                f"warning: the predictor {card.name} was trained on {name} {listed(seen)} only and is asked about "
+                f"{listed(foreign)}, where it extrapolates; to keep the search where it knows something, put "
+                f"space: {{{name}: [{listed(seen)}]}} into its YAML"
+            )
+    return None
+
+
+def listed(choices: Iterable[object]) -> str:
+    found = [f"{choice:g}" if isinstance(choice, float) else str(choice) for choice in choices]
+    return ", ".join(found) if len(found) <= 10 else f"{', '.join(found[:5])}, ..., {found[-1]}"

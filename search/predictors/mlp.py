@@ -1,0 +1,210 @@
+"""Multilayer perceptrons on one-hot choices, as OFA publishes them for its supernets (Cai et al., ICLR 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from search.predictors.protocol import Prediction, PredictorCard
+from supernet.arch import Choice
+from supernet.errors import InputError
+from supernet.space import Codes, SearchSpace
+
+KIND = "mlp"
+INPUTS = "inputs"
+"""Setting of the card: pairs of a dimension and its choices, in the order of the network's inputs."""
+
+Inputs = tuple[tuple[str, tuple[Choice, ...]], ...]
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """Layers (out, in) with biases (out,), rectified linear units between them, and one output."""
+
+    card: PredictorCard
+    inputs: Inputs
+    weights: tuple[Matrix, ...]
+    biases: tuple[Matrix, ...]
+
+    def predict(self, space: SearchSpace, codes: Codes) -> Prediction:
+        """In float32, as ``ofa`` does; no deviation is known."""
+        x = one_hot(self, space, codes)
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            x = x @ weight.T + bias
+            np.maximum(x, 0, out=x)
+        top1 = x @ self.weights[-1][0] + self.biases[-1][0]
+        return Prediction(top1.astype(np.float64), None)
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        numbered = enumerate(zip(self.weights, self.biases, strict=True))
+        return {f"{i}.{name}": t for i, pair in numbered for name, t in zip(PARTS, pair, strict=True)}
+
+
+PARTS = ("weight", "bias")
+
+
+def from_tensors(card: PredictorCard, tensors: Mapping[str, npt.NDArray[Any]]) -> Mlp:
+    """The predictor of a file. Raises InputError for tensors that do not fit together."""
+    try:
+        inputs = tuple((str(name), tuple(choices)) for name, choices in card.settings[INPUTS])
+        count = len(tensors) // 2
+        weights, biases = (
+            tuple(np.asarray(tensors[f"{i}.{part}"], dtype=np.float32) for i in range(count))
+            for part in PARTS
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the predictor {card.name} is no {KIND}: {error!r} is missing or wrong") from error
+    sizes = [sum(len(choices) for _, choices in inputs), *(bias.size for bias in biases)]
+    shapes = [weight.shape for weight in weights]
+    fitting = [(out, inp) for inp, out in pairwise(sizes)]
+    if shapes != fitting or sizes[-1] != 1 or any(bias.ndim != 1 for bias in biases):
+        raise InputError(
+            f"the predictor {card.name} has layers {shapes} with biases {[bias.shape for bias in biases]}, which do "
+            f"not fit {sizes[0]} inputs and one output"
+        )
+    return Mlp(card, inputs, weights, biases)
+
+
+def one_hot(mlp: Mlp, space: SearchSpace, codes: Codes) -> Matrix:
+    """Inputs (n, inputs): 1 for each choice that counts. Raises InputError for one that has no input."""
+    columns, places = layout(mlp.inputs, space)
+    chosen = places[np.arange(len(columns)), codes[:, columns]]
+    counts = space.active(codes)[:, columns]
+    if (counts & (chosen < 0)).any():
+        raise no_input(mlp, space, codes, columns, counts & (chosen < 0))
+    found = np.zeros((len(codes), sum(len(choices) for _, choices in mlp.inputs)), dtype=np.float32)
+    rows, at = np.nonzero(counts)
+    found[rows, chosen[rows, at]] = 1
+    return found
+
+
+@lru_cache(maxsize=8)
+def layout(inputs: Inputs, space: SearchSpace) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Columns of a space that are inputs, and the input of each of their choices, -1 where there is none."""
+    columns, rows, first = [], [], 0
+    for name, choices in inputs:
+        if name not in space.index:
+            raise InputError(f"the predictor has an input for {name}, which space {space.name} does not have")
+        columns.append(space.index[name])
+        mine = space.by_name[name].choices
+        rows.append([first + choices.index(c) if c in choices else -1 for c in mine])
+        first += len(choices)
+    places = np.full((len(rows), max(map(len, rows))), -1, dtype=np.intp)
+    for place, row in zip(places, rows, strict=True):
+        place[: len(row)] = row
+    return np.array(columns), places
+
+
+def no_input(
+    mlp: Mlp, space: SearchSpace, codes: Codes, columns: npt.NDArray[np.intp], missing: npt.NDArray[np.bool_]
+) -> InputError:
+    """What is said of the first choice that a predictor has no input for."""
+    row, place = (int(found[0]) for found in np.nonzero(missing))
+    name, known = mlp.inputs[place]
+    dimension = space.dimensions[int(columns[place])]
+    given = dimension.choices[int(codes[row, columns[place]])]
+    seen = mlp.card.domain.get(name, known)
+    shared = [choice for choice in seen if choice in dimension.choices] or "..."
+    return InputError(
+        f"the predictor {mlp.card.name} has no input for {name} {given}; it knows {', '.join(map(str, known))}. "
+        f"Restrict the search in its YAML: space: {{{dimension.kind}: {shared}}}"
+    )
+
+
+# -- the published formats ---------------------------------------------------------
+
+MOBILENET_RESOLUTIONS = tuple(range(112, 225, 16))
+"""``(r - 112) // 16`` is the input of resolution r in ``ofa.tutorial.accuracy_predictor``."""
+MOBILENET_TRAINED = (160, 176, 192, 208, 224)
+"""Those of them that ``ofa.tutorial`` searches. The published file was trained on no others: the weights of
+its inputs 112, 128 and 144 are those of torch's initialisation, and it rates 144 above 176."""
+RESNET_RESOLUTIONS = (128, 144, 160, 176, 192, 224, 240, 256)
+"""The ``image_size_list`` that OFA's own ResNet50 example gives its ``ResNetArchEncoder``."""
+
+
+BASE = "base_acc"
+"""The last layer's bias in the format for ResNet50: the mean of what it was trained on."""
+
+
+def mobilenet_inputs(space: SearchSpace) -> Inputs:
+    """Kernels of all blocks, then expand ratios, then the resolution."""
+    blocks = [d for kind in ("kernel", "expand") for d in space.dimensions if d.kind == kind]
+    return (*((d.name, d.choices) for d in blocks), ("resolution", MOBILENET_RESOLUTIONS))
+
+
+def resnet_inputs(space: SearchSpace) -> Inputs:
+    """The resolution, the stem's depth, widths, then expand ratios of all blocks."""
+    stem = space.by_name["depth.0"]
+    rest = [d for kind in ("width", "expand") for d in space.dimensions if d.kind == kind]
+    return (
+        ("resolution", RESNET_RESOLUTIONS),
+        (stem.name, stem.choices),
+        *((d.name, d.choices) for d in rest),
+    )
+
+
+def published(
+    state: Mapping[str, npt.NDArray[Any]], space: SearchSpace
+) -> tuple[Inputs, list[Matrix], list[Matrix]]:
+    """Inputs, weights and biases of a published state dict. Raises InputError for another format or space."""
+    names = layer_names(state)
+    expected = [name for pair in names for name in pair]
+    wrong = [name for name in expected if name not in state] + [
+        name for name in state if name not in expected
+    ]
+    if wrong:
+        raise InputError(
+            "the file is none of OFA's predictors, which hold 0.weight, 0.bias, 2.weight, ... (MobileNetV3) or base_acc, "
+            f"layers.0.0.weight, ... (ResNet50): {wrong[0]} {'is too many' if wrong[0] in state else 'is missing'}"
+        )
+    weights, biases = (
+        [np.asarray(state[name], np.float32) for name in of] for of in zip(*names, strict=True)
+    )
+    is_resnet = "depth.0" in space.index
+    inputs = resnet_inputs(space) if is_resnet else mobilenet_inputs(space)
+    count, given = sum(len(choices) for _, choices in inputs), sum(weights[0].shape[1:])
+    if given != count or is_resnet != (BASE in state):
+        raise InputError(
+            f"the file is a predictor with {given} inputs in OFA's format for {'ResNet50' if BASE in state else 'MobileNetV3'}, "
+            f"but one for {space.name} has {count}; give the supernet that it was made for with --supernet"
+        )
+    return inputs, weights, biases
+
+
+def layer_names(state: Mapping[str, npt.NDArray[Any]]) -> list[tuple[str, str]]:
+    """Names of the weight and the bias of each layer, in order, as one of the two formats has them."""
+    if BASE in state:
+        hidden = sum(name.endswith(".0.weight") for name in state)
+        pairs = [(f"layers.{i}.0.weight", f"layers.{i}.0.bias") for i in range(hidden)]
+        return [*pairs, (f"layers.{hidden}.weight", BASE)]
+    layers = max(1, sum(name.endswith(".weight") for name in state))
+    return [(f"{2 * i}.weight", f"{2 * i}.bias") for i in range(layers)]
+
+
+def import_published(
+    name: str,
+    state: Mapping[str, npt.NDArray[Any]],
+    space: SearchSpace,
+    fingerprint: str,
+    split: str,
+    source: str,
+) -> Mlp:
+    """The predictor of a published state dict, as arrays, for the supernet of ``space``."""
+    inputs, weights, biases = published(state, space)
+    seen = RESNET_RESOLUTIONS if BASE in state else MOBILENET_TRAINED
+    card = PredictorCard(
+        name=name, kind=KIND, supernet=space.name, fingerprint=fingerprint, split=split, source=source,
+        domain={"resolution": tuple(r for r in seen if r in space.by_name["resolution"].choices)},
+        settings={INPUTS: [[dimension, list(choices)] for dimension, choices in inputs]},
+    )  # fmt: skip
+    return from_tensors(
+        card,
+        {f"{i}.weight": w for i, w in enumerate(weights)} | {f"{i}.bias": b for i, b in enumerate(biases)},
+    )
