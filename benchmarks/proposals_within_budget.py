@@ -28,7 +28,7 @@ from cost_models.protocol import Target
 from cost_models.registry import build
 from search.objectives import parse_objectives
 from search.problem import Problem
-from search.run import PROPOSALS_PER_TRIAL
+from search.trials import PROPOSALS_PER_TRIAL
 from search.samplers import SAMPLERS, build_sampler, distributions
 from search.within_budget import WithinBudget
 from supernet.catalog import open_supernet
@@ -46,7 +46,7 @@ def top1(space: SearchSpace, codes: Codes) -> float:
 
 
 def search(problem: Problem, sampler: optuna.samplers.BaseSampler) -> dict[str, float]:
-    """What search.run does with proposals, in memory."""
+    """What search.trials does with proposals, in memory."""
     study = optuna.create_study(directions=[o.direction for o in problem.objectives], sampler=sampler)
     choices = distributions(problem.space)
     smallest = {d.name: d.choices[0] for d in problem.space.dimensions}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,6 +10,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from search.commands import cost, devices, predictor, weights
+from search.terminal import print_json
 from supernet.errors import InputError
 
 app = typer.Typer(
@@ -61,7 +62,11 @@ def search(
     budget: Annotated[
         list[str] | None, typer.Option(help="Upper bound of a cost; may be repeated.", metavar="COST=NUMBER")
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="Subnets to measure.", metavar="N")] = None,
+    data: Annotated[str | None, typer.Option(help="Folder of images to measure on.", metavar="DIR")] = None,
+    predictor: Annotated[str | None, typer.Option(help="Predictor's name or file.", metavar="NAME")] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Subnets to measure, or to keep of those predicted.", metavar="N")
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="guided, nsga2, tpe or random.", metavar="NAME")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random choice.", metavar="N")] = None,
     storage: Annotated[
@@ -78,15 +83,18 @@ def search(
     from search import report, terminal
     from search.config import load_config
     from search.run import conclude, start
-    from search.run import search as measure
+    from search.trials import search as make_trials
 
-    overrides = {"device": device, "trials": trials, "sampler": sampler, "seed": seed}
+    overrides = {
+        "device": device, "data": data, "predictor": predictor,
+        "trials": trials, "sampler": sampler, "seed": seed,
+    }  # fmt: skip
     resolved = load_config(config, overrides, budget or [])
     folder = out or Path("runs") / run_name(config, budget or [], device, sampler, seed)
     run = start(folder, resolved, storage, terminal.say)
     with terminal.resumable():
         with terminal.search_progress(run) as progress:
-            measure(run, progress)
+            make_trials(run, progress)
         result = conclude(run, terminal.say)
         files = report.write(result)
     if as_json:
@@ -301,8 +309,10 @@ def demo(
         print_json(figures)
 
 
-def print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+app.command()(cost.cost)
+app.add_typer(predictor.app, name="predictor")
+app.add_typer(weights.app, name="weights")
+app.add_typer(devices.app, name="devices")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

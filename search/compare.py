@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ from cost_models.registry import OF_A_DEVICE
 from search.front import Coverage, best, coverage, dominated_share, front, points
 from search.objectives import Objective
 from search.plots import COLOURS, draw_steps, new_figure, save
-from search.run import Run, open_run
-from search.study import PLACE, Candidate, candidates, identity_of, lasting, read_place
+from search.report import as_dict as as_candidate
+from search.run import Run, open_run, settled
+from search.study import PLACE, Candidate, identity_of, lasting, read_place
 from search.units import amount, heading, scaled
 from supernet import documents
 from supernet.errors import InputError
@@ -29,7 +30,7 @@ COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON = "comparison.csv", "comparison.
 
 @dataclass(frozen=True)
 class Compared:
-    """One run in the comparison; accuracies are those of the validation split, which all candidates have."""
+    """One run in the comparison; accuracies are all of the validation split, or all by one predictor."""
 
     run: Run
     label: str
@@ -43,6 +44,14 @@ class Compared:
 class Comparison:
     axes: tuple[Objective, Objective]
     runs: list[Compared]
+
+    @property
+    def kind(self) -> str:
+        """How accuracies are called."""
+        run = self.runs[0].run
+        if run.measures or run.predictor is None:
+            return "on the validation split"
+        return f"predicted by {run.predictor.card.name}"
 
 
 def compare(
@@ -62,11 +71,11 @@ def compare(
     runs = [open_run(folder, storage_of(folder, storage)) for folder in reversed(different.values())]
     axes = common_axes(runs, cost)
     studies = [run.study() for run in runs]
-    check_same_images(runs, studies)
-    found = [candidates(study, run.problem) for study, run in zip(studies, runs, strict=True)]
+    check_comparable(runs, studies)
+    found = [settled(run, study) for study, run in zip(studies, runs, strict=True)]
     for run, some in zip(runs, found, strict=True):
         if not some:
-            raise InputError(f"{run.folder} has no measured candidate yet; finish the search first")
+            raise InputError(f"{run.folder} has no candidate yet; finish the search first")
     fronts = [front(some, axes) for some in found]
     signed = [points(one, axes) for one in fronts]
     covered = coverage(signed)
@@ -87,14 +96,22 @@ def storage_of(folder: Path, url: str | None) -> str | None:
     return url if read_place(folder, None).storage == lasting(url) else None
 
 
-def check_same_images(runs: Sequence[Run], studies: Sequence[optuna.Study]) -> None:
-    """Raises InputError where accuracies are of different images; other weights and networks may be compared."""
-    images = [identity_of(study).get("images") for study in studies]
-    for run, of in zip(runs, images, strict=True):
-        if of != images[0]:
+def check_comparable(runs: Sequence[Run], studies: Sequence[optuna.Study]) -> None:
+    """Raises InputError where accuracies are of different images, or by different predictors, or of both kinds.
+
+    Other weights and networks may be compared.
+    """
+    of = [
+        f"measured on images with sha256 {identity.get('images')}"
+        if run.measures
+        else f"predicted by {identity.get('predictor')}"
+        for run, identity in zip(runs, map(identity_of, studies), strict=True)
+    ]
+    for run, told in zip(runs, of, strict=True):
+        if told != of[0]:
             raise InputError(
-                f"{run.folder} measured accuracy on other images (sha256 {of}) than {runs[0].folder} "
-                f"({images[0]}): their fronts cannot be compared; search with the same data"
+                f"accuracy of {run.folder} is {told}, that of {runs[0].folder} is {of[0]}: "
+                "their fronts cannot be compared; search with the same data or the same predictor"
             )
 
 
@@ -139,7 +156,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     reference = comparison.runs[0].coverage.reference
     return {
         "accuracy": accuracy.name,
-        "split": "validation",
+        "accuracy_is": comparison.kind,
         "cost": cost.name,
         "reference_point": {accuracy.name: accuracy.signed(reference[0]), cost.name: reference[1]},
         "runs": [
@@ -168,7 +185,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     accuracy = comparison.axes[0]
     csv, png, js = (folder / name for name in (COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON))
     rows = [
-        {"run": one.label, "arch_id": c.arch.id, f"validation_{accuracy.name}": c.value(accuracy.name),
+        {"run": one.label, "arch_id": c.arch.id, f"{'validation' if one.run.measures else 'predicted'}_{accuracy.name}": c.value(accuracy.name),
          **{f"predicted_{name}": value for name, value in c.costs.items()}}
         for one in comparison.runs for c in one.front
     ]  # fmt: skip
@@ -185,7 +202,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         label = f"{one.label} (hypervolume {one.coverage.hypervolume:.3f})"
         draw_steps(axes, one.front, accuracy, cost, COLOURS[i % len(COLOURS)], label)
     axes.set_xlabel(heading(cost.name))
-    axes.set_ylabel(f"{accuracy.name.replace('top', 'top-')} (%), validation split")
+    axes.set_ylabel(f"{accuracy.name.replace('top', 'top-')} (%) {comparison.kind}")
     axes.set_title("Fronts compared; higher and further left is better")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
@@ -202,7 +219,7 @@ def tables(comparison: Comparison) -> list[Table]:
     named = accuracy.name.replace("top", "top-")
     summary = Table(
         box=box.SIMPLE_HEAD,
-        title=f"Fronts: {named} on the validation split, {heading(cost.name)}",
+        title=f"Fronts: {named} {comparison.kind}, {heading(cost.name)}",
         title_justify="left",
         caption="Hypervolume: share of the box up to the reference point "
         f"{100 * accuracy.signed(reference[0]):.2f} %, {amount(cost.name, reference[1])}",
@@ -230,6 +247,6 @@ def tables(comparison: Comparison) -> list[Table]:
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
     return {**as_dict(comparison), "fronts": {
-        one.label: [{"arch_id": c.arch.id, "predicted": c.costs, "validation": asdict(c.validation)} for c in one.front]
+        one.label: [as_candidate(c, {}) for c in one.front]
         for one in comparison.runs
     }}  # fmt: skip

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field
 
 from cost_models.registry import ALIASES, known_costs
-from search.objectives import ACCURACIES, parse_objectives
+from search.objectives import ACCURACIES, Objective, parse_objectives
 from search.samplers import SAMPLERS
 from supernet import documents
 from supernet.catalog import DATA_SETS
 from supernet.errors import InputError, unknown
 
+How = Literal["measured", "predicted", "predicted-then-measured"]
+MEASURED: How = "measured"
+PREDICTED: How = "predicted"
+BOTH: How = "predicted-then-measured"
+
 
 class RunConfig(documents.Document):
     """``configs/searches/*.yaml``: everything that decides a run.
 
-    ``costs`` adds cost models of your own as ``name: package.module:function``;
+    ``space`` leaves only some choices of dimensions or kinds; ``accuracy`` is measured on
+    images, predicted by ``predictor``, or predicted and then measured for the ``measure``
+    best. ``costs`` adds cost models of your own as ``name: package.module:function``;
     ``budgets`` are upper bounds that no result exceeds.
     """
 
     supernet: str
+    space: dict[str, Annotated[tuple[int | float, ...], Field(min_length=1)]] = {}
+    accuracy: How = MEASURED
+    predictor: str | None = None
+    measure: Annotated[int, Field(gt=0)] = 10
     data: str | None = None
     device: str | None = None
     objectives: tuple[str, ...] = ("top1",)
@@ -52,6 +63,7 @@ def with_full_paths(data: Mapping[str, object], folder: Path) -> dict[str, objec
 
     def is_path(key: str, value: str) -> bool:
         is_file = key in ("supernet", "device") and value.endswith((".yaml", ".yml"))
+        is_file = is_file or (key == "predictor" and value.endswith(".safetensors"))
         return is_file or (key == "data" and value not in DATA_SETS)
 
     return {
@@ -93,6 +105,7 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
         if name not in ACCURACIES and ALIASES.get(name, name) not in known:
             raise unknown(f"objective in {where}:", name, [*ACCURACIES, *known, *ALIASES])
     objectives = parse_objectives(config.objectives)
+    check_accuracy(config, objectives[0], where)
     return config.model_copy(
         update={
             "objectives": tuple(o.name if o.is_accuracy else cost(o.name) for o in objectives),
@@ -101,8 +114,28 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
     )
 
 
-FREE_TO_CHANGE = ("trials", "supernet", "data")
-"""What a resumed run may change: the number of trials, and where files lie, whose hashes the study knows."""
+def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:
+    """Raises InputError where it is not clear, or not possible, how accuracy is had."""
+    if config.accuracy == MEASURED and config.predictor is not None:
+        raise InputError(
+            f"{where}: predictor {config.predictor!r} is given, but accuracy is measured; "
+            f"set accuracy: {PREDICTED} or {BOTH}, or leave the predictor out"
+        )
+    if config.accuracy == MEASURED:
+        return
+    if config.predictor is None:
+        raise InputError(
+            f"{where}: accuracy: {config.accuracy} needs a predictor: its name (oncefit predictor list "
+            "shows them) or a .safetensors file"
+        )
+    if accuracy.name != "top1":
+        raise InputError(
+            f"{where}: predictors know top1 only, not {accuracy.name}; set objectives: [top1, ...]"
+        )
+
+
+FREE_TO_CHANGE = ("trials", "measure", "supernet", "data", "predictor")
+"""What a resumed run may change: how much it does, and where files lie, whose hashes the study knows."""
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:

@@ -19,8 +19,9 @@ from search import report
 from search.config import RunConfig
 from search.export import export_candidate, verify_summary
 from search.front import best
-from search.run import Progress, Result, Run, conclude, search, start
-from search.study import Candidate, exclusive, save_report
+from search.run import Progress, Result, Run, conclude, start
+from search.study import Candidate, exclusive, save
+from search.trials import search
 from search.units import heading, scaled
 from supernet.arch import Arch
 from supernet.atomic import check_writable
@@ -224,7 +225,7 @@ def timed_until_within(
         timed.append(found)
         over = found.latency.median_ms / budget_ms - 1
         say(
-            f"     {candidate.arch.id} ({100 * candidate.validation.top1:.2f} %): predicted "
+            f"     {candidate.arch.id} ({100 * candidate.value('top1'):.2f} %): predicted "
             f"{candidate.costs['latency_ms']:.4f} ms, measured {found.latency.median_ms:.4f} ms, "
             + (f"{100 * over:.1f} % over" if over > 0 else "within")
         )
@@ -250,7 +251,7 @@ def with_chosen(result: Result, chosen: Candidate) -> Result:
     run, reports = result.run, dict(result.reports)
     if chosen.arch.id not in reports:
         reports[chosen.arch.id] = run.accuracy(chosen.arch, "report")
-        save_report(run.study(), chosen.arch, reports[chosen.arch.id])
+        save(run.study(), chosen.arch, reports[chosen.arch.id])
     return replace(result, chosen=chosen, reports=reports)
 
 
@@ -262,7 +263,7 @@ def winner_dict(winner: Timed, timed: list[Timed], budget_ms: float) -> dict[str
         "timed": [
             {
                 "arch_id": one.candidate.arch.id,
-                "validation_top1": one.candidate.validation.top1,
+                "validation_top1": one.candidate.value("top1"),
                 "predicted_ms": one.candidate.costs["latency_ms"],
                 "measured_ms": one.latency.median_ms,
                 "within_budget": one.within(budget_ms),

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from cost_models import profiling
 from cost_models.devices import Device
+from search.accuracy import left_out
 from search.front import pick
+from search.report import predicted_figures
 from search.run import Result, conclude, open_run
-from search.study import Candidate, save_report
+from search.study import Candidate, save
+from search.terminal import say
 from supernet import documents
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
+    from supernet.bundle import Bundle
     from supernet.bundle_card import DeviceKeys
     from supernet.data import Dataset
 
@@ -38,18 +42,19 @@ def export_bundle(
 def export_candidate(result: Result, candidate: Candidate, target: Path) -> dict[str, Any]:
     """Write the bundle of one candidate with its accuracy on the report split.
 
-    That is measured once for each arch of a run, and kept in its study.
+    That is measured once for each arch of a run that measures, and kept in its study.
     """
     from supernet.bundle import write_bundle
-    from supernet.evaluation import evaluate
 
     run, arch = result.run, candidate.arch
     measuring = run.accuracy
     subnet = measuring.subnet(arch)
     report = result.reports.get(arch.id)
     if report is None:
-        report = evaluate(subnet, arch, measuring.data, "report")
-        save_report(run.study(), arch, report)
+        report = measuring.evaluate(subnet, arch, "report")
+        if run.measures:  # else the study knows neither weights nor images, which may be others next time
+            save(run.study(), arch, report)
+    measured = {"validation": candidate.validation, "report": report}
     device = run.device
     card = write_bundle(
         target,
@@ -57,8 +62,8 @@ def export_candidate(result: Result, candidate: Candidate, target: Path) -> dict
         measuring.net,
         arch,
         measuring.data,
-        candidate.costs,
-        {"validation": candidate.validation, "report": report},
+        {**candidate.costs, **predicted_figures(candidate)},
+        {name: found for name, found in measured.items() if found is not None},
         subnet=subnet,
         device=device_keys(device) if device is not None else None,
         measure_latency=latency_of(arch, run.supernet) if device is not None and is_here(device) else None,
@@ -85,7 +90,7 @@ def device_keys(device: Device) -> DeviceKeys:
         threads=device.threads,
         region=device.region,
         date=device.date,
-        latency_error_percent=device.latency.error_percent if device.latency is not None else None,
+        latency_error_percent=device.fitted.error_percent if device.fitted is not None else None,
     )
 
 
@@ -108,28 +113,32 @@ def verify_summary(folder: Path, supernet: str | None = None, data: str | None =
     """
     from supernet.bundle import open_bundle, verify_bundle
 
-    card = open_bundle(folder).card
-    if supernet is None and card.supernet.name not in documents.names("supernets"):
+    bundle = open_bundle(folder)
+    name = bundle.card.supernet.name
+    if supernet is None and name not in documents.names("supernets"):
         raise InputError(
-            f"{folder} was cut out of the supernet {card.supernet.name}, which does not ship with oncefit; "
+            f"{folder} was cut out of the supernet {name}, which does not ship with oncefit; "
             "give its YAML file with --supernet"
         )
     opened = open_supernet(supernet) if supernet is not None else None
-    return asdict(
-        verify_bundle(folder, data_set(folder, data or card.data.name, card.classes, data is None), opened)
-    )
+    found = data_set(bundle, data)
+    result = verify_bundle(folder, found, opened)
+    if found.undecodable:
+        say(left_out(found.undecodable))
+    return asdict(result)
 
 
-def data_set(folder: Path, name: str, classes: tuple[str, ...], from_card: bool) -> Dataset:
-    """The data set that a bundle's figures are of."""
+def data_set(bundle: Bundle, given: str | None = None) -> Dataset:
+    """The data set that a bundle's figures are of, by its card or where it is now."""
     from supernet.data import load_dataset
 
-    if from_card and name != "fashion_mnist" and not Path(name).is_dir():
+    name = given or bundle.card.data.name
+    if given is None and name != "fashion_mnist" and not Path(name).is_dir():
         raise InputError(
-            f"{folder} was measured on images in {name}, and there is no such folder here; "
+            f"{bundle.folder} was measured on images in {name}, and there is no such folder here; "
             "oncefit verify takes it as --data, oncefit evaluate takes other images as --images"
         )
-    return load_dataset(name, classes)
+    return load_dataset(name, bundle)
 
 
 def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
@@ -138,11 +147,10 @@ def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
     from supernet.data import load_folder
 
     bundle = open_bundle(folder)
-    if images is None:
-        found = data_set(folder, bundle.card.data.name, bundle.classes, True).report
-    else:
-        found = load_folder(images, bundle.classes)
+    found = data_set(bundle).report if images is None else load_folder(images, bundle)
     accuracy = evaluate_bundle(bundle, found, "report" if images is None else str(images))
+    if found.undecodable:
+        say(left_out(found.undecodable))
     latency = profiling.measure_latency_ms(
         folder / "model.onnx", bundle.card.preprocessing.channels, bundle.arch.resolution
     )

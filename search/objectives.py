@@ -10,7 +10,7 @@ from supernet.errors import InputError
 
 Direction = Literal["maximize", "minimize"]
 ACCURACIES = ("top1", "top5")
-"""Measured on the validation split, as fractions; every other objective is a cost."""
+"""As fractions, measured on the validation split or predicted; every other objective is a cost."""
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,14 @@ def save(figure: Figure, path: Path) -> None:
 def draw_front(result: Result, path: Path) -> None:
     """Accuracy against cost: every candidate, the front, the chosen one, and the budget."""
     accuracy, cost = result.run.axes[:2]
+    predictor = result.run.predictor
     figure, axes = new_figure()
     x = [scaled(cost.name, c.value(cost.name)) for c in result.candidates]
     y = [100 * c.value(accuracy.name) for c in result.candidates]
-    axes.scatter(x, y, s=14, color="#b0b0b0", label=f"measured candidates ({len(x)}), validation split")
-    draw_steps(axes, result.front, accuracy, cost, COLOURS[0], "front, validation split", until=max(x))
+    kind = "validation split" if result.run.measures else "predicted"
+    axes.scatter(x, y, s=14, color="#b0b0b0", label=f"candidates ({len(x)}), {kind}")
+    draw_steps(axes, result.front, accuracy, cost, COLOURS[0], f"front, {kind}", until=max(x))
+    draw_predicted(axes, result, cost)
     off_front = [] if result.chosen in result.front else [result.chosen]
     reported = [c for c in (*result.front, *off_front) if c.arch.id in result.reports]
     draw_reported(axes, result, reported, accuracy, cost)
@@ -57,7 +60,8 @@ def draw_front(result: Result, path: Path) -> None:
         axes.axvline(scaled(cost.name, limit), color="#b00020", linestyle="--", linewidth=1.2, label=label)
     device = f", predicted for {result.run.where}" if cost.name in OF_A_DEVICE else ""
     axes.set_xlabel(heading(cost.name) + device)
-    axes.set_ylabel(f"{accuracy.name.replace('top', 'top-')} (%)")
+    told = "" if result.run.measures or predictor is None else f", predicted by {predictor.card.name}"
+    axes.set_ylabel(f"{accuracy.name.replace('top', 'top-')} (%){told}")
     axes.set_title(
         f"{result.run.supernet.name}: {len(result.candidates)} candidates by {result.run.config.sampler}"
     )
@@ -84,6 +88,16 @@ def draw_steps(
     axes.step(
         x, y, where="post", color=colour, linewidth=1.6, marker="o", markersize=4, markevery=corners, label=label
     )  # fmt: skip
+
+
+def draw_predicted(axes: Axes, result: Result, cost: Objective) -> None:
+    """What was predicted of subnets that were then measured."""
+    pairs = [(c, c.predicted) for c in result.candidates if c.predicted is not None]
+    if result.run.measures and pairs:
+        axes.scatter(
+            [scaled(cost.name, c.value(cost.name)) for c, _ in pairs], [100 * p.top1 for _, p in pairs],
+            marker="_", s=50, color=COLOURS[3], label="predicted",
+        )  # fmt: skip
 
 
 def draw_reported(

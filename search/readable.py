@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost_models.registry import OF_A_DEVICE
-from search.units import counted, heading, percent, scaled
-from supernet.accuracy import Accuracy, wilson
+from search.units import counted, heading, percent, predicted_percent, scaled
+from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,43 +37,78 @@ def table(sections: Sequence[Rows]) -> Table:
 
 
 def of_device(device: Device) -> list[Rows]:
-    """What it is and how it was measured, then what energy and CO2e are estimated with."""
-    from cost_models.devices import BUSY_PERCENT, carbon_intensity
-
-    version = device.versions.get(device.runtime)
-    runtime = f"{device.runtime} {version}" if version else device.runtime
+    """What it is and how its latency is known, then what energy and CO2e are estimated with."""
     rows = [("CPU", device.cpu)] if device.cpu else []
-    rows.append(("runtime", f"{runtime}, {counted(device.threads, 'thread')}"))
+    if device.runtime is not None:
+        version = device.versions.get(device.runtime)
+        runtime = f"{device.runtime} {version}" if version else device.runtime
+        threads = f", {counted(device.threads, 'thread')}" if device.threads is not None else ""
+        rows.append(("runtime", runtime + threads))
     rows += [("measured on", device.date)] if device.date else []
-    model = device.latency
-    if model is None:
-        rows.append(("latency", "not measured"))
-    else:
-        busy = "; the machine was busy" if model.spread_percent > BUSY_PERCENT else ""
-        rows += [
-            ("latency fitted to", f"{counted(model.subnets, 'subnet')} of {model.supernet}"),
-            ("error of the fit, cross-validated", f"{model.error_percent:.1f} % (median)"),
-            ("spread of repeated measurements", f"{model.spread_percent:.1f} %{busy}"),
+    return [rows + of_latency_source(device), of_estimates(device)]
+
+
+def of_latency_source(device: Device) -> Rows:
+    """The fitted model or the imported table, and how good it is."""
+    from cost_models.devices import BUSY_PERCENT
+
+    if device.table is not None:
+        table = device.table
+        entries = sum(len(part.entries) for part in table.tables.values())
+        return [
+            ("latency", f"{table.format} tables, {entries:,} entries with standard deviations"),
+            ("latency measured for", f"blocks of {table.supernet}"),
+            ("resolutions", ", ".join(map(str, table.resolutions))),
         ]
-    power, grid = device.power, carbon_intensity(device.region)
-    watts = f"{power.static_w:g} W, {power.pj_per_mac:g} pJ per MAC, {power.pj_per_byte:g} pJ per byte"
-    estimates = [
-        ("power, assumed", watts),
-        ("region", f"{device.region}: {grid.grams_per_kwh:.0f} g CO2e per kWh ({grid.year})"),
+    model = device.fitted
+    if model is None:
+        return [("latency", "not measured")]
+    busy = "; the machine was busy" if model.spread_percent > BUSY_PERCENT else ""
+    return [
+        ("latency fitted to", f"{counted(model.subnets, 'subnet')} of {model.supernet}"),
+        ("error of the fit, cross-validated", f"{model.error_percent:.1f} % (median)"),
+        ("spread of repeated measurements", f"{model.spread_percent:.1f} %{busy}"),
     ]
-    return [rows, estimates]
+
+
+def of_estimates(device: Device) -> Rows:
+    """Power and region, or that they are not known."""
+    from cost_models.devices import carbon_intensity
+
+    power = device.power
+    if power is None:
+        watts = "not known: no energy, no CO2e"
+    else:
+        watts = f"{power.static_w:g} W, {power.pj_per_mac:g} pJ per MAC, {power.pj_per_byte:g} pJ per byte"
+    rows = [("power, assumed" if power is not None else "power", watts)]
+    if device.region is not None:
+        grid = carbon_intensity(device.region)
+        rows.append(("region", f"{device.region}: {grid.grams_per_kwh:.0f} g CO2e per kWh ({grid.year})"))
+    elif power is not None:
+        rows.append(("region", "not known: no CO2e"))
+    return rows
 
 
 def of_subnet(
-    accuracies: Mapping[str, Accuracy], predicted: Mapping[str, float], device: str | None
+    accuracies: Mapping[str, Accuracy],
+    predicted: Mapping[str, float],
+    device: str | None,
+    top1: PredictedAccuracy | None = None,
+    stds: Mapping[str, float] | None = None,
 ) -> list[Rows]:
-    """Measured accuracies by what they are called, and costs; those of a device are predicted for it."""
+    """Measured accuracies by what they are called, the predicted one, and costs; those of a device are for it.
+
+    ``stds`` are standard deviations of costs.
+    """
     found = [
         (f"top-{k} (%), {name}", percent(a, f"top{k}")) for name, a in accuracies.items() for k in (1, 5)
     ]
+    if top1 is not None:
+        found.append(("top-1 (%), predicted", predicted_percent(top1)))
+    known = stds or {}
     costs = [
         (heading(name) + (f", predicted for {device}" if name in OF_A_DEVICE else ""),
-         f"{scaled(name, value):.4g}")
+         f"{scaled(name, value):.4g}" + (f" (std {scaled(name, known[name]):.2g})" if name in known else ""))
         for name, value in predicted.items()
     ]  # fmt: skip
     return [found, costs]
@@ -97,8 +132,12 @@ def of_export(summary: Mapping[str, Any]) -> list[Rows]:
     accuracies = {
         name: Accuracy(**measured[split])
         for name, split in (("report split", "report"), ("validation", "validation"))
+        if split in measured
     }
-    found, costs = of_subnet(accuracies, summary["predicted"], device and device["name"])
+    predicted = dict(summary["predicted"])
+    top1, std = predicted.pop("top1", None), predicted.pop("top1_std", None)
+    known = PredictedAccuracy(top1, std) if top1 is not None else None
+    found, costs = of_subnet(accuracies, predicted, device and device["name"], known)
     if "latency" in measured:
         found.append(of_latency(measured["latency"]))
     files = [(f"{name} (KiB)", f"{size / 1024:.1f}") for name, size in summary["size_bytes"].items()]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +17,7 @@ from search.front import knee
 from search.plots import draw_front
 from search.run import Result
 from search.study import Candidate
-from search.units import amount, counted, heading, percent, scaled
+from search.units import amount, counted, heading, percent, predicted_percent, scaled
 from supernet import documents
 from supernet.accuracy import Accuracy
 
@@ -24,19 +27,33 @@ if TYPE_CHECKING:
 FRONT_CSV, FRONT_PNG, RESULT_JSON = "front.csv", "front.png", "result.json"
 
 
-def as_dict(candidate: Candidate, reports: Mapping[str, Accuracy]) -> dict[str, Any]:
-    """A candidate for JSON: costs are predicted, accuracies measured; no report means not measured."""
-    report = reports.get(candidate.arch.id)
+def as_dict(
+    candidate: Candidate, reports: Mapping[str, Accuracy], stds: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """A candidate for JSON, with what was predicted and what was measured; nothing else is known.
+
+    ``stds`` are standard deviations of predicted costs.
+    """
+    measured = {"validation": candidate.validation, "report": reports.get(candidate.arch.id)}
     return {
         "arch_id": candidate.arch.id,
         "arch": candidate.arch.to_dict(),
         "trial": candidate.number,
-        "predicted": candidate.costs,
-        "measured": {
-            "validation": asdict(candidate.validation),
-            **({"report": asdict(report)} if report is not None else {}),
+        "predicted": {
+            **candidate.costs,
+            **{f"{name}_std": std for name, std in (stds or {}).items()},
+            **predicted_figures(candidate),
         },
+        "measured": {name: asdict(found) for name, found in measured.items() if found is not None},
     }
+
+
+def predicted_figures(candidate: Candidate) -> dict[str, float]:
+    """The predicted accuracy, if there is one, and its standard deviation, if the predictor knows it."""
+    if candidate.predicted is None:
+        return {}
+    figures = {"top1": candidate.predicted.top1, "top1_std": candidate.predicted.std}
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def result_dict(result: Result) -> dict[str, Any]:
@@ -46,13 +63,16 @@ def result_dict(result: Result) -> dict[str, Any]:
         "supernet": run.supernet.name,
         "fingerprint": run.supernet.fingerprint,
         "device": run.where if run.device is not None else None,
+        "accuracy": run.config.accuracy,
+        **({"predictor": run.predictor.card.name} if run.predictor is not None else {}),
         "objectives": list(run.config.objectives),
         "budgets": run.config.budgets,
         "sampler": run.config.sampler,
         "seed": run.config.seed,
-        "measured_candidates": len(result.candidates),
+        ("measured_candidates" if run.measures else "predicted_candidates"): len(result.candidates),
         "proposals": result.proposals,
-        "chosen": as_dict(result.chosen, result.reports),
+        **({"rank_correlation": rank_correlation(agreement(result))} if both(result) else {}),
+        "chosen": as_dict(result.chosen, result.reports, run.stds(result.chosen.arch)),
         "knee": knee(result.front, run.axes).arch.id,
         "front": [as_dict(candidate, result.reports) for candidate in result.front],
     }
@@ -64,11 +84,13 @@ def front_rows(result: Result) -> list[dict[str, Any]]:
     for candidate in result.front:
         report = result.reports.get(candidate.arch.id)
         row: dict[str, Any] = {"arch_id": candidate.arch.id, "chosen": candidate == result.chosen}
-        row.update({f"predicted_{name}": value for name, value in candidate.costs.items()})
-        row["validation_top1"] = candidate.validation.top1
-        row["validation_top5"] = candidate.validation.top5
-        for name in ("top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high"):
-            row[f"report_{name}"] = getattr(report, name) if report is not None else None
+        figures = {**candidate.costs, **predicted_figures(candidate)}
+        row.update({f"predicted_{name}": value for name, value in figures.items()})
+        if candidate.validation is not None:
+            row["validation_top1"] = candidate.validation.top1
+            row["validation_top5"] = candidate.validation.top5
+            for name in ("top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high"):
+                row[f"report_{name}"] = getattr(report, name) if report is not None else None
         row.update(candidate.arch.values)
         rows.append(row)
     return rows
@@ -76,14 +98,25 @@ def front_rows(result: Result) -> list[dict[str, Any]]:
 
 def write(result: Result) -> list[Path]:
     """Write the three files into the run folder; returns their paths."""
-    import pandas as pd
-
     folder = result.run.folder
-    csv, png, js = (folder / name for name in (FRONT_CSV, FRONT_PNG, RESULT_JSON))
-    documents.write_text(csv, pd.DataFrame(front_rows(result)).to_csv(index=False))
+    table, png, js = (folder / name for name in (FRONT_CSV, FRONT_PNG, RESULT_JSON))
+    documents.write_text(table, as_csv(front_rows(result)))
     documents.write_text(js, json.dumps(result_dict(result), indent=2) + "\n")
     draw_front(result, png)
-    return [csv, png, js]
+    return [table, png, js]
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV, with every column that one of them has; what a row lacks is empty.
+
+    Written without pandas, whose import takes longer than all the rest of a predicted search's end.
+    """
+    columns = dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def table(result: Result) -> Table:
@@ -94,27 +127,30 @@ def table(result: Result) -> Table:
 def chosen_table(result: Result) -> Table:
     """One subnet, a figure a line."""
     run, chosen = result.run, result.chosen
-    accuracies = {"validation": chosen.validation}
-    if chosen.arch.id in result.reports:
-        accuracies = {"report split": result.reports[chosen.arch.id], **accuracies}
-    found = readable.of_subnet(accuracies, chosen.costs, run.where)
+    measured = {"report split": result.reports.get(chosen.arch.id), "validation": chosen.validation}
+    accuracies = {name: found for name, found in measured.items() if found is not None}
+    found = readable.of_subnet(accuracies, chosen.costs, run.where, chosen.predicted, run.stds(chosen.arch))
     return readable.table([[("arch", chosen.arch.id)], *found])
 
 
 def front_table(result: Result) -> Table:
-    """One line a subnet; 80 columns hold all of it, or three costs without what front.csv has besides."""
+    """One line a subnet; what 80 columns do not hold beside predictions and costs is in front.csv."""
     from rich import box
     from rich.table import Table
 
     run = result.run
     names = list(dict.fromkeys([*run.config.budgets, *(o.name for o in run.axes[1:])]))
     columns: dict[str, Callable[[Candidate, Accuracy | None], str]] = {
-        "\narch": lambda c, _: c.arch.id + (" *" if c == result.chosen else ""),
-        "top-1 (%)\nreport [95 %]": lambda _, report: percent(report, "top1"),
+        "\narch": lambda c, _: c.arch.id + (" *" if c == result.chosen else "")
     }
-    if len(names) < 3:
+    if run.measures:
+        columns["top-1 (%)\nreport [95 %]"] = lambda _, report: percent(report, "top1")
+    if run.measures and run.predictor is None and len(names) < 3:
         columns["top-5 (%)\nreport"] = lambda _, report: f"{100 * report.top5:.2f}" if report else "-"
-        columns["top-1 (%)\nvalidation"] = lambda c, _: f"{100 * c.validation.top1:.2f}"
+    if run.measures and len(names) + (run.predictor is not None) < 3:
+        columns["top-1 (%)\nvalidation"] = lambda c, _: f"{100 * c.value('top1'):.2f}"
+    if run.predictor is not None:
+        columns["top-1 (%)\npredicted"] = lambda c, _: predicted_percent(c.predicted)
     for name in names:
         columns[heading(name).replace(" (", "\n(")] = partial(cost_figure, name)
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -135,9 +171,64 @@ def legend(result: Result) -> str:
     run = result.run
     limits = " and ".join(amount(name, limit) for name, limit in run.config.budgets.items())
     mark = "*" if len(run.config.objectives) > 1 else "The"
+    by = "on the validation split" if run.measures else "by prediction"
     costs = f"costs are predicted for {run.where}" if run.device is not None else "costs are computed"
-    return (
-        f"{mark} best on the validation split{f' within {limits}' if limits else '; no budget was given'}.\n"
-        f"Accuracies are measured [95 % interval]; {costs}.\n"
-        f"{counted(len(result.candidates), 'candidate')} measured, {result.proposals:,} proposed."
-    )
+    count = counted(len(result.candidates), "candidate")
+    lines = [f"{mark} best {by}{f' within {limits}' if limits else '; no budget was given'}."]
+    if run.measures:
+        lines.append(f"Accuracies are measured [95 % interval]; {costs}.")
+    else:
+        lines.append(f"No accuracy is measured; {costs}.")
+    if run.predictor is not None:
+        lines += [f"Top-1 is predicted by {run.predictor.card.name}", f"for {run.predictor.card.split}."]
+    if both(result):
+        found = agreement(result)
+        lines += [
+            f"{count} measured, the best of {result.proposals:,} predicted.",
+            f"Rank correlation of predicted and measured top-1: {found}.",
+        ]
+    elif run.measures:
+        lines.append(f"{count} measured, {result.proposals:,} proposed.")
+    else:
+        lines.append(f"{count} kept, {result.proposals:,} predicted.")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Rank correlations of predicted and measured top-1 over so many subnets."""
+
+    subnets: int
+    spearman: float
+    kendall: float
+
+    def __str__(self) -> str:
+        if self.spearman != self.spearman:
+            return "not defined, all of one kind are equal"
+        return f"Spearman {self.spearman:.2f}, Kendall {self.kendall:.2f}"
+
+
+def rank_correlation(found: Agreement) -> dict[str, float]:
+    """For JSON, which knows no NaN: what is not defined is absent."""
+    return {name: value for name, value in asdict(found).items() if value == value}
+
+
+def both(result: Result) -> bool:
+    """Whether there are subnets enough, predicted and measured, to see how well the two agree."""
+    return len([c for c in result.candidates if c.predicted is not None and c.validation is not None]) > 2
+
+
+def agreement(result: Result) -> Agreement:
+    """Of the candidates that are predicted and measured; NaN where all of one kind are equal."""
+    from scipy.stats import kendalltau, spearmanr
+
+    pairs = [
+        (c.predicted.top1, c.validation.top1)
+        for c in result.candidates
+        if c.predicted is not None and c.validation is not None
+    ]
+    predicted, measured = zip(*pairs, strict=True)
+    if len(set(predicted)) == 1 or len(set(measured)) == 1:
+        return Agreement(len(pairs), math.nan, math.nan)
+    spearman, kendall = spearmanr(predicted, measured), kendalltau(predicted, measured)
+    return Agreement(len(pairs), float(spearman.statistic), float(kendall.statistic))

@@ -8,21 +8,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cost_models.devices import Device, open_device, write_device
+from cost_models.devices import Device, device_costs, open_device, write_device
+from cost_models.latency import latency_std_ms
 from cost_models.protocol import Target
 from cost_models.registry import COSTS, OF_A_DEVICE, Cost, build
 from search import config as configs
 from search import study as studies
 from search.accuracy import MeasuredAccuracy
-from search.budget import check_feasible, nothing_found, over_budget, within
+from search.budget import check_feasible, nothing_found
 from search.config import RunConfig
 from search.front import best, front
 from search.objectives import Objective, parse_objectives
+from search.predictors.files import check_choices, digest, open_predictor, outside_domain
+from search.predictors.protocol import Predictor
 from search.problem import Problem
-from search.samplers import build_sampler, distributions
 from search.study import Candidate
 from supernet import documents
 from supernet.accuracy import Accuracy
+from supernet.arch import Arch
 from supernet.atomic import check_writable
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
@@ -31,8 +34,8 @@ if TYPE_CHECKING:
     import optuna
 
 CONFIG, DEVICE = "config.yaml", "device.yaml"
-PROPOSALS_PER_TRIAL = 50
-"""A search ends when it has proposed this many archs for each one it may measure."""
+PREDICTIONS = "predictions"
+"""The attribute of a study that says how many archs a predictor was asked about outside its trials."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Run:
     device: Device | None
     problem: Problem
     costs: Mapping[str, Cost]
+    predictor: Predictor | None = None
     storage: str | None = None
 
     @property
@@ -60,33 +64,57 @@ class Run:
         cost = next(iter(self.config.budgets), "macs")
         return (*self.problem.objectives, Objective(cost))
 
+    @property
+    def measures(self) -> bool:
+        """Whether accuracies are measured, be it only those of the best."""
+        return self.config.accuracy != configs.PREDICTED
+
     @cached_property
     def accuracy(self) -> MeasuredAccuracy:
         return MeasuredAccuracy(self.supernet, self.config.data or self.supernet.data)
 
+    def judge(self, arch: Arch) -> studies.Judgement:
+        """What a trial's accuracy is: predicted where there is a predictor, else measured."""
+        if self.predictor is None:
+            return self.accuracy(arch, "validation")
+        [found] = self.predictor.predict(self.problem.space, self.problem.space.encode([arch]))
+        return found
+
+    def stds(self, arch: Arch) -> dict[str, float]:
+        """Standard deviations of those predicted costs whose models know them."""
+        if self.device is None or self.device.table is None or "latency_ms" not in self.costs:
+            return {}
+        return {"latency_ms": float(latency_std_ms(Target(self.supernet, self.device))(arch))}
+
     @cached_property
     def identity(self) -> dict[str, object]:
         """What its figures are of, as far as it is known without a look at the images."""
-        return {
+        found: dict[str, object] = {
             "supernet": f"{self.supernet.name}, network {self.supernet.fingerprint}",
-            "weights": self.supernet.weights.sha256,
             "device": f"{self.device.name}, {self.device.digest}" if self.device is not None else "",
             "objectives": list(self.config.objectives),
             "budgets": dict(self.config.budgets),
         }
+        if self.config.space:
+            found["space"] = {name: list(choices) for name, choices in self.config.space.items()}
+        if self.predictor is not None:
+            found["predictor"] = f"{self.predictor.card.name}, {digest(self.predictor)}"
+        if self.measures:
+            found["weights"] = self.supernet.weights.sha256
+        return found
 
     def study(self, create: bool = False) -> optuna.Study:
         """Its record. Raises InputError where there is none, and where it is of something else.
 
         To create one, or to measure for it, takes the images.
         """
-        images = {"images": self.accuracy.data.sha256} if create else {}
+        images = {"images": self.accuracy.data.sha256} if create and self.measures else {}
         return studies.open_study(self.folder, self.storage, {**self.identity, **images}, create)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search stands; ``trials`` counts distinct measured archs."""
+    """Where a search stands; ``trials`` counts the distinct archs that count: measured, or predicted."""
 
     trials: int
     of: int
@@ -96,7 +124,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run found; every candidate is within budget, ``reports`` are by arch id."""
+    """What a run found; every candidate is within budget, ``reports`` are by arch id.
+
+    Where accuracy is predicted and then measured, the candidates are those that were measured.
+    """
 
     run: Run
     candidates: list[Candidate]
@@ -116,11 +147,13 @@ def make_run(
     target = Target(supernet, device)
     objectives = parse_objectives(config.objectives)
     decisive = dict.fromkeys([*config.budgets, *(o.name for o in objectives if not o.is_accuracy)])
-    free = [name for name in COSTS if device is not None or name not in OF_A_DEVICE]
+    of_device = device_costs(device) if device is not None else ()
+    free = [name for name in COSTS if name not in OF_A_DEVICE or name in of_device]
     names = dict.fromkeys([*decisive, *config.costs, *free])
     costs = {name: build(name, target, config.costs) for name in names}
     problem = Problem(supernet.space, objectives, {name: costs[name] for name in decisive}, config.budgets)
-    return Run(folder, config, supernet, device, problem, costs, storage)
+    predictor = open_predictor(config.predictor, supernet) if config.predictor is not None else None
+    return Run(folder, config, supernet, device, problem, costs, predictor, storage)
 
 
 def start(folder: Path, config: RunConfig, storage: str | None, say: Say) -> Run:
@@ -131,12 +164,18 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say) -> Run
     """
     check_folder(folder, config)
     check_writable(folder)
-    supernet = open_supernet(config.supernet)
+    supernet = open_supernet(config.supernet).restricted(config.space)
     known_device = str(folder / DEVICE) if (folder / DEVICE).exists() else config.device
     device = open_device(known_device, supernet, say) if known_device is not None else None
     run = make_run(folder, config, supernet, device, storage)
     check_feasible(run.problem, run.where)
-    run.accuracy.load()
+    if run.predictor is not None:
+        check_choices(run.predictor, run.problem.space)
+        warning = outside_domain(run.predictor.card, run.problem.space)
+        if warning is not None:
+            say(warning)
+    if run.measures:
+        run.accuracy.load()
     if storage is not None:
         studies.open_storage(storage)
     return run
@@ -174,102 +213,37 @@ def open_run(folder: Path, storage: str | None = None) -> Run:
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} is not a run: it has no {CONFIG}; oncefit search writes one")
     config = documents.read(folder / CONFIG, RunConfig)
-    supernet = open_supernet(config.supernet)
+    supernet = open_supernet(config.supernet).restricted(config.space)
     device = (
         open_device(str(folder / DEVICE), supernet, lambda _: None) if (folder / DEVICE).exists() else None
     )
     return make_run(folder, config, supernet, device, storage)
 
 
-def search(run: Run, progress: Callable[[Progress], None]) -> None:
-    """Measure candidates until the run has as many as its config says.
-
-    Returns at once where it has; continues after a kill. KeyboardInterrupt leaves the
-    study resumable. Raises InputError where another process searches in the same folder.
-    """
-    with studies.exclusive(run.folder):
-        write_down(run)
-        study = run.study(create=True)
-        # only now is it known to be the same run, with other trials or files elsewhere
-        documents.write_text(run.folder / CONFIG, configs.to_yaml(run.config))
-        studies.fail_stale_trials(study)
-        measure(run, study, progress)
-
-
-def measure(run: Run, study: optuna.Study, progress: Callable[[Progress], None]) -> None:
-    """Propose and measure, from where the study stands."""
-    import optuna
-
-    finished = len(study.get_trials(deepcopy=False))
-    config = run.config
-    study.sampler = build_sampler(config.sampler, run.problem, config.seed, config.trials, finished)
-    known = {c.arch.id: c for c in studies.candidates(study, run.problem)}
-    witness = check_feasible(run.problem, run.where)
-    waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
-    if witness is not None and witness.id not in known and not waiting:
-        study.enqueue_trial(
-            {d.name: witness.values.get(d.name, d.choices[0]) for d in run.problem.space.dimensions}
-        )
-    choices = distributions(run.problem.space)
-    proposals = 0
-    limit = PROPOSALS_PER_TRIAL * config.trials
-    best_so_far = best(list(known.values()), run.axes) if known else None
-    progress(Progress(len(known), config.trials, 0, best_so_far))
-    while len(known) < config.trials and proposals < limit:
-        trial = study.ask(choices)
-        proposals += 1
-        try:
-            candidate = consider(run, study, trial, known)
-        except BaseException:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
-            raise
-        if candidate is not None:
-            known[candidate.arch.id] = candidate
-            best_so_far = best(list(known.values()), run.axes)
-        progress(Progress(len(known), config.trials, proposals, best_so_far))
-
-
-def consider(
-    run: Run,
-    study: optuna.Study,
-    trial: optuna.Trial,
-    known: Mapping[str, Candidate],
-) -> Candidate | None:
-    """Tell the study what a proposal costs and, where it is within budget, how accurate it is.
-
-    An arch that was measured before is told again with the same figures.
-    """
-    import optuna
-
-    arch = run.problem.space.arch(trial.params)
-    costs = {name: cost(arch) for name, cost in run.costs.items()}
-    for name, excess in over_budget(costs, run.config.budgets).items():
-        trial.set_constraint(name, excess)
-    if not within(costs, run.config.budgets):
-        studies.record(trial, arch, costs, None)
-        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        return None
-    validation = known[arch.id].validation if arch.id in known else run.accuracy(arch, "validation")
-    studies.record(trial, arch, costs, validation)
-    candidate = Candidate(trial.number, arch, costs, validation)
-    study.tell(trial, [candidate.value(o.name) for o in run.problem.objectives])
-    return candidate
+def settled(run: Run, study: optuna.Study) -> list[Candidate]:
+    """The candidates that results are of: where some are predicted only, and some measured, the latter."""
+    found = studies.candidates(study, run.problem)
+    return [c for c in found if c.validation is not None] if run.measures else found
 
 
 def conclude(run: Run, say: Say) -> Result:
-    """Measure what the run found on the report split. Raises InputError where nothing is within budget."""
+    """Measure what the run found on the report split, unless its accuracies are predicted only.
+
+    Raises InputError where nothing is within budget.
+    """
     study = run.study()
-    found = studies.candidates(study, run.problem)
+    found = settled(run, study)
     if not found:
         raise nothing_found(run.problem, run.folder, len(study.get_trials(deepcopy=False)))
     objectives = run.problem.objectives
     chosen = best(found, run.axes)
     members = front(found, run.axes)
     finals = members if len(objectives) > 1 else [chosen]
-    reports = studies.saved_reports(study)
-    missing = [candidate for candidate in finals if candidate.arch.id not in reports]
+    reports = studies.saved(study, studies.REPORT)
+    missing = [c for c in finals if c.arch.id not in reports] if run.measures else []
     for i, candidate in enumerate(missing, 1):
         say(f"measuring on the report split: {i} of {len(missing)}")
         reports[candidate.arch.id] = run.accuracy(candidate.arch, "report")
-        studies.save_report(study, candidate.arch, reports[candidate.arch.id])
-    return Result(run, found, members, chosen, reports, len(study.get_trials(deepcopy=False)))
+        studies.save(study, candidate.arch, reports[candidate.arch.id])
+    proposals = study.user_attrs.get(PREDICTIONS, len(study.get_trials(deepcopy=False)))
+    return Result(run, found, members, chosen, reports, proposals)

@@ -74,7 +74,8 @@ def within_budget(sampler: BaseSampler, problem: Problem, seed: Seed) -> BaseSam
     return WithinBudget(sampler, problem, seed.run) if problem.budgets else sampler
 
 
-SAMPLERS: Mapping[str, Builder] = {"guided": guided, "nsga2": nsga2, "tpe": tpe, "random": random}
+GUIDED = "guided"
+SAMPLERS: Mapping[str, Builder] = {GUIDED: guided, "nsga2": nsga2, "tpe": tpe, "random": random}
 
 
 def build_sampler(name: str, problem: Problem, seed: int, trials: int, trials_before: int = 0) -> BaseSampler:

@@ -22,7 +22,7 @@ from search.budget import within
 from search.objectives import parse_objectives
 from search.problem import Problem
 from supernet import documents
-from supernet.accuracy import Accuracy
+from supernet.accuracy import Accuracy, PredictedAccuracy
 from supernet.arch import Arch
 from supernet.atomic import unwritable
 from supernet.errors import InputError
@@ -32,22 +32,44 @@ if TYPE_CHECKING:
 
 DATABASE, PLACE, LOCK = "study.db", "study.yaml", ".lock"
 SQLITE = "sqlite:///"
+VALIDATION, REPORT, PREDICTED = "validation", "report", "predicted"
 IDENTITY = "of"
 """The attribute of a study that says what its figures are of."""
 
 
+Judgement = Accuracy | PredictedAccuracy
+"""What a trial's accuracy is."""
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """An arch with its predicted costs and its accuracy measured on the validation split."""
+    """An arch with its costs and its accuracy: predicted, measured on the validation split, or both."""
 
     number: int
     arch: Arch
     costs: dict[str, float]
-    validation: Accuracy
+    validation: Accuracy | None = None
+    predicted: PredictedAccuracy | None = None
 
     def value(self, name: str) -> float:
-        """A cost by its name, or ``top1`` or ``top5`` on the validation split."""
-        return self.costs[name] if name in self.costs else float(getattr(self.validation, name))
+        """A cost by its name, or ``top1`` or ``top5``: as measured if it was, else as predicted."""
+        if name in self.costs:
+            return self.costs[name]
+        return float(getattr(self.judgement, name))
+
+    @property
+    def judgement(self) -> Judgement:
+        """Its accuracy: as measured if it was, else as predicted."""
+        found = self.validation if self.validation is not None else self.predicted
+        assert found is not None
+        return found
+
+
+def judged(number: int, arch: Arch, costs: dict[str, float], accuracy: Judgement | None) -> Candidate:
+    """A candidate with an accuracy of either kind."""
+    if isinstance(accuracy, Accuracy):
+        return Candidate(number, arch, costs, validation=accuracy)
+    return Candidate(number, arch, costs, predicted=accuracy)
 
 
 def open_study(
@@ -229,33 +251,38 @@ def fail_stale_trials(study: optuna.Study) -> None:
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def record(trial: optuna.Trial, arch: Arch, costs: dict[str, float], accuracy: Accuracy | None) -> None:
-    trial.set_user_attr("arch_id", arch.id)
-    trial.set_user_attr("costs", costs)
+def attributes(arch: Arch, costs: dict[str, float], accuracy: Judgement | None) -> dict[str, Any]:
+    """What a trial records besides its parameters and values."""
+    found: dict[str, Any] = {"arch_id": arch.id, "costs": costs}
     if accuracy is not None:
-        trial.set_user_attr("validation", asdict(accuracy))
+        found[VALIDATION if isinstance(accuracy, Accuracy) else PREDICTED] = asdict(accuracy)
+    return found
 
 
 def candidates(study: optuna.Study, problem: Problem) -> list[Candidate]:
-    """Every distinct measured arch within budget, in the order in which they were measured."""
+    """Every distinct arch within budget, in the order in which accuracies were had."""
     import optuna
 
     complete = optuna.trial.TrialState.COMPLETE
+    measured = saved(study, VALIDATION)
     found: dict[str, Candidate] = {}
     for trial in study.get_trials(deepcopy=False, states=(complete,)):
-        if trial.user_attrs["arch_id"] not in found and within(trial.user_attrs["costs"], problem.budgets):
-            found[trial.user_attrs["arch_id"]] = Candidate(
-                trial.number,
-                problem.space.arch(trial.params),
-                trial.user_attrs["costs"],
-                Accuracy(**trial.user_attrs["validation"]),
-            )
+        attrs = trial.user_attrs
+        if attrs["arch_id"] in found or not within(attrs["costs"], problem.budgets):
+            continue
+        found[attrs["arch_id"]] = Candidate(
+            trial.number,
+            problem.space.arch(trial.params),
+            attrs["costs"],
+            Accuracy(**attrs[VALIDATION]) if VALIDATION in attrs else measured.get(attrs["arch_id"]),
+            PredictedAccuracy(**attrs[PREDICTED]) if PREDICTED in attrs else None,
+        )
     return list(found.values())
 
 
-def saved_reports(study: optuna.Study) -> dict[str, Accuracy]:
-    """Accuracies on the report split that were measured before, by arch id."""
-    prefix = "report:"
+def saved(study: optuna.Study, split: str) -> dict[str, Accuracy]:
+    """Accuracies on a split that were measured after their trial had ended, by arch id."""
+    prefix = f"{split}:"
     return {
         key.removeprefix(prefix): Accuracy(**json.loads(value))
         for key, value in study.user_attrs.items()
@@ -263,5 +290,6 @@ def saved_reports(study: optuna.Study) -> dict[str, Accuracy]:
     }
 
 
-def save_report(study: optuna.Study, arch: Arch, accuracy: Accuracy) -> None:
-    study.set_user_attr(f"report:{arch.id}", json.dumps(asdict(accuracy)))
+def save(study: optuna.Study, arch: Arch, accuracy: Accuracy) -> None:
+    """Keep an accuracy that was measured after the arch's trial had ended."""
+    study.set_user_attr(f"{accuracy.split}:{arch.id}", json.dumps(asdict(accuracy)))

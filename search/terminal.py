@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -38,6 +39,11 @@ def say_files(files: Sequence[Path]) -> None:
     say("wrote " + ", ".join(str(path) for path in files))
 
 
+def print_json(value: dict[str, Any]) -> None:
+    """A result for programs, on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
 def show(table: RenderableType) -> None:
     """A result, on standard output."""
     console(stderr=False).print(table)
@@ -54,7 +60,7 @@ def show_titled(title: str, table: RenderableType, note: str = "") -> None:
 
 @contextmanager
 def search_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
-    """Measured candidates with the best so far."""
+    """Candidates with the best so far."""
     with bar("searching") as show_state:
 
         def update(now: Progress) -> None:
@@ -62,7 +68,8 @@ def search_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
             if now.best is not None:
                 name = run.problem.objectives[0].name
                 best = f"{name.replace('top', 'top-')} {100 * now.best.value(name):.2f} %"
-                status = f"{best} on validation, {now.proposals} proposed"
+                how = "predicted" if now.best.validation is None else "on validation"
+                status = f"{best} {how}, {now.proposals} proposed"
             show_state(now.trials, now.of, status)
 
         yield update

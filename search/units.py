@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from supernet.accuracy import Accuracy
+from supernet.accuracy import Accuracy, PredictedAccuracy
+
+NINETY_PERCENT = 1.645
+"""Standard deviations on either side of a normal mean that nine in ten values lie within."""
 
 
 def percent(accuracy: Accuracy | None, name: str) -> str:
@@ -13,6 +16,14 @@ def percent(accuracy: Accuracy | None, name: str) -> str:
         return "-"
     value, low, high = (100 * getattr(accuracy, name + end) for end in ("", "_low", "_high"))
     return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def predicted_percent(accuracy: PredictedAccuracy | None) -> str:
+    """``81.93``, or ``76.12 ± 0.14`` where nine in ten measured values are expected; a dash for none."""
+    if accuracy is None:
+        return "-"
+    spread = f" ± {100 * NINETY_PERCENT * accuracy.std:.2f}" if accuracy.std is not None else ""
+    return f"{100 * accuracy.top1:.2f}{spread}"
 
 
 def counted(number: int, noun: str) -> str:

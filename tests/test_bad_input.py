@@ -482,7 +482,9 @@ def test_compare_needs_two_runs_on_the_same_images(
     with pytest.raises(SystemExit) as end:
         main(["search", str(config(data=str(images))), "--out", "fewer"])
     assert end.value.code == 0
-    assert re.search(r"fewer measured accuracy on other images \(sha256 ", refused("compare", run, "fewer"))
+    assert re.search(
+        r"accuracy of fewer is measured on images with sha256 ", refused("compare", run, "fewer")
+    )
     message = refused("compare", runs["run"], run, "--cost", "latency_ms")
     assert re.search(r"records the cost 'latency_ms'; all of them record macs, params", message)
 

@@ -32,7 +32,7 @@ def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_option_is_one_line_of_help(command: str, printed) -> None:
-    lines = printed(command, "--help").splitlines()
+    lines = printed(*command.split(), "--help").splitlines()
     assert max(map(len, lines)) <= WIDTH
     for place in ("Arguments:", "Options:"):
         if place not in lines:
@@ -43,10 +43,14 @@ def test_each_option_is_one_line_of_help(command: str, printed) -> None:
             assert re.match(r"  \S.*?  +\S", line), f"a line is empty or goes on from the one above: {line!r}"
 
 
-def test_each_command_is_one_whole_sentence_in_the_list(printed) -> None:
-    lines = printed("--help").splitlines()
+@pytest.mark.parametrize("group", ["", *sorted({name.split()[0] for name in COMMANDS if " " in name})])
+def test_each_command_is_one_whole_sentence_in_the_list(group: str, printed) -> None:
+    lines = printed(*group.split(), "--help").splitlines()
     listed = [line.split(maxsplit=1) for line in lines[lines.index("Commands:") + 1 :]]
-    assert {name for name, _ in listed} == set(COMMANDS)
+    prefix = f"{group} " if group else ""
+    assert {name for name, _ in listed} == {
+        name.removeprefix(prefix).split()[0] for name in COMMANDS if name.startswith(prefix)
+    }
     for name, sentence in listed:
         assert sentence.endswith("."), name
         assert "..." not in sentence, name

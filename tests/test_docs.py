@@ -22,7 +22,12 @@ from tests.own_data import write_folders
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMANDS = typer.main.get_command(app).commands
+GROUPS = typer.main.get_command(app).commands
+COMMANDS = {
+    f"{name} {inner}".strip(): command
+    for name, found in GROUPS.items()
+    for inner, command in (found.commands if hasattr(found, "commands") else {"": found}).items()
+}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -45,6 +50,8 @@ def in_text(page: Path) -> list[str]:
 def parse(line: str) -> tuple[str, dict]:
     """The subcommand of a line and its parameters. Raises click's UsageError for what it does not take."""
     name, *rest = shlex.split(line, comments=True)
+    if rest and f"{name} {rest[0]}" in COMMANDS:
+        name, rest = f"{name} {rest[0]}", rest[1:]
     assert name in COMMANDS, f"there is no oncefit {name}; there are {', '.join(COMMANDS)}"
     with COMMANDS[name].make_context(name, rest) as context:
         return name, context.params

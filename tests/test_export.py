@@ -20,8 +20,9 @@ from cost_models import profiling
 from cost_models.profiling import LatencyMeasurement
 from search.config import RunConfig
 from search.export import export_bundle
-from search.run import conclude, open_run, search, start
-from search.study import saved_reports
+from search.run import conclude, open_run, start
+from search.study import REPORT, saved
+from search.trials import search
 from supernet import bundle as bundles
 from supernet import evaluation
 from supernet.errors import InputError
@@ -177,16 +178,16 @@ def test_an_export_has_the_runs_report_figures_and_measures_them_no_second_time(
 
 
 def test_what_an_export_measures_is_kept_in_the_study(host_run, evaluated, tmp_path):
-    saved = reports_in(host_run)
+    before = reports_in(host_run)
     result = conclude(open_run(host_run), print)
-    other = next(c.arch.id for c in result.front if c.arch.id not in saved)
+    other = next(c.arch.id for c in result.front if c.arch.id not in before)
     for _ in range(2):
         _, summary = export_bundle(host_run, other, None, tmp_path / "other", print)
     assert evaluated == ["report"]
     kept = reports_in(host_run)
-    assert kept == {**saved, other: summary["measured"]["report"]}
+    assert kept == {**before, other: summary["measured"]["report"]}
     study = open_run(host_run).study()
-    assert dataclasses.asdict(saved_reports(study)[other]) == kept[other]
+    assert dataclasses.asdict(saved(study, REPORT)[other]) == kept[other]
 
 
 def test_the_card_tells_predicted_and_measured_costs_and_their_device(host_run, tmp_path, monkeypatch):

@@ -153,7 +153,14 @@ def test_a_front_is_drawn_whole_whatever_its_length(pairs: list[tuple[float, flo
     found = candidates(pairs)
     members = front(found, AXES)
     config = SimpleNamespace(budgets={"macs": 3e6}, sampler="guided")
-    run = SimpleNamespace(axes=AXES, config=config, where="", supernet=SimpleNamespace(name="any"))
+    run = SimpleNamespace(
+        axes=AXES,
+        config=config,
+        where="",
+        supernet=SimpleNamespace(name="any"),
+        measures=True,
+        predictor=None,
+    )
     chosen = best(found, AXES)
     result = Result(run, found, members, chosen, {chosen.arch.id: chosen.validation}, 3)  # type: ignore[arg-type]
     draw_front(result, tmp_path / "front.png")

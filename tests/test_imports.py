@@ -13,7 +13,11 @@ ORDER = ("configs", "supernet", "cost_models", "search")
 OUTSIDE = ("tests", "benchmarks")
 """Not installed with the packages, which therefore must not import them."""
 HEAVY = {"torch", "torchvision", "pandas", "sklearn", "scipy", "optuna", "matplotlib", "onnxruntime", "ofa"}
-COMMANDS = ("search", "export", "verify", "evaluate", "compare", "device", "train", "demo")
+COMMANDS = (
+    "search", "export", "verify", "evaluate", "compare", "cost", "device", "train", "demo",
+    "devices import", "predictor import", "predictor train", "predictor test", "predictor info",
+    "predictor list", "weights list", "weights fetch", "weights import",
+)  # fmt: skip
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -103,7 +107,7 @@ def loaded_after(code: str) -> set[str]:
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_imports_nothing_heavy(command: str) -> None:
-    arguments = [command, "--help"] if command else ["--help"]
+    arguments = [*command.split(), "--help"]
     code = f"from search.cli import main\ntry:\n    main({arguments!r})\nexcept SystemExit as end:\n    assert not end.code"
     loaded = loaded_after(code)
     assert "search" in loaded
@@ -113,7 +117,12 @@ def test_help_imports_nothing_heavy(command: str) -> None:
 def test_every_command_is_listed_here_and_documented() -> None:
     from search.cli import app
 
-    names = {command.name or command.callback.__name__ for command in app.registered_commands}
+    groups = {"": app, **{f"{group.name} ": group.typer_instance for group in app.registered_groups}}
+    names = {
+        prefix + (command.name or command.callback.__name__)
+        for prefix, group in groups.items()
+        for command in group.registered_commands
+    }
     assert names == set(COMMANDS)
     readme = (ROOT / "README.md").read_text()
     for name in names:

@@ -6,7 +6,7 @@ import io
 import re
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,9 +18,10 @@ from cost_models.latency import LatencyModel
 from cost_models.profiling import LatencyMeasurement
 from search import readable, report, terminal
 from search.objectives import Objective
+from search.study import Candidate
 from search.units import counted
 from supernet import documents
-from supernet.accuracy import Accuracy, wilson
+from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 
 ACCURACY = Accuracy("report", 10_000, 0.913, 0.9995, *wilson(9130, 10_000), *wilson(9995, 10_000))
 COSTS = {
@@ -131,16 +132,32 @@ def test_plurals() -> None:
 # -- the result of a search ------------------------------------------------------
 
 
-def result(objectives: tuple[str, ...], budgets: dict[str, float], found: int = 3) -> SimpleNamespace:
+def result(
+    objectives: tuple[str, ...], budgets: dict[str, float], found: int = 3, kind: str = "measured"
+) -> SimpleNamespace:
     """What report.py reads of a search.run.Result."""
+    known = ACCURACY if kind != "predicted" else None
     candidates = [
-        SimpleNamespace(arch=SimpleNamespace(id=f"{i}24c40a76c"), costs=COSTS, validation=ACCURACY)
+        Candidate(
+            i, SimpleNamespace(id=f"{i}24c40a76c"), COSTS, known,
+            PredictedAccuracy(0.761 - 0.01 * i, 0.002) if kind != "measured" else None,
+        )
         for i in range(found)
-    ]
+    ]  # fmt: skip
     config = SimpleNamespace(objectives=objectives, budgets=budgets)
     axes = tuple(Objective(name) for name in (*objectives, *([] if len(objectives) > 1 else ["macs"])))
-    run = SimpleNamespace(config=config, axes=axes, device=object(), where="host", folder=Path("run"))
-    reports = {candidates[0].arch.id: ACCURACY}
+    theirs = SimpleNamespace(card=SimpleNamespace(name="theirs", split="its images"))
+    run = SimpleNamespace(
+        config=config,
+        axes=axes,
+        device=object(),
+        where="host",
+        folder=Path("run"),
+        measures=kind != "predicted",
+        predictor=None if kind == "measured" else theirs,
+        stds=lambda arch: {"latency_ms": 0.004},
+    )
+    reports = {candidates[0].arch.id: ACCURACY} if kind != "predicted" else {}
     return SimpleNamespace(
         run=run,
         candidates=candidates,
@@ -169,6 +186,41 @@ def test_a_result_fits_in_eighty_columns(objectives: tuple[str, ...], budgets: d
     assert "…" not in narrow
     assert "91.30 [90.73, 91.84]" in narrow
     assert max(map(len, report.legend(found).splitlines())) <= 80
+
+
+@pytest.mark.parametrize("objectives", [("top1",), ("top1", "macs"), ("top1", "latency_ms", "macs")])
+def test_a_predicted_result_says_so_and_nothing_of_measurements(objectives: tuple[str, ...]) -> None:
+    found = result(objectives, {"latency_ms": 0.12}, kind="predicted")
+    shown = rendered(report.table(found), 80)
+    assert "76.10 ± 0.33" in shown
+    assert "predicted" in shown
+    assert not {"report", "validation", "measured"} & set(re.findall(r"[a-z]+", shown))
+    legend = report.legend(found)
+    assert "No accuracy is measured" in legend
+    assert "Top-1 is predicted by theirs" in legend
+    assert max(map(len, [*shown.splitlines(), *legend.splitlines()])) <= 80
+
+
+@pytest.mark.parametrize("objectives", [("top1",), ("top1", "macs"), ("top1", "latency_ms", "macs")])
+def test_a_result_predicted_then_measured_shows_both_side_by_side(objectives: tuple[str, ...]) -> None:
+    found = result(objectives, {}, kind="both")
+    shown = rendered(report.table(found), 80)
+    assert "91.30 [90.73, 91.84]" in shown
+    assert "76.10 ± 0.33" in shown
+    assert "3 candidates measured, the best of 3 predicted" in report.legend(found)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_rank_correlation_of_predicted_and_measured() -> None:
+    """Of 1 2 3 4 against 1 3 2 4: one of six pairs is swapped, and ranks differ by 1 twice."""
+    candidates = [
+        Candidate(i, SimpleNamespace(id=str(i)), COSTS, replace(ACCURACY, top1=m), PredictedAccuracy(p))
+        for i, (p, m) in enumerate([(0.71, 0.61), (0.72, 0.63), (0.73, 0.62), (0.74, 0.64)])
+    ]
+    found = report.agreement(SimpleNamespace(candidates=candidates))
+    assert found.subnets == 4
+    assert found.kendall == pytest.approx(4 / 6)
+    assert found.spearman == pytest.approx(1 - 6 * 2 / (4 * 15))
 
 
 def test_a_result_of_one_candidate_is_told_in_the_singular() -> None:
@@ -201,7 +253,7 @@ def test_a_resumed_bar_starts_where_the_study_stands(screen: io.StringIO) -> Non
 
 
 def test_progress_fits_in_eighty_columns(screen: io.StringIO) -> None:
-    best = SimpleNamespace(value=lambda name: 0.9182)
+    best = SimpleNamespace(value=lambda name: 0.9182, validation=ACCURACY)
     run = SimpleNamespace(problem=SimpleNamespace(objectives=[Objective("top1")]))
     status = []
     with terminal.drawn("searching") as show_state:

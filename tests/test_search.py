@@ -19,9 +19,10 @@ import yaml
 from search.budget import check_feasible
 from search.cli import main
 from search.config import RunConfig
-from search.run import conclude, open_run, search, start, write_down
+from search.run import conclude, open_run, start, write_down
 from search.samplers import SAMPLERS, distributions
 from search.study import candidates
+from search.trials import search
 from supernet.accuracy import Accuracy
 from supernet.catalog import PRETRAINED, open_supernet
 from supernet.data import Dataset, load_dataset
@@ -116,7 +117,7 @@ def test_the_results_are_what_an_independent_evaluation_measures(
 ) -> None:
     result = json.loads(oncefit("search", config, "--out", "run", "--json", cwd=tmp_path).stdout)
     supernet = open_supernet("fmnist_mbv3")
-    images = load_dataset(str(own_data), data.classes)
+    images = load_dataset(str(own_data), supernet)
     arch = supernet.space.from_dict(result["chosen"]["arch"])
     subnet = specialise(supernet.load(), arch, images)
     for split in ("validation", "report"):
@@ -237,7 +238,7 @@ def test_paths_in_a_yaml_file_start_at_its_folder(
     here("search", "mine/search.yaml", "--out", "run")
     run = open_run(tmp_path / "run")
     assert run.supernet.weights.path == mine / "net.safetensors"
-    assert run.accuracy.data.sha256 == load_dataset(str(own_data), run.supernet.classes).sha256
+    assert run.accuracy.data.sha256 == load_dataset(str(own_data), run.supernet).sha256
 
 
 def test_a_second_process_in_the_same_folder_is_refused(config: Path, tmp_path: Path) -> None:

@@ -1,0 +1,175 @@
+"""The trials of a run: proposed and judged one by one, or the best that a predictor knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from search import config as configs
+from search import study as studies
+from search.budget import check_feasible, over_budget, within
+from search.front import best, front
+from search.run import CONFIG, PREDICTIONS, Progress, Run, settled, write_down
+from search.samplers import GUIDED, build_sampler, distributions
+from search.study import Candidate
+from supernet import documents
+from supernet.accuracy import PredictedAccuracy
+from supernet.arch import Arch, Choice
+from supernet.space import SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+
+PROPOSALS_PER_TRIAL = 50
+"""A search ends when it has proposed this many archs for each one it may measure."""
+
+
+def search(run: Run, progress: Callable[[Progress], None]) -> None:
+    """Measure candidates until the run has as many as its config says.
+
+    Returns at once where it has; continues after a kill. KeyboardInterrupt leaves the
+    study resumable. Raises InputError where another process searches in the same folder.
+    """
+    with studies.exclusive(run.folder):
+        write_down(run)
+        study = run.study(create=True)
+        # only now is it known to be the same run, with other trials or files elsewhere
+        documents.write_text(run.folder / CONFIG, configs.to_yaml(run.config))
+        studies.fail_stale_trials(study)
+        if run.predictor is not None and run.config.sampler == GUIDED:
+            record_best(run, study, progress)
+        else:
+            propose(run, study, progress)
+        if run.config.accuracy == configs.BOTH:
+            measure_best(run, study, progress)
+
+
+def propose(run: Run, study: optuna.Study, progress: Callable[[Progress], None]) -> None:
+    """Ask the sampler and judge what it proposes, from where the study stands."""
+    import optuna
+
+    finished = len(study.get_trials(deepcopy=False))
+    config = run.config
+    study.sampler = build_sampler(config.sampler, run.problem, config.seed, config.trials, finished)
+    known = {c.arch.id: c for c in studies.candidates(study, run.problem)}
+    witness = check_feasible(run.problem, run.where)
+    waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
+    if witness is not None and witness.id not in known and not waiting:
+        study.enqueue_trial(full_values(run.problem.space, witness))
+    choices = distributions(run.problem.space)
+    proposals = 0
+    limit = PROPOSALS_PER_TRIAL * config.trials
+    best_so_far = best(list(known.values()), run.axes) if known else None
+    progress(Progress(len(known), config.trials, 0, best_so_far))
+    while len(known) < config.trials and proposals < limit:
+        trial = study.ask(choices)
+        proposals += 1
+        try:
+            candidate = consider(run, study, trial, known)
+        except BaseException:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
+            raise
+        if candidate is not None:
+            known[candidate.arch.id] = candidate
+            best_so_far = best(list(known.values()), run.axes)
+        progress(Progress(len(known), config.trials, proposals, best_so_far))
+
+
+def consider(
+    run: Run,
+    study: optuna.Study,
+    trial: optuna.Trial,
+    known: Mapping[str, Candidate],
+) -> Candidate | None:
+    """Tell the study what a proposal costs and, where it is within budget, how accurate it is.
+
+    An arch that was measured before is told again with the same figures.
+    """
+    import optuna
+
+    arch = run.problem.space.arch(trial.params)
+    costs = {name: cost(arch) for name, cost in run.costs.items()}
+    for name, excess in over_budget(costs, run.config.budgets).items():
+        trial.set_constraint(name, excess)
+    inside = within(costs, run.config.budgets)
+    accuracy = None
+    if inside:
+        accuracy = known[arch.id].judgement if arch.id in known else run.judge(arch)
+    for name, value in studies.attributes(arch, costs, accuracy).items():
+        trial.set_user_attr(name, value)
+    if not inside:
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        return None
+    candidate = studies.judged(trial.number, arch, costs, accuracy)
+    study.tell(trial, [candidate.value(o.name) for o in run.problem.objectives])
+    return candidate
+
+
+def record_best(run: Run, study: optuna.Study, progress: Callable[[Progress], None]) -> None:
+    """Search on the predictor alone, and make trials of the best that it leads to."""
+    from search.direct import search_directly
+
+    assert run.predictor is not None
+    problem, predictor, config = run.problem, run.predictor, run.config
+    known = {c.arch.id: c for c in studies.candidates(study, problem)}
+    if len(known) < config.trials:
+        found = search_directly(
+            problem, lambda codes: predictor.predict(problem.space, codes).top1, config.trials, config.seed
+        )
+        archs = problem.space.decode(found.codes)
+        accuracies = list(predictor.predict(problem.space, found.codes))
+        new = [pair for pair in zip(archs, accuracies, strict=True) if pair[0].id not in known]
+        study.set_user_attr(PREDICTIONS, found.predictions)
+        study.add_trials([finished_trial(run, *pair) for pair in new[: config.trials - len(known)]])
+        known = {c.arch.id: c for c in studies.candidates(study, problem)}
+    top = best(list(known.values()), run.axes) if known else None
+    progress(Progress(len(known), config.trials, len(known), top))
+
+
+def finished_trial(run: Run, arch: Arch, accuracy: PredictedAccuracy) -> optuna.trial.FrozenTrial:
+    """The trial of an arch within the budgets that was predicted without one."""
+    import optuna
+
+    costs = {name: cost(arch) for name, cost in run.costs.items()}
+    candidate = Candidate(-1, arch, costs, predicted=accuracy)
+    return optuna.trial.create_trial(
+        params=full_values(run.problem.space, arch),
+        distributions=distributions(run.problem.space),
+        values=[candidate.value(o.name) for o in run.problem.objectives],
+        constraints=over_budget(costs, run.config.budgets),
+        user_attrs=studies.attributes(arch, costs, accuracy),
+    )
+
+
+def measure_best(run: Run, study: optuna.Study, progress: Callable[[Progress], None]) -> None:
+    """Measure the candidates that the predictor puts first, as many as the config says."""
+    chosen = most_promising(studies.candidates(study, run.problem), run)
+    known = {c.arch.id: c for c in settled(run, study)}
+    for candidate in chosen:
+        top = best(list(known.values()), run.axes) if known else None
+        progress(Progress(len(known), len(chosen), len(known), top))
+        if candidate.arch.id not in known:
+            validation = run.accuracy(candidate.arch, "validation")
+            studies.save(study, candidate.arch, validation)
+            known[candidate.arch.id] = replace(candidate, validation=validation)
+    top = best(list(known.values()), run.axes) if known else None
+    progress(Progress(len(known), len(chosen), len(known), top))
+
+
+def most_promising(found: Sequence[Candidate], run: Run) -> list[Candidate]:
+    """The best by prediction; of several objectives evenly over the predicted front, from cheap to dear."""
+    predicted = [replace(candidate, validation=None) for candidate in found]
+    count = run.config.measure
+    if len(run.problem.objectives) == 1:
+        return sorted(predicted, key=lambda c: -c.value(run.problem.objectives[0].name))[:count]
+    members = front(predicted, run.axes)
+    places = np.unique(np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int))
+    return [members[place] for place in places]
+
+
+def full_values(space: SearchSpace, arch: Arch) -> dict[str, Choice]:
+    """A value for every dimension: skipped blocks have their smallest."""
+    return {d.name: arch.values.get(d.name, d.choices[0]) for d in space.dimensions}
