@@ -28,8 +28,8 @@ from cost_models.protocol import Target
 from cost_models.registry import build
 from search.objectives import parse_objectives
 from search.problem import Problem
-from search.trials import PROPOSALS_PER_TRIAL
 from search.samplers import SAMPLERS, build_sampler, distributions
+from search.trials import PROPOSALS_PER_TRIAL
 from search.within_budget import WithinBudget
 from supernet.catalog import open_supernet
 from supernet.space import Codes, SearchSpace

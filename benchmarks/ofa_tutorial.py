@@ -1,0 +1,167 @@
+"""OFA's tutorial search beside ours: the same predictor, the same costs, the same budgets, in one run.
+
+    python benchmarks/ofa_tutorial.py PREDICTOR NOTE10 [--seeds N] [--json]
+
+PREDICTOR is OFA's accuracy predictor for w1.2 (acc_predictor.pth), NOTE10 the folder of its
+latency tables. ``ofa``'s ``EvolutionFinder`` runs with its defaults (100 archs, 500
+generations) on its own classes, and is timed alone; ours is timed as a whole process, from
+the start of Python to the files it writes. Both predict with the same numbers, and what each
+found is judged once more by the same models. Several seeds give medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from cost_models.devices import open_device
+from cost_models.protocol import Target
+from cost_models.registry import build
+from search.predictors import files
+from search.predictors.measured import from_settings
+from search.units import amount
+from supernet.catalog import open_supernet
+
+BUDGETS = (
+    *(("latency_ms", ms) for ms in (20.0, 25.0, 30.0)),
+    *(("macs", million * 1e6) for million in (600.0, 400.0, 350.0)),
+)
+RESOLUTIONS = (160, 176, 192, 208, 224)
+CONFIGS = {"latency_ms": "configs/searches/note10-25ms.yaml", "macs": "configs/searches/ofa-macs.yaml"}
+SUPERNET, PREDICTOR, DEVICE = "ofa_mbv3_w1.2", "ofa_mbv3_w1.2", "note10"
+
+
+def oncefit(*arguments: object, cache: Path) -> tuple[str, float]:
+    """What a command prints, and the seconds its whole process took."""
+    command = [sys.executable, "-m", "search", *map(str, arguments)]
+    began = time.perf_counter()
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "ONCEFIT_CACHE": str(cache)}
+    )
+    return done.stdout, time.perf_counter() - began
+
+
+class Latency:
+    """``ofa``'s estimator on tables read by a safe loader; its own constructor downloads them by an unsafe one."""
+
+    def __init__(self, folder: Path) -> None:
+        from ofa.tutorial.latency_table import LatencyEstimator
+
+        self.tables = {}
+        for resolution in RESOLUTIONS:
+            self.tables[resolution] = LatencyEstimator.__new__(LatencyEstimator)
+            text = (folder / f"{resolution}_lookup_table.yaml").read_text()
+            self.tables[resolution].lut = yaml.safe_load(text)
+
+    def predict_efficiency(self, spec: dict[str, Any]) -> float:
+        return float(self.tables[spec["r"][0]].predict_network_latency_given_spec(spec))
+
+
+def evolution_finder(
+    name: str, limit: float, seed: int, efficiency: object, accuracy: object
+) -> dict[str, Any]:
+    """What ``ofa``'s search finds: its settings and its seconds."""
+    from ofa.tutorial.evolution_finder import EvolutionFinder
+
+    random.seed(seed)
+    np.random.seed(seed)
+    kind, given = ("note10", limit) if name == "latency_ms" else ("flops", limit / 1e6)
+    finder = EvolutionFinder(kind, given, efficiency, accuracy)
+    began = time.perf_counter()
+    with contextlib.redirect_stderr(io.StringIO()):
+        _, (_, spec, _) = finder.run_evolution_search()
+    return {"spec": spec, "seconds": time.perf_counter() - began}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("predictor", type=Path)
+    parser.add_argument("note10", type=Path)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = compare(given.predictor, given.note10, given.seeds, Path(folder))
+    if given.json:
+        print(json.dumps(rows, indent=2))
+        return
+    print("predicted top-1 (%) and seconds, medians; ofa's without, ours with the start of the process")
+    print("cost: of what ofa found, by the layers of the network; its own table of multiply-adds is another")
+    heads = ("budget", "ofa", "cost", "ours", "ofa (s)", "ours (s)", "ratio")
+    print("{:>12} {:>8} {:>12} {:>8} {:>8} {:>9} {:>6}".format(*heads))
+    for row in rows:
+        print(
+            f"{amount(row['cost'], row['limit']):>12} {100 * row['ofa_top1']:8.2f} "
+            f"{amount(row['cost'], row['ofa_cost']):>12} {100 * row['our_top1']:8.2f} {row['ofa_seconds']:8.1f} "
+            f"{row['our_seconds']:9.1f} {row['ofa_seconds'] / row['our_seconds']:6.1f}"
+        )
+
+
+def compare(predictor: Path, note10: Path, seeds: int, folder: Path) -> list[dict[str, Any]]:
+    """One row a budget."""
+    import torch
+    from ofa.tutorial.accuracy_predictor import AccuracyPredictor
+
+    oncefit("predictor", "import", PREDICTOR, predictor, "--supernet", SUPERNET, cache=folder)
+    oncefit("devices", "import", DEVICE, note10, cache=folder)
+    accuracy = AccuracyPredictor(pretrained=False, device="cpu")
+    accuracy.model.load_state_dict(torch.load(predictor, map_location="cpu", weights_only=True))
+    efficiency = {"latency_ms": Latency(note10), "macs": flops_table(folder)}
+    supernet = open_supernet(SUPERNET)
+    judge = files.read(folder / "predictors" / f"{PREDICTOR}.safetensors")
+    device = open_device(str(folder / "devices" / f"{DEVICE}.yaml"), supernet, lambda _: None)
+    part = supernet.restricted({"resolution": RESOLUTIONS})
+    costs = {name: build(name, Target(part, device)) for name, _ in BUDGETS}
+    rows = []
+    for name, limit in BUDGETS:
+        theirs, ours = [], []
+        for seed in range(seeds):
+            found = evolution_finder(name, limit, seed, efficiency[name], accuracy)
+            arch = from_settings(found["spec"], supernet.space)
+            [said] = judge.predict(part.space, part.space.encode([arch]))
+            theirs.append((said.top1, found["seconds"], costs[name](arch)))
+            out = folder / f"{name}-{limit:g}-{seed}"
+            options = ("--budget", f"{name}={limit}", "--seed", seed, "--out", out, "--json")
+            printed, seconds = oncefit("search", CONFIGS[name], *options, cache=folder)
+            chosen = json.loads(printed)["chosen"]["predicted"]
+            ours.append((chosen["top1"], seconds, chosen[name]))
+        rows.append({
+            "cost": name, "limit": limit,
+            **{f"ofa_{key}": statistics.median(v) for key, v in zip(KEYS, zip(*theirs, strict=True), strict=True)},
+            **{f"our_{key}": statistics.median(v) for key, v in zip(KEYS, zip(*ours, strict=True), strict=True)},
+        })  # fmt: skip
+    return rows
+
+
+KEYS = ("top1", "seconds", "cost")
+
+
+def flops_table(folder: Path) -> object:
+    """``ofa``'s table of multiply-adds, which it writes into the working directory."""
+    from ofa.tutorial.flops_table import FLOPsTable
+
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return FLOPsTable(pred_type="flops", device="cpu", multiplier=1.2, batch_size=1)
+    finally:
+        os.chdir(before)
+
+
+if __name__ == "__main__":
+    main()
