@@ -34,6 +34,7 @@ bench: install
 	@$(BIN)/python benchmarks/batch_costs.py
 	@$(BIN)/python benchmarks/latency_error.py
 	@$(BIN)/python benchmarks/candidate_seconds.py
+	@$(BIN)/python benchmarks/ofa_efficiency.py
 
 quality: install
 	@$(BIN)/python benchmarks/supernet_quality.py

@@ -28,7 +28,7 @@ PROPOSALS_PER_TRIAL = 50
 
 
 def search(run: Run, progress: Callable[[Progress], None]) -> None:
-    """Measure candidates until the run has as many as its config says.
+    """Make trials until the run has as many as its config says, and measure the best if they are predicted.
 
     Returns at once where it has; continues after a kill. KeyboardInterrupt leaves the
     study resumable. Raises InputError where another process searches in the same folder.
