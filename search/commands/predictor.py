@@ -205,7 +205,7 @@ def warn_outside(card: PredictorCard, rows: Measured) -> None:
         if outside:
             terminal.say(
                 f"warning: {outside} of {len(rows)} rows have another {name} than {card.name} was trained on "
-                f"({', '.join(map(str, seen))}); there it extrapolates"
+                f"({', '.join(map(str, seen))}); it knows nothing of those"
             )
 
 

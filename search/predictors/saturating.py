@@ -28,7 +28,7 @@ CHOICES = "choices"
 CHUNK = 256
 """Archs at a time: their features stay in the processor's cache."""
 
-EXTRAPOLATION = 0.1
+EXTRAPOLATION = 0.2
 """Standard deviation per point that a prediction lies below nearly all that was seen in training."""
 
 

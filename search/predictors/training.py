@@ -4,7 +4,7 @@ Once the curve of :mod:`search.predictors.saturating` is undone, the latent qual
 process whose kernel is a sum over features of few kinds (Rasmussen & Williams, 2006, chapters 2
 and 5; the curve makes it a warped one, Snelson et al., 2003). The ceiling, the noise and how much
 each kind of feature may matter are those of the greatest marginal likelihood, weakly held to a
-prior; nothing is tuned on left-out rows. All features are explicit, so that what is kept are
+prior. All features are explicit, so that what is kept are
 weights and no rows.
 """
 
@@ -46,12 +46,12 @@ LEAST_QUANTILE = 0.05
 EFFECT, SIZE_EFFECT, LATENT_NOISE, NOISE, HEADROOM = 0.2, 0.3, 0.05, 0.02, 2.0
 # Standard deviations of the priors' logarithms.
 WIDE, NARROW = 2.0, 0.5
-REACH = 4
+REACH = 3
 """The scales stay within so many of these."""
 LEAST_HEADROOM = 0.3
 """Of the ceiling above the best subnet, in standard deviations of top-1, where 100 % is nearer."""
-JITTER = 1e-8
-"""Keeps the covariance of equal archs invertible."""
+JITTER = 1e-9
+"""Of the largest variance: keeps the covariance positive where the optimiser tries far too large scales."""
 
 
 def train(
@@ -398,7 +398,7 @@ class Posterior:
         latent, slope = unbent(self.targets, ceiling)
         total, sums = self.kernel(scales)
         diagonal = np.diag_indices(len(latent))
-        total[diagonal] += latent_noise + noise * slope**2 + JITTER
+        total[diagonal] += latent_noise + noise * slope**2 + JITTER * total[diagonal].max()
         root, _ = cho_factor(total, lower=True, overwrite_a=True, check_finite=False)
         solved = cho_solve((root, True), latent, check_finite=False)
         lower, _ = dpotri(root, lower=1)
