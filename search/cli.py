@@ -90,7 +90,7 @@ def search(
         "trials": trials, "sampler": sampler, "seed": seed,
     }  # fmt: skip
     resolved = load_config(config, overrides, budget or [])
-    folder = out or Path("runs") / run_name(config, budget or [], device, sampler, seed)
+    folder = out or Path("runs") / run_name(config, budget or [], device, predictor, sampler, seed)
     run = start(folder, resolved, storage, terminal.say)
     with terminal.resumable():
         with terminal.search_progress(run) as progress:
@@ -105,11 +105,17 @@ def search(
 
 
 def run_name(
-    config: Path, budgets: Sequence[str], device: str | None, sampler: str | None, seed: int | None
+    config: Path,
+    budgets: Sequence[str],
+    device: str | None,
+    predictor: str | None,
+    sampler: str | None,
+    seed: int | None,
 ) -> str:
     """The default folder: the config's name and what was given beside it."""
     parts = [config.stem, *budgets]
     parts += [Path(device).stem] if device else []
+    parts += [Path(predictor).name.removesuffix(".safetensors")] if predictor else []
     parts += [sampler] if sampler else []
     parts += [f"seed{seed}"] if seed is not None else []
     return "-".join(part.replace("=", "").replace("/", "_") for part in parts)

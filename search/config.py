@@ -128,6 +128,10 @@ def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:
             f"{where}: accuracy: {config.accuracy} needs a predictor: its name (oncefit predictor list "
             "shows them) or a .safetensors file"
         )
+    if config.accuracy == BOTH and config.measure > config.trials:
+        raise InputError(
+            f"{where}: measure: {config.measure} of trials: {config.trials} cannot be; give at least as many trials"
+        )
     if accuracy.name != "top1":
         raise InputError(
             f"{where}: predictors know top1 only, not {accuracy.name}; set objectives: [top1, ...]"

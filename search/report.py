@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from search import readable
 from search.front import knee
 from search.plots import draw_front
 from search.run import Result
+from search.samplers import GUIDED
 from search.study import Candidate
 from search.units import amount, counted, heading, percent, predicted_percent, scaled
 from supernet import documents
@@ -70,7 +72,8 @@ def result_dict(result: Result) -> dict[str, Any]:
         "sampler": run.config.sampler,
         "seed": run.config.seed,
         ("measured_candidates" if run.measures else "predicted_candidates"): len(result.candidates),
-        "proposals": result.proposals,
+        ("predictions" if direct(result) else "proposals"): result.proposals,
+        **({"outside_domain": run.outside} if run.outside is not None else {}),
         **({"rank_correlation": rank_correlation(agreement(result))} if both(result) else {}),
         "chosen": as_dict(result.chosen, result.reports, run.stds(result.chosen.arch)),
         "knee": knee(result.front, run.axes).arch.id,
@@ -179,19 +182,20 @@ def legend(result: Result) -> str:
         lines.append(f"Accuracies are measured [95 % interval]; {costs}.")
     else:
         lines.append(f"No accuracy is measured; {costs}.")
+    asked = "predicted" if direct(result) else "proposed"
     if run.predictor is not None:
         lines += [f"Top-1 is predicted by {run.predictor.card.name}", f"for {run.predictor.card.split}."]
+        lines += textwrap.wrap(run.outside, 80) if run.outside is not None else []
     if both(result):
-        found = agreement(result)
-        lines += [
-            f"{count} measured, the best of {result.proposals:,} predicted.",
-            f"Rank correlation of predicted and measured top-1: {found}.",
-        ]
-    elif run.measures:
-        lines.append(f"{count} measured, {result.proposals:,} proposed.")
-    else:
-        lines.append(f"{count} kept, {result.proposals:,} predicted.")
+        lines.append(f"Rank correlation of predicted and measured top-1: {agreement(result)}.")
+    what = "measured" if run.measures else "kept"
+    lines.append(f"{count} {what}, {result.proposals:,} {asked}.")
     return "\n".join(lines)
+
+
+def direct(result: Result) -> bool:
+    """Whether the predictor was asked about whole populations, and ``proposals`` counts these."""
+    return result.run.predictor is not None and result.run.config.sampler == GUIDED
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from cost_models.devices import Device, device_costs, open_device, write_device
 from cost_models.latency import latency_std_ms
@@ -19,7 +21,8 @@ from search.budget import check_feasible, nothing_found
 from search.config import RunConfig
 from search.front import best, front
 from search.objectives import Objective, parse_objectives
-from search.predictors.files import check_choices, digest, open_predictor, outside_domain
+from search.predictors import files as predictors
+from search.predictors.files import check_choices, digest, is_known, open_predictor, outside_domain
 from search.predictors.protocol import Predictor
 from search.problem import Problem
 from search.study import Candidate
@@ -33,7 +36,7 @@ from supernet.errors import InputError
 if TYPE_CHECKING:
     import optuna
 
-CONFIG, DEVICE = "config.yaml", "device.yaml"
+CONFIG, DEVICE, PREDICTOR = "config.yaml", "device.yaml", "predictor.safetensors"
 PREDICTIONS = "predictions"
 """The attribute of a study that says how many archs a predictor was asked about outside its trials."""
 
@@ -63,6 +66,11 @@ class Run:
             return self.problem.objectives
         cost = next(iter(self.config.budgets), "macs")
         return (*self.problem.objectives, Objective(cost))
+
+    @property
+    def outside(self) -> str | None:
+        """What is to be said where the predictor is asked about what it was not trained on."""
+        return outside_domain(self.predictor.card, self.problem.space) if self.predictor is not None else None
 
     @property
     def measures(self) -> bool:
@@ -141,9 +149,17 @@ Say = Callable[[str], None]
 
 
 def make_run(
-    folder: Path, config: RunConfig, supernet: Supernet, device: Device | None, storage: str | None
+    folder: Path,
+    config: RunConfig,
+    supernet: Supernet,
+    device: Device | None,
+    storage: str | None,
+    kept: bool = False,
 ) -> Run:
-    """A run records the costs that its config names, and the built-in ones that need no more than is given."""
+    """A run records the costs that its config names, and the built-in ones that need no more than is given.
+
+    ``kept`` takes the predictor that was written into the folder, whatever the config's name leads to now.
+    """
     target = Target(supernet, device)
     objectives = parse_objectives(config.objectives)
     decisive = dict.fromkeys([*config.budgets, *(o.name for o in objectives if not o.is_accuracy)])
@@ -152,8 +168,17 @@ def make_run(
     names = dict.fromkeys([*decisive, *config.costs, *free])
     costs = {name: build(name, target, config.costs) for name in names}
     problem = Problem(supernet.space, objectives, {name: costs[name] for name in decisive}, config.budgets)
-    predictor = open_predictor(config.predictor, supernet) if config.predictor is not None else None
+    predictor = predictor_of(folder, config, supernet, kept) if config.predictor is not None else None
     return Run(folder, config, supernet, device, problem, costs, predictor, storage)
+
+
+def predictor_of(folder: Path, config: RunConfig, supernet: Supernet, kept: bool) -> Predictor:
+    """The predictor that the config names, or the folder's copy of it where that is wanted or all that is left."""
+    assert config.predictor is not None
+    copy = folder / PREDICTOR
+    if copy.is_file() and (kept or not is_known(config.predictor)):
+        return open_predictor(str(copy), supernet)
+    return open_predictor(config.predictor, supernet)
 
 
 def start(folder: Path, config: RunConfig, storage: str | None, say: Say) -> Run:
@@ -171,9 +196,8 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say) -> Run
     check_feasible(run.problem, run.where)
     if run.predictor is not None:
         check_choices(run.predictor, run.problem.space)
-        warning = outside_domain(run.predictor.card, run.problem.space)
-        if warning is not None:
-            say(warning)
+        if run.outside is not None:
+            say(run.outside)
     if run.measures:
         run.accuracy.load()
     if storage is not None:
@@ -203,6 +227,8 @@ def write_down(run: Run) -> None:
         documents.write_text(run.folder / CONFIG, configs.to_yaml(run.config))
     if run.device is not None and not (run.folder / DEVICE).exists():
         write_device(run.device, run.folder / DEVICE)
+    if run.predictor is not None and not (run.folder / PREDICTOR).exists():
+        predictors.write(run.predictor, run.folder / PREDICTOR)
     if not (run.folder / studies.PLACE).exists():
         place = studies.new_place(run.folder, run.storage)
         documents.write_text(run.folder / studies.PLACE, configs.to_yaml(place))
@@ -217,13 +243,47 @@ def open_run(folder: Path, storage: str | None = None) -> Run:
     device = (
         open_device(str(folder / DEVICE), supernet, lambda _: None) if (folder / DEVICE).exists() else None
     )
-    return make_run(folder, config, supernet, device, storage)
+    return make_run(folder, config, supernet, device, storage, kept=True)
 
 
 def settled(run: Run, study: optuna.Study) -> list[Candidate]:
     """The candidates that results are of: where some are predicted only, and some measured, the latter."""
     found = studies.candidates(study, run.problem)
     return [c for c in found if c.validation is not None] if run.measures else found
+
+
+def most_promising(run: Run, study: optuna.Study) -> list[Candidate]:
+    """Those that are to be measured, as many as the config says: the best by prediction.
+
+    Of several objectives evenly over the predicted front, from cheap to dear, then the most accurate of the rest.
+    """
+    found = [replace(candidate, validation=None) for candidate in studies.candidates(study, run.problem)]
+    ranked = sorted(found, key=lambda c: -c.value(run.problem.objectives[0].name))
+    first = evenly(front(found, run.axes), run.config.measure) if len(run.problem.objectives) > 1 else []
+    return [*first, *(c for c in ranked if c not in first)][: run.config.measure]
+
+
+Item = TypeVar("Item")
+
+
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """At most ``count`` of ``items``, evenly spread over them, the first and the last included."""
+    places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
+    return [items[place] for place in places]
+
+
+def check_finished(run: Run, study: optuna.Study) -> None:
+    """Raises InputError where some of the candidates that are to be measured are not yet."""
+    if run.config.accuracy != configs.BOTH:
+        return
+    measured = {c.arch.id for c in settled(run, study)}
+    wanted = [c.arch.id for c in most_promising(run, study)]
+    done = sum(arch_id in measured for arch_id in wanted)
+    if done < len(wanted):
+        raise InputError(
+            f"{run.folder} is not finished: {done} of its {len(wanted)} best by prediction are measured; the same "
+            "oncefit search measures the others"
+        )
 
 
 def conclude(run: Run, say: Say) -> Result:
@@ -233,6 +293,7 @@ def conclude(run: Run, say: Say) -> Result:
     """
     study = run.study()
     found = settled(run, study)
+    check_finished(run, study)
     if not found:
         raise nothing_found(run.problem, run.folder, len(study.get_trials(deepcopy=False)))
     objectives = run.problem.objectives

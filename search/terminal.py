@@ -69,7 +69,8 @@ def search_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
                 name = run.problem.objectives[0].name
                 best = f"{name.replace('top', 'top-')} {100 * now.best.value(name):.2f} %"
                 how = "predicted" if now.best.validation is None else "on validation"
-                status = f"{best} {how}, {now.proposals} proposed"
+                asked = "predicted" if run.predictor is not None else "proposed"
+                status = f"{best} {how}, {now.proposals} {asked}"
             show_state(now.trials, now.of, status)
 
         yield update

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from search import config as configs
 from search import study as studies
 from search.budget import check_feasible, over_budget, within
-from search.front import best, front
-from search.run import CONFIG, PREDICTIONS, Progress, Run, settled, write_down
+from search.front import best
+from search.run import CONFIG, PREDICTIONS, Progress, Run, evenly, most_promising, settled, write_down
 from search.samplers import GUIDED, build_sampler, distributions
 from search.study import Candidate
 from supernet import documents
@@ -54,7 +52,7 @@ def propose(run: Run, study: optuna.Study, progress: Callable[[Progress], None])
     finished = len(study.get_trials(deepcopy=False))
     config = run.config
     study.sampler = build_sampler(config.sampler, run.problem, config.seed, config.trials, finished)
-    known = {c.arch.id: c for c in studies.candidates(study, run.problem)}
+    known = judged_before(run, study)
     witness = check_feasible(run.problem, run.where)
     waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
     if witness is not None and witness.id not in known and not waiting:
@@ -114,7 +112,8 @@ def record_best(run: Run, study: optuna.Study, progress: Callable[[Progress], No
 
     assert run.predictor is not None
     problem, predictor, config = run.problem, run.predictor, run.config
-    known = {c.arch.id: c for c in studies.candidates(study, problem)}
+    known = judged_before(run, study)
+    predictions = study.user_attrs.get(PREDICTIONS, 0)
     if len(known) < config.trials:
         found = search_directly(
             problem, lambda codes: predictor.predict(problem.space, codes).top1, config.trials, config.seed
@@ -122,11 +121,19 @@ def record_best(run: Run, study: optuna.Study, progress: Callable[[Progress], No
         archs = problem.space.decode(found.codes)
         accuracies = list(predictor.predict(problem.space, found.codes))
         new = [pair for pair in zip(archs, accuracies, strict=True) if pair[0].id not in known]
-        study.set_user_attr(PREDICTIONS, found.predictions)
-        study.add_trials([finished_trial(run, *pair) for pair in new[: config.trials - len(known)]])
-        known = {c.arch.id: c for c in studies.candidates(study, problem)}
+        predictions += found.predictions
+        study.set_user_attr(PREDICTIONS, predictions)
+        chosen = evenly(new, config.trials - len(known)) if len(problem.objectives) > 1 else new
+        study.add_trials([finished_trial(run, *pair) for pair in chosen[: config.trials - len(known)]])
+        known = judged_before(run, study)
     top = best(list(known.values()), run.axes) if known else None
-    progress(Progress(len(known), config.trials, len(known), top))
+    progress(Progress(len(known), config.trials, predictions, top))
+
+
+def judged_before(run: Run, study: optuna.Study) -> dict[str, Candidate]:
+    """The candidates by arch id with the accuracy that their trials have: what was measured later is another."""
+    found = studies.candidates(study, run.problem)
+    return {c.arch.id: c if run.predictor is None else replace(c, validation=None) for c in found}
 
 
 def finished_trial(run: Run, arch: Arch, accuracy: PredictedAccuracy) -> optuna.trial.FrozenTrial:
@@ -146,7 +153,7 @@ def finished_trial(run: Run, arch: Arch, accuracy: PredictedAccuracy) -> optuna.
 
 def measure_best(run: Run, study: optuna.Study, progress: Callable[[Progress], None]) -> None:
     """Measure the candidates that the predictor puts first, as many as the config says."""
-    chosen = most_promising(studies.candidates(study, run.problem), run)
+    chosen = most_promising(run, study)
     known = {c.arch.id: c for c in settled(run, study)}
     for candidate in chosen:
         top = best(list(known.values()), run.axes) if known else None
@@ -157,17 +164,6 @@ def measure_best(run: Run, study: optuna.Study, progress: Callable[[Progress], N
             known[candidate.arch.id] = replace(candidate, validation=validation)
     top = best(list(known.values()), run.axes) if known else None
     progress(Progress(len(known), len(chosen), len(known), top))
-
-
-def most_promising(found: Sequence[Candidate], run: Run) -> list[Candidate]:
-    """The best by prediction; of several objectives evenly over the predicted front, from cheap to dear."""
-    predicted = [replace(candidate, validation=None) for candidate in found]
-    count = run.config.measure
-    if len(run.problem.objectives) == 1:
-        return sorted(predicted, key=lambda c: -c.value(run.problem.objectives[0].name))[:count]
-    members = front(predicted, run.axes)
-    places = np.unique(np.linspace(0, len(members) - 1, min(count, len(members))).round().astype(int))
-    return [members[place] for place in places]
 
 
 def full_values(space: SearchSpace, arch: Arch) -> dict[str, Choice]:

@@ -144,7 +144,7 @@ def result(
         )
         for i in range(found)
     ]  # fmt: skip
-    config = SimpleNamespace(objectives=objectives, budgets=budgets)
+    config = SimpleNamespace(objectives=objectives, budgets=budgets, sampler="guided")
     axes = tuple(Objective(name) for name in (*objectives, *([] if len(objectives) > 1 else ["macs"])))
     theirs = SimpleNamespace(card=SimpleNamespace(name="theirs", split="its images"))
     run = SimpleNamespace(
@@ -156,6 +156,7 @@ def result(
         measures=kind != "predicted",
         predictor=None if kind == "measured" else theirs,
         stds=lambda arch: {"latency_ms": 0.004},
+        outside=None,
     )
     reports = {candidates[0].arch.id: ACCURACY} if kind != "predicted" else {}
     return SimpleNamespace(
@@ -207,7 +208,7 @@ def test_a_result_predicted_then_measured_shows_both_side_by_side(objectives: tu
     shown = rendered(report.table(found), 80)
     assert "91.30 [90.73, 91.84]" in shown
     assert "76.10 ± 0.33" in shown
-    assert "3 candidates measured, the best of 3 predicted" in report.legend(found)
+    assert "3 candidates measured, 3 predicted" in report.legend(found)
     assert max(map(len, shown.splitlines())) <= 80
 
 
@@ -254,7 +255,7 @@ def test_a_resumed_bar_starts_where_the_study_stands(screen: io.StringIO) -> Non
 
 def test_progress_fits_in_eighty_columns(screen: io.StringIO) -> None:
     best = SimpleNamespace(value=lambda name: 0.9182, validation=ACCURACY)
-    run = SimpleNamespace(problem=SimpleNamespace(objectives=[Objective("top1")]))
+    run = SimpleNamespace(problem=SimpleNamespace(objectives=[Objective("top1")]), predictor=None)
     status = []
     with terminal.drawn("searching") as show_state:
         pretend = lambda done, of, text: (status.append(text), show_state(done, of, text))  # noqa: E731

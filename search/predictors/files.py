@@ -62,6 +62,11 @@ def find(name_or_path: str) -> Path:
     )
 
 
+def is_known(name_or_path: str) -> bool:
+    """Whether :func:`find` leads somewhere."""
+    return name_or_path in names() or (name_or_path.endswith(SUFFIX) and Path(name_or_path).is_file())
+
+
 def read(path: Path) -> Predictor:
     """The predictor in a file. Raises InputError for a file that holds none."""
     from safetensors import SafetensorError, safe_open
