@@ -22,7 +22,7 @@ from cost_models.protocol import Target
 from cost_models.registry import Cost, build
 from supernet.arch import Arch
 from supernet.catalog import open_supernet
-from supernet.space import SearchSpace
+from supernet.ofa_settings import settings
 
 MODELS = {
     "ofa_mbv3_w1.0": "Mbv3FLOPsModel",
@@ -31,8 +31,6 @@ MODELS = {
     "ofa_resnet50": "ResNet50FLOPsModel",
 }
 ARCHS, THEIRS, ROUNDS = 100_000, 100, 9
-BASE_DEPTHS, WIDTHS = (2, 2, 4, 2), (0.65, 0.8, 1.0)
-"""Of ``ofa``'s ResNet50: blocks that are always there, and the widths that it numbers."""
 
 
 def main() -> None:
@@ -59,7 +57,7 @@ def measure(name: str) -> dict[str, Any]:
     model = getattr(efficiency_predictor, MODELS[name])(supernet.family.elastic().net)
     codes = space.sample(ARCHS, np.random.default_rng(0))
     archs = space.decode(codes[:THEIRS])
-    given = [settings(space, arch) for arch in archs]
+    given = [settings(space, arch) | {"image_size": arch.resolution} for arch in archs]
     agree(name, cost, archs, [model.get_efficiency(one) for one in given])
     ours, theirs = [], []
     for _ in range(ROUNDS):
@@ -78,21 +76,6 @@ def agree(name: str, cost: Cost, archs: list[Arch], millions: list[float]) -> No
     for arch, theirs in zip(archs, millions, strict=True):
         if round(theirs * 1e6) != cost(arch):
             sys.exit(f"{name}: arch {arch.id} has {cost(arch):.0f} multiply-adds, by ofa {theirs * 1e6:.0f}")
-
-
-def settings(space: SearchSpace, arch: Arch) -> dict[str, Any]:
-    """An arch as ``ofa`` takes it: ``d``, ``e``, ``ks`` or ``w``, and ``image_size``."""
-    values = {d.name: arch.values.get(d.name, d.choices[-1]) for d in space.dimensions}
-
-    def all_of(kind: str) -> list[Any]:
-        return [values[d.name] for d in space.dimensions if d.kind == kind]
-
-    chosen: dict[str, Any] = {"image_size": arch.resolution, "e": all_of("expand")}
-    if "width.1" not in space.index:
-        return chosen | {"d": all_of("depth"), "ks": all_of("kernel")}
-    stem, *stages = all_of("depth")
-    deeper = [depth - base for depth, base in zip(stages, BASE_DEPTHS, strict=True)]
-    return chosen | {"d": [2 * (stem == 3), *deeper], "w": [WIDTHS.index(w) for w in all_of("width")]}
 
 
 if __name__ == "__main__":

@@ -110,7 +110,8 @@ def check_space(latency: LatencyModel | LatencyTable, supernet: Supernet, device
         raise InputError(
             f"the latency {what} of device {device!r} was {was} for the network of {latency.supernet} "
             f"({latency.fingerprint}), not for that of {supernet.name} ({supernet.fingerprint}); "
-            f"--device host measures this machine for {supernet.name}"
+            f"in a search, device: host or --device host measures this machine for {supernet.name}; "
+            f"oncefit device NAME --supernet {latency.supernet} shows the device for its own supernet"
         )
 
 

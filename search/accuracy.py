@@ -49,8 +49,8 @@ class MeasuredAccuracy:
         """The name of the data set. Raises InputError where there is none."""
         if self.data_name is None:
             raise InputError(
-                f"{self.supernet.name} ships no images: give data: FOLDER (train/ and val/, one folder of "
-                "images a class) in the search's YAML"
+                f"{self.supernet.name} ships no images: give --data FOLDER, or data: FOLDER in the search's "
+                "YAML (train/ and val/, one folder of images a class)"
             )
         return self.data_name
 

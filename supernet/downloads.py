@@ -49,13 +49,15 @@ def download(
     progress: Progress,
     expected: Content | None = None,
     timeout_s: float = TIMEOUT_S,
+    called: str | None = None,
 ) -> Content:
     """Download ``url`` to ``path``, whose folder is there; what a cut connection left is kept beside it and continued next time.
 
+    ``called`` is what that is called after: give it where ``path`` has another name each time.
     Raises InputError that says why it failed, without the address: no connection, a status, nothing
     for ``timeout_s`` seconds, an end before the end, a web page, another content than ``expected``.
     """
-    partial = partial_path(url, path)
+    partial = partial_path(url, path.with_name(called) if called is not None else path)
     with held(partial) as file:
         receive(url, file, validator_path(partial), progress, expected, timeout_s)
         found = content_of(partial)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -172,15 +173,30 @@ def some(names: Sequence[str]) -> str:
 def read_image(path: Path, channels: int) -> Image.Image:
     """The first frame of an image file, grey (mode L) for one channel or RGB for three.
 
-    Raises Undecodable, which is an InputError, where it cannot be read.
+    Raises Undecodable where its content is to blame. A file that cannot be read now is another
+    InputError: leaving it out would measure one candidate on other images than the next.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
             return converted(image, channels)
+    except UnidentifiedImageError as error:  # its message names the bytes' place in memory
+        raise Undecodable(path, "cannot identify image file") from error
+    except MemoryError as error:
+        raise unreadable(path, "there is not enough memory") from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, EOFError and more
+        if isinstance(error, OSError) and error.errno is not None:  # the system's; a decoder's has none
+            raise unreadable(path, error.strerror or str(error)) from error
         raise Undecodable(path, str(error) or type(error).__name__) from error
+
+
+def unreadable(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"cannot read {path}: {reason}; it was there when the images were listed, "
+        "and every candidate must be measured on the same ones: mend that and run the same command again"
+    )
 
 
 def converted(image: Image.Image, channels: int) -> Image.Image:

@@ -1,13 +1,17 @@
 """Weights that do not ship: fetched or imported once, kept as safetensors in the cache, checked ever after.
 
-Beside ``NAME.safetensors`` stands ``NAME.yaml``: where the checkpoint came from, when, and
-size and sha256 of the checkpoint and of what was made of it.
+``NAME.yaml`` says where the checkpoint came from, when, and size and sha256 of the checkpoint and
+of what was made of it, which stands beside it as ``NAME.SHA256.safetensors`` with the hash's
+first digits. New weights thus never replace those of the record that is there: whatever is killed when,
+the record's weights are here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,10 +23,12 @@ from supernet import documents
 from supernet.cache import VARIABLE, default_cache
 from supernet.catalog import StoredWeights, Supernet, open_supernet
 from supernet.documents import Document
-from supernet.downloads import OTHER_CONTENT, TIMEOUT_S, Content, Progress, content_of, download
+from supernet.downloads import OTHER_CONTENT, TIMEOUT_S, Content, Progress, content_of, download, lock
 from supernet.errors import InputError
 
 OFFICIAL = documents.CONFIGS / "weights" / "official.yaml"
+DIGITS = 12
+"""Of a sha256 in the name of a file."""
 
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
 Report = Callable[[str], None]
@@ -81,7 +87,7 @@ def locate(name: str, cache: Path | None = None) -> StoredWeights:
     record = read_record(name, cache)
     if record is None:
         raise InputError(f"the weights of {name} are not here: {remedy(name)}")
-    return StoredWeights(weights_path(name, cache), record.weights.sha256, remedy(name))
+    return StoredWeights(kept_path(name, record, cache), record.weights.sha256, remedy(name))
 
 
 def remedy(name: str) -> str:
@@ -98,9 +104,10 @@ def remedy(name: str) -> str:
 def read_record(name: str, cache: Path | None = None) -> Record | None:
     """What is known of the weights that are kept, None where none are. Raises InputError for a wrong file."""
     path = record_path(name, cache)
-    if not path.is_file() or not weights_path(name, cache).is_file():
+    if not path.is_file():
         return None
-    return recorded(path)
+    record = recorded(path)
+    return record if kept_path(name, record, cache).is_file() else None
 
 
 def recorded(path: Path) -> Record:
@@ -115,7 +122,13 @@ def record_path(name: str, cache: Path | None) -> Path:
 
 
 def weights_path(name: str, cache: Path | None) -> Path:
-    return folder(cache) / f"{name}.safetensors"
+    """Where the weights are that are kept, as the record says. Raises InputError where there is none."""
+    return kept_path(name, recorded(record_path(name, cache)), cache)
+
+
+def kept_path(name: str, record: Record, cache: Path | None) -> Path:
+    """Where the weights of a record are kept."""
+    return folder(cache) / f"{name}.{record.weights.sha256[:DIGITS]}.safetensors"
 
 
 def fetch(
@@ -144,19 +157,19 @@ def fetch(
         raise InputError(f"no address is known for {name}: give one with --from URL; or {remedy(name)}")
     given = documents.check({"addresses": tuple(addresses)}, Addresses, "--from") if addresses else official
     assert given is not None
-    expected = None if replace else known_content(name, cache)
-    writable(folder(cache))
     failures = []
-    for url in given.addresses:
-        report(f"downloading {url}")
-        checkpoint = folder(cache) / f"{name}.checkpoint"
-        try:
-            content = download(url, checkpoint, progress, expected, timeout_s)
-            return keep(supernet, checkpoint, "the file", url, content, today, cache)
-        except InputError as error:
-            failures.append(f"{url}: {error}")
-        finally:
-            checkpoint.unlink(missing_ok=True)
+    with alone(name, cache):
+        expected = None if replace else known_content(name, cache)
+        checkpoint = folder(cache) / f".{name}.{os.getpid()}.checkpoint"
+        for url in given.addresses:
+            report(f"downloading {url}")
+            try:
+                content = download(url, checkpoint, progress, expected, timeout_s, f"{name}.checkpoint")
+                return keep(supernet, checkpoint, "the file", url, content, today, cache)
+            except InputError as error:
+                failures.append(f"{url}: {error}")
+            finally:
+                checkpoint.unlink(missing_ok=True)
     raise InputError(unfetched(name, failures, official))
 
 
@@ -186,17 +199,17 @@ def import_file(
     supernet = without_weights(name)
     name = supernet.name
     content = content_of(file)
-    before = None if replace else before_now(name, cache)
-    if before is not None and before.checkpoint != content:
-        raise InputError(
-            f"another checkpoint of {name} was taken from {before.source} on {before.date}: its sha256 is "
-            f"{before.checkpoint.sha256}, that of {file} is {content.sha256}; --replace takes the new one"
-        )
-    official = published().get(name)
-    if official is not None and official.checkpoint not in (None, content):
-        report(f"{file} is not, byte for byte, the checkpoint that was published")
-    writable(folder(cache))
-    return keep(supernet, file, str(file), str(file.resolve()), content, today, cache)
+    with alone(name, cache):
+        before = None if replace else before_now(name, cache)
+        if before is not None and before.checkpoint != content:
+            raise InputError(
+                f"another checkpoint of {name} was taken from {before.source} on {before.date}: its sha256 is "
+                f"{before.checkpoint.sha256}, that of {file} is {content.sha256}; --replace takes the new one"
+            )
+        official = published().get(name)
+        if official is not None and official.checkpoint not in (None, content):
+            report(f"{file} is not, byte for byte, the checkpoint that was published")
+        return keep(supernet, file, str(file), str(file.resolve()), content, today, cache)
 
 
 def without_weights(name: str) -> Supernet:
@@ -211,7 +224,7 @@ def sound(name: str, cache: Path | None) -> Record | None:
     """The record of weights that are here and unchanged."""
     with suppress(InputError):
         record = read_record(name, cache)
-        if record is not None and content_of(weights_path(name, cache)) == record.weights:
+        if record is not None and content_of(kept_path(name, record, cache)) == record.weights:
             return record
     return None
 
@@ -240,20 +253,56 @@ def keep(
     today: str,
     cache: Path | None,
 ) -> Record:
-    """Write down the weights in a checkpoint, which errors name as it is ``called``."""
+    """Write down the weights in a checkpoint, which errors name as it is ``called``; the record goes last."""
     from supernet.checkpoints import save_weights
     from supernet.conversion import load_checkpoint
 
     net: Any = supernet.family.elastic()
     load_checkpoint(net, file, called)
-    path = weights_path(supernet.name, cache)
-    sha256 = save_weights(net, path)
-    weights = Content(size=path.stat().st_size, sha256=sha256)
+    unnamed = folder(cache) / f".{supernet.name}.{os.getpid()}.safetensors"
+    sha256 = save_weights(net, unnamed)
+    weights = Content(size=unnamed.stat().st_size, sha256=sha256)
     record = Record(source=source, date=today, checkpoint=checkpoint, weights=weights)
+    os.replace(unnamed, kept_path(supernet.name, record, cache))
     documents.write_text(
         record_path(supernet.name, cache), yaml.safe_dump(record.model_dump(), sort_keys=False)
     )
+    remove_others(supernet.name, record, cache)
     return record
+
+
+def remove_others(name: str, record: Record, cache: Path | None) -> None:
+    """Remove weights that the record is not of, and what killed processes left."""
+    known = re.escape(name)
+    weights = rf"{known}\.[0-9a-f]{{{DIGITS}}}\.safetensors"
+    left = rf"\.+{known}\.\d+\.(checkpoint|safetensors)(\.\d+\.partial)?"
+    kept = kept_path(name, record, cache)
+    for path in folder(cache).iterdir():
+        if path != kept and re.fullmatch(f"{weights}|{left}", path.name):
+            with suppress(OSError):
+                path.unlink()
+
+
+@contextmanager
+def alone(name: str, cache: Path | None) -> Iterator[None]:
+    """One process at a time gets the weights of a supernet; the folder is made.
+
+    Raises InputError where another is at it, and where the folder cannot be written.
+    """
+    where = folder(cache)
+    writable(where)
+    try:
+        file = (where / f".{name}.lock").open("wb")
+    except OSError as error:
+        raise unwritable(where, error) from error
+    with file:
+        try:
+            lock(file)
+        except OSError as error:
+            raise InputError(
+                f"another process is getting the weights of {name} into {where}; wait for it"
+            ) from error
+        yield
 
 
 def writable(path: Path) -> None:
@@ -263,9 +312,13 @@ def writable(path: Path) -> None:
         (path / ".writable").touch()
         (path / ".writable").unlink()
     except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; name another folder with --cache-dir or {VARIABLE}"
-        ) from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot write {path}: {error.strerror or error}; name another folder with --cache-dir or {VARIABLE}"
+    )
 
 
 def names(cache: Path | None = None) -> list[str]:

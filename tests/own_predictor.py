@@ -20,7 +20,7 @@ def make_mlp(supernet: Supernet, seed: int = 0, domain: dict | None = None) -> M
     first = rng.normal(0, 0.3, (8, len(steps))) + 0.15 * steps
     tensors = {
         "0.weight": first, "0.bias": rng.normal(0, 0.1, 8),
-        "1.weight": rng.uniform(0.0, 0.03, (1, 8)), "1.bias": np.array([0.55]),
+        "1.weight": rng.uniform(0.0, 0.008, (1, 8)), "1.bias": np.array([0.55]),
     }  # fmt: skip
     card = PredictorCard(
         name="drawn", kind=KIND, supernet=supernet.name, fingerprint=supernet.fingerprint,

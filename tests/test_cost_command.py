@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import typer
 from ofa.imagenet_classification.networks import MobileNetV3Large, ResNet50
 from torch.utils.flop_counter import FlopCounterMode
 
+from cost_models.devices import Device, write_device
+from cost_models.latency_tables import LatencyTable
 from cost_models.protocol import Target
+from cost_models.published_tables import FORMATS
 from cost_models.registry import OF_A_DEVICE, build
 from search.commands.cost import cost
 from supernet.arch import Arch
@@ -167,6 +171,54 @@ def test_a_device_adds_what_it_predicts(
         assert result["costs"][name] == build(name, target)(arch)
     out = shown(*arguments)
     assert f"latency (ms), predicted for known   {result['costs']['latency_ms']:.4g}" in out
+
+
+@pytest.fixture(scope="module")
+def phone(large: Supernet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A device with a table of 160 and 164 pixels for the largest arch; entry i has the deviation 0.01 (i + 1)."""
+    tables = {}
+    for size in (160, 164):
+        keys = dict.fromkeys(keys_of_largest(large, size))
+        entries = {key: (0.5, 0.01 * (i + 1)) for i, key in enumerate(keys)}
+        tables[size] = {"file": f"{size}.yaml", "sha256": "0" * 64, "entries": entries}
+    about = {"supernet": large.name, "fingerprint": large.fingerprint, "format": "note10"}
+    path = tmp_path_factory.mktemp("phone") / "phone.yaml"
+    write_device(Device(name="phone", latency=LatencyTable.model_validate({**about, "tables": tables})), path)
+    return path
+
+
+def keys_of_largest(supernet: Supernet, size: int) -> list[str]:
+    """The entries that it is the sum of."""
+    arch = supernet.space.arch({**supernet.space.largest().values, "resolution": size})
+    return [piece.key for piece in FORMATS["note10"].pieces(supernet.layers(arch))]
+
+
+def test_a_table_adds_the_standard_deviation(
+    shown: Shown, found: Callable[..., dict[str, Any]], large: Supernet, phone: Path, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "arch.json", large.space.largest().to_dict())
+    arguments = (path, "--image-size", 160, "--device", phone)
+    costs = found(*arguments)["costs"]
+    keys = keys_of_largest(large, 160)
+    places = {key: i + 1 for i, key in enumerate(dict.fromkeys(keys))}
+    assert costs["latency_ms"] == pytest.approx(0.5 * len(keys))
+    std = 0.01 * math.sqrt(sum(places[key] ** 2 for key in keys))
+    assert costs["latency_ms_std"] == pytest.approx(std)
+    out = shown(*arguments)
+    assert f"latency (ms), predicted for phone   {costs['latency_ms']:.4g} (std {std:.2g})" in out
+
+
+def test_a_size_that_a_table_lacks_is_told_with_those_it_has(
+    shown: Shown, subnet: tuple[Arch, dict[str, Any]], net_file: Path, phone: Path, tmp_path: Path
+) -> None:
+    arch = subnet[0]
+    values = {**arch.to_dict(), "choices": {**arch.values, "resolution": 140}}
+    for path in (net_file, write(tmp_path / "arch.json", values)):
+        said = refused(shown, path, "--image-size", 140, "--device", phone)
+        assert said == (
+            "the latency table of device 'phone' has no resolution 140; give another --image-size, "
+            "one of 160, 164"
+        )
 
 
 def refused(shown: Shown, *arguments: object) -> str:

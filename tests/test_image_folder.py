@@ -16,11 +16,12 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from search.accuracy import MeasuredAccuracy
+from supernet import image_folder
 from supernet.catalog import PreprocessingKeys, open_supernet
 from supernet.data import Images, load_dataset, load_folder, read_dataset
 from supernet.errors import InputError
 from supernet.evaluation import logits_of, recalibrate_on_images
-from supernet.image_folder import ImageFiles, list_images
+from supernet.image_folder import ImageFiles, Undecodable, list_images, read_image
 from tests.own_data import WNIDS, write_train_and_val
 
 CROP = PreprocessingKeys(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), crop=0.875)
@@ -148,12 +149,62 @@ def test_images_that_cannot_be_decoded_are_left_out_and_named(images: Path) -> N
     left = files.picked([i for i, name in enumerate(files.files) if name != file])
     assert torch.equal(labels, left.labels)
     torch.testing.assert_close(logits, means(left.batch(slice(0, 48), 64, CROP)[0]))
-    (images / "val" / WNIDS[3] / "000.JPEG").rename(images / "val" / WNIDS[3] / "moved")
+
+
+def test_a_file_that_cannot_be_read_now_stops_the_measurement(images: Path, tmp_path: Path) -> None:
+    """A candidate measured without it would be measured on other images than the one before."""
+    files = list_images(shutil.copytree(images / "val", tmp_path / "val"), Network().classes)
+    path = tmp_path / "val" / WNIDS[3] / "000.JPEG"
+    path.unlink()
+    with pytest.raises(InputError, match=rf"^cannot read {path}: No such file or directory; .*same command"):
+        logits_of(means, files, 64, CROP)
+    path.symlink_to(path)
+    with pytest.raises(InputError, match=rf"^cannot read {path}: Too many levels of symbolic links"):
+        read_image(path, 3)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=rf"^cannot read {path}: Is a directory"):
+        logits_of(means, files, 64, CROP)
+    assert str(path) not in files.undecodable
+
+
+def test_too_many_open_files_are_not_an_image_that_cannot_be_decoded(images: Path) -> None:
+    resource = pytest.importorskip("resource")
+    path = images / "val" / WNIDS[0] / "000.JPEG"
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
     try:
-        assert len(logits_of(means, files, 64, CROP)[1]) == 47
+        with pytest.raises(InputError) as caught:
+            read_image(path, 3)
     finally:
-        (images / "val" / WNIDS[3] / "moved").rename(images / "val" / WNIDS[3] / "000.JPEG")
-    assert "No such file" in files.undecodable[str(images / "val" / WNIDS[3] / "000.JPEG")]
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert not isinstance(caught.value, Undecodable)
+    assert str(caught.value).startswith(f"cannot read {path}: Too many open files;")
+
+
+def test_too_little_memory_is_not_an_image_that_cannot_be_decoded(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(image: Image.Image, channels: int) -> Image.Image:
+        raise MemoryError
+
+    monkeypatch.setattr(image_folder, "converted", exhausted)
+    path = images / "val" / WNIDS[0] / "000.JPEG"
+    with pytest.raises(InputError, match=rf"^cannot read {path}: there is not enough memory;") as caught:
+        read_image(path, 3)
+    assert not isinstance(caught.value, Undecodable)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\xff\xd8\xff\xe0 cut", b"II*\0\xff\xff\xff\xff"])
+def test_content_that_is_no_image_is_undecodable(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    said = []
+    for _ in range(2):
+        with pytest.raises(Undecodable, match=rf"^{path} cannot be decoded as an image \(\w") as caught:
+            read_image(path, 3)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
 
 
 def test_no_image_that_can_be_decoded_is_an_error(tmp_path: Path) -> None:
@@ -259,7 +310,8 @@ def test_one_image_a_class_cannot_be_split(tmp_path: Path) -> None:
 def test_a_supernet_without_images_asks_for_a_folder() -> None:
     supernet = open_supernet("ofa_mbv3_w1.2")
     expected = (
-        r"ofa_mbv3_w1.2 ships no images: give data: FOLDER \(train/ and val/, one folder of images a class\)"
+        r"ofa_mbv3_w1.2 ships no images: give --data FOLDER, or data: FOLDER in the search's YAML "
+        r"\(train/ and val/, one folder of images a class\)"
     )
     with pytest.raises(InputError, match=expected):
         MeasuredAccuracy(supernet, supernet.data).load()

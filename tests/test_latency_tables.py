@@ -359,6 +359,12 @@ def test_the_table_of_another_supernet_is_refused_and_both_are_named(
             refuse()
         for part in ("'phone' was measured", net.name, net.fingerprint, name, other.fingerprint):
             assert part in str(caught.value)
+        assert f"in a search, device: host or --device host measures this machine for {name}" in str(
+            caught.value
+        )
+        assert str(caught.value).endswith(
+            f"oncefit device NAME --supernet {net.name} shows the device for its own supernet"
+        )
 
 
 def test_a_table_is_not_imported_for_another_supernet(tables: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,9 @@ import pytest
 import torch
 
 from search.predictors import files
-from search.predictors.mlp import RESNET_RESOLUTIONS, Mlp, import_published
+from search.predictors.mlp import PUBLISHED, RESNET_RESOLUTIONS, Mlp, import_published
 from supernet.catalog import Supernet, open_supernet
+from supernet.documents import CONFIGS
 from supernet.errors import InputError
 from tests.ofa_settings import settings
 
@@ -36,16 +39,28 @@ def random_state(kind: str) -> dict[str, torch.Tensor]:
     return state
 
 
-def published_state(kind: str) -> dict[str, torch.Tensor]:
+def published_file(kind: str) -> Path:
     path = REFERENCE / {"resnet": "ofa_resnet50_acc_predictor.pth", "mobilenet": "acc_predictor.pth"}[kind]
     if not path.is_file():
         pytest.skip("the published predictors are not here")
-    return torch.load(path, weights_only=True, map_location="cpu")
+    return path
 
 
-def imported(state: dict[str, torch.Tensor], supernet: Supernet) -> Mlp:
+def published_state(kind: str) -> dict[str, torch.Tensor]:
+    return torch.load(published_file(kind), weights_only=True, map_location="cpu")
+
+
+def imported(state: dict[str, torch.Tensor], supernet: Supernet, sha256: str | None = None) -> Mlp:
     arrays = {name: tensor.numpy() for name, tensor in state.items()}
-    return import_published("theirs", arrays, supernet.space, supernet.fingerprint, "its split", "a file")
+    return import_published(
+        "theirs", arrays, supernet.space, supernet.fingerprint, "its split", "a file", sha256
+    )
+
+
+def imported_file(kind: str, supernet: Supernet) -> Mlp:
+    """A published file, as one that is known by its hash."""
+    sha256 = hashlib.sha256(published_file(kind).read_bytes()).hexdigest()
+    return imported(published_state(kind), supernet, sha256)
 
 
 def ofa_predictions(kind: str, state: dict[str, torch.Tensor], supernet: Supernet, archs: list) -> np.ndarray:
@@ -104,7 +119,7 @@ def test_a_file_gives_the_same_predictor(kind: str, tmp_path: Path) -> None:
 def test_the_domain_is_what_the_published_files_were_trained_on() -> None:
     """An input that never was 1 in training keeps torch's initial weights, uniform within n ** -0.5."""
     for kind, name in KINDS.items():
-        made = imported(published_state(kind), open_supernet(name))
+        made = imported_file(kind, open_supernet(name))
         first, bound = 0, made.weights[0].shape[1] ** -0.5
         for dimension, choices in made.inputs:
             columns = made.weights[0][:, first : first + len(choices)]
@@ -136,12 +151,49 @@ def test_a_resolution_without_an_input_is_named() -> None:
 
 def test_a_space_outside_the_domain_is_warned_of() -> None:
     supernet = open_supernet("ofa_mbv3_w1.2")
-    card = imported(random_state("mobilenet"), supernet).card
+    card = imported_file("mobilenet", supernet).card
     said = files.outside_domain(card, supernet.restricted({"resolution": (144, 160)}).space)
     assert said is not None
     assert "asked about 144" in said
     assert "space: {resolution: [160, 176, 192, 208, 224]}" in said
     assert files.outside_domain(card, supernet.restricted({"resolution": (160, 224)}).space) is None
+
+
+def test_the_domain_of_a_file_that_is_not_known_is_all_that_it_has_inputs_for() -> None:
+    expected = {"mobilenet": (128, 144, 160, 176, 192, 208, 224), "resnet": (128, 144, 160, 176, 192, 224)}
+    for kind, name in KINDS.items():
+        supernet = open_supernet(name)
+        card = imported(random_state(kind), supernet).card
+        assert card.domain == {"resolution": expected[kind]}
+        inside = supernet.restricted({"resolution": expected[kind]}).space
+        assert files.outside_domain(card, inside) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_published_file_is_of_one_supernet_alone(kind: str, tmp_path: Path) -> None:
+    """Not of another width, and not of one's own that is built alike."""
+    name = KINDS[kind]
+    shipped = (CONFIGS / "supernets" / f"{name}.yaml").read_text()
+    own = tmp_path / "own.yaml"
+    own.write_text(re.sub(r"(?m)^also:.*$", "", shipped.replace(f"name: {name}", "name: own")))
+    [sha256] = [sha256 for sha256, known in PUBLISHED.items() if known.supernet == name]
+    theirs, alike, state = open_supernet(name), open_supernet(str(own)), random_state(kind)
+    arrays = {key: tensor.numpy() for key, tensor in state.items()}
+    others = [alike, open_supernet("ofa_mbv3_w1.0")] if kind == "mobilenet" else [alike]
+    for other in others:
+        with pytest.raises(InputError, match=rf"the predictor of {name} .*not of {other.name} "):
+            import_published("x", arrays, other.space, other.fingerprint, None, "f", sha256)
+        made = import_published("x", arrays, other.space, other.fingerprint, None, "f", "0" * 64)
+        assert made.card.split == "images that its file does not name"
+    made = import_published("x", arrays, theirs.space, theirs.fingerprint, None, "f", sha256)
+    assert made.card.split.startswith("10,000 held-out images")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_known_hashes_are_those_of_the_published_files(kind: str) -> None:
+    path = published_file(kind)
+    known = PUBLISHED[hashlib.sha256(path.read_bytes()).hexdigest()]
+    assert (known.name, known.supernet) == (path.name, KINDS[kind])
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from supernet.catalog import Supernet, open_supernet
 from supernet.documents import CONFIGS
 from supernet.errors import InputError
 from tests.ofa_settings import settings
+from tests.own_predictor import write_mlp
 
 LARGE = "ofa_mbv3_w1.2"
 
@@ -160,8 +161,103 @@ def test_every_choice_of_a_space_needs_an_input() -> None:
     with pytest.raises(InputError, match="no input for resolution 132"):
         files.check_choices(predictor, supernet.space)
     odd = supernet.restricted({"resolution": (128, 220, 224)}).space
-    with pytest.raises(InputError, match=r"no input for resolution 220; .* \{resolution: \[224\]\}"):
+    with pytest.raises(InputError, match=r"no input for resolution 220; .* \{resolution: \[128, 224\]\}"):
         files.check_choices(predictor, odd)
+
+
+def test_tensors_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.safetensors"
+    for value in (np.nan, np.inf):
+        files.write(made(), path)
+        tensors = load_file(path)
+        tensors["1.weight"][0, 3] = value
+        save_file(tensors, path, {"card": json.dumps(card_of(path))})
+        with pytest.raises(
+            InputError, match=r"p\.safetensors is damaged: its tensor 1\.weight holds numbers that"
+        ):
+            files.read(path)
+
+
+def with_bias(value: float) -> mlp.Mlp:
+    """All predictions are ``value``."""
+    one = made()
+    constant = (np.zeros_like(one.weights[-1]), np.array([value], np.float32))
+    return mlp.Mlp(one.card, one.inputs, (one.weights[0], constant[0]), (one.biases[0], constant[1]))
+
+
+@pytest.mark.parametrize(("value", "said"), [(-0.51, "-0.51"), (1.51, "1.51"), (76.1, "76.1"), (1e38, "1e")])
+def test_predictions_that_are_no_top1_are_refused(value: float, said: str) -> None:
+    space = open_supernet(LARGE).restricted({"resolution": (160, 224)}).space
+    with pytest.raises(
+        InputError, match=rf"mine predicts a top-1 of {said}.*(\d+) of \1 .* outside -0\.5 to 1\.5"
+    ):
+        files.check_choices(with_bias(value), space)
+
+
+def test_predictions_a_little_beyond_the_possible_are_let_be() -> None:
+    space = open_supernet(LARGE).restricted({"resolution": (160, 224)}).space
+    for value in (-0.49, 0, 1, 1.49):
+        files.check_choices(with_bias(value), space)
+
+
+def test_predictions_that_are_not_finite_are_refused() -> None:
+    """Numbers that are finite, as a file's must be, and whose products are not."""
+    space = open_supernet(LARGE).restricted({"resolution": (160, 224)}).space
+    one = made()
+    huge = np.full_like(one.weights[0], 3e38)
+    for last, said in (
+        (np.full_like(one.weights[1], 1), "inf"),
+        (np.array([[1, -1] * 4], np.float32), "nan"),
+    ):
+        damaged = mlp.Mlp(one.card, one.inputs, (huge, last), one.biases)
+        with pytest.raises(InputError, match=f"predicts a top-1 of {said}, as a fraction"):
+            files.check_choices(damaged, space)
+
+
+def test_a_deviation_that_is_not_finite_is_refused() -> None:
+    top1, std = np.array([0.7, 0.7]), np.array([0.01, np.inf])
+    with pytest.raises(InputError, match="mine predicts a standard deviation of inf"):
+        files.check_plausible(made().card, Prediction(top1, std))
+    files.check_plausible(made().card, Prediction(top1, std[:1].repeat(2)))
+
+
+@pytest.mark.parametrize("choices", [[("kernel.2.2", 3)], [("kernel.1.1", 5), ("expand.2.1", 4)]])
+def test_nonsense_of_some_subnets_alone_is_found(choices: list[tuple[str, int]]) -> None:
+    """Of those with one choice, or with two that neither the largest nor the smallest arch has."""
+    space = open_supernet(LARGE).restricted({"resolution": (160, 224)}).space
+    one = made()
+    names = [(name, choice) for name, choices in one.inputs for choice in choices]
+    first, last = one.weights[0].copy(), one.weights[1].copy()
+    bias = one.biases[0].copy()
+    first[0], bias[0], last[0, 0] = 0, 0.5 - len(choices), 10
+    first[0, [names.index(choice) for choice in choices]] = 1  # 0.5 where all are chosen, else cut off at 0
+    damaged = mlp.Mlp(one.card, one.inputs, (first, last), (bias, one.biases[1]))
+    with pytest.raises(InputError, match="predicts a top-1 of"):
+        files.check_choices(damaged, space)
+    bounds = damaged.predict(space, space.encode([space.largest(), space.smallest()])).top1
+    assert len(choices) == 1 or ((bounds > -0.5) & (bounds < 1.5)).all()
+
+
+@pytest.mark.parametrize("damage", ["a tensor", "predictions"])
+def test_a_damaged_predictor_starts_no_run(
+    damage: str, supernet: Supernet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, folder = write_mlp(supernet, tmp_path / "p.safetensors"), tmp_path / "run"
+    tensors, card = load_file(path), card_of(path)
+    tensors["1.bias"][:] = np.nan if damage == "a tensor" else 7
+    save_file(tensors, path, {"card": json.dumps(card)})
+    config = tmp_path / "search.yaml"
+    config.write_text(
+        f"supernet: {supernet.name}\naccuracy: predicted\npredictor: {path}\nbudgets: {{macs: 100e6}}\n"
+    )
+    with pytest.raises(SystemExit) as end:
+        main(["search", str(config), "--out", str(folder)])
+    err = capsys.readouterr().err
+    assert end.value.code == 2, err
+    assert {"a tensor": "1.bias holds numbers that are not finite", "predictions": "predicts a top-1 of 7."}[
+        damage
+    ] in err
+    assert not folder.exists()
 
 
 def test_a_domain_is_of_a_dimension_or_of_a_kind() -> None:
@@ -249,7 +345,7 @@ def test_import_then_info_list_and_test(
     told = json.loads(shown("info", "mine", "--json")[0])
     assert told["fingerprint"] == supernet.fingerprint
     assert told["digest"] == files.digest(files.open_predictor("mine", supernet))
-    assert told["domain"] == {"resolution": [160, 176, 192, 208, 224]}
+    assert told["domain"] == {"resolution": [128, 144, 160, 176, 192, 208, 224]}  # it has no input for others
     assert "not published" in shown("info", "mine")[0]
 
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
@@ -352,9 +448,13 @@ def test_other_checkpoints_are_refused(shown: Callable[..., tuple[str, str]], tm
 def test_a_name_and_a_file_to_write_are_checked_first(
     shown: Callable[..., tuple[str, str]], checkpoint: Path, tmp_path: Path
 ) -> None:
-    for name in ("a/b", "x.safetensors"):
-        err = shown("import", name, checkpoint, "--supernet", LARGE, code=2)[1]
-        assert f"a predictor's name is a word, got '{name}'" in err
+    for name in ("a/b", "x.safetensors", "", ".x", "..", "_x", "a b", "x\n", "ä", "a*", "../x"):
+        for command in ("import", "train"):
+            err = shown(command, name, checkpoint, "--supernet", LARGE, code=2)[1]
+            assert f"got {name!r}; --out takes a file" in err
+    for name in ("-x", "--"):
+        err = shown("import", "--supernet", LARGE, "--", name, checkpoint, code=2)[1]
+        assert f"got {name!r}; --out takes a file" in err
     out = tmp_path / "predictor.pth"
     assert (
         "ends in .safetensors"
@@ -365,6 +465,111 @@ def test_a_name_and_a_file_to_write_are_checked_first(
     assert "cannot write" in shown("import", "x", checkpoint, "--supernet", LARGE, "--out", out, code=2)[1]
     shown("import", "x", checkpoint, "--supernet", LARGE, "--out", tmp_path / "x.safetensors")
     assert files.read(tmp_path / "x.safetensors").card.name == "x"
+    for name in ("w1.2_a-B", "9"):
+        shown("import", name, checkpoint, "--supernet", LARGE)
+        assert files.find(name).is_file()
+
+
+def test_a_predictor_that_ships_is_not_shadowed(
+    shown: Callable[..., tuple[str, str]], checkpoint: Path, tmp_path: Path
+) -> None:
+    shipped = next(files.PRETRAINED.glob("*.safetensors")).stem
+    for command in ("import", "train"):
+        err = shown(command, shipped, checkpoint, "--supernet", LARGE, "--replace", code=2)[1]
+        assert f"{shipped} is a predictor that ships" in err
+    assert files.find(shipped).parent == files.PRETRAINED
+    out = tmp_path / "mine.safetensors"
+    shown("import", shipped, checkpoint, "--supernet", LARGE, "--out", out)
+    assert files.read(out).card.name == shipped
+
+
+def test_a_file_is_written_over_only_when_asked(
+    shown: Callable[..., tuple[str, str]], checkpoint: Path, supernet: Supernet, tmp_path: Path, cache: Path
+) -> None:
+    kept, out = cache / "predictors" / "mine.safetensors", tmp_path / "out.safetensors"
+    write_made_up(tmp_path / "rows.csv", supernet, 0)
+    commands = (
+        ("import", "mine", checkpoint, "--supernet", LARGE),
+        ("train", "mine", tmp_path / "rows.csv", "--supernet", "fmnist_mbv3"),
+    )
+    for command in commands:
+        for path, where in ((kept, ()), (out, ("--out", out))):
+            files.write(made(1), path)
+            before = path.read_bytes()
+            err = shown(*command, *where, code=2)[1]
+            assert f"{path} is there already; --replace writes over it" in err
+            assert path.read_bytes() == before
+    for command in commands:
+        shown(*command, "--replace")
+        assert files.read(kept).card.supernet == command[-1]
+    shown(*commands[0], "--out", out, "--replace")
+    assert "theirs.pth" in files.read(out).card.source
+
+
+def test_the_list_names_files_that_cannot_be_read(shown: Callable[..., tuple[str, str]], cache: Path) -> None:
+    kept = cache / "predictors"
+    files.write(made(), kept / "good.safetensors")
+    (kept / "cut.safetensors").write_bytes((kept / "good.safetensors").read_bytes()[:-50])
+    save_file({"x": np.zeros(3, np.float32)}, kept / "other.safetensors")
+    (kept / "folder.safetensors").mkdir()
+    shipped = {path.stem for path in files.PRETRAINED.glob("*.safetensors")}
+    out, err = shown("list", "--json")
+    assert set(json.loads(out)) == {"good"} | shipped
+    for name, why in (("cut", "not a safetensors file"), ("other", "has no card"), ("folder", "")):
+        assert re.search(rf"warning: the predictor {name} is left out: .*{name}.*{why}", err)
+    out, again = shown("list")
+    assert again == err
+    assert "good" in out
+    assert "cut" not in out
+
+
+REFERENCE = Path(__file__).parent.parent.parent / "shared" / "ofa-reference"
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "other", "trained"),
+    [
+        ("acc_predictor.pth", LARGE, "ofa_mbv3_w1.0", [160, 176, 192, 208, 224]),
+        (
+            "ofa_resnet50_acc_predictor.pth", "ofa_resnet50", "ofa_proxyless_w1.3",
+            [128, 144, 160, 176, 192, 224],
+        ),
+    ],
+)  # fmt: skip
+def test_the_published_files_are_known_by_their_content(
+    file: str,
+    name: str,
+    other: str,
+    trained: list[int],
+    shown: Callable[..., tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    if not (REFERENCE / file).is_file():
+        pytest.skip("the published predictors are not here")
+    copy = tmp_path / "renamed"
+    copy.write_bytes((REFERENCE / file).read_bytes())
+    err = shown("import", "mine", copy, "--supernet", other, "--split", "val", code=2)[1]
+    assert f"the file is OFA's {file}, the predictor of {name}" in err
+    assert f"not of {other}" in err
+    assert f"--supernet {name}" in err
+    told = json.loads(shown("import", "mine", copy, "--supernet", name, "--json")[0])
+    assert told["split"].startswith("10,000 held-out images of ImageNet's training set")
+    assert told["domain"] == {"resolution": trained}
+    supernet = open_supernet(name)
+    files.check_choices(
+        files.open_predictor("mine", supernet), supernet.restricted({"resolution": trained}).space
+    )
+    given = shown("import", "mine", copy, "--supernet", name, "--split", "val", "--replace", "--json")[0]
+    assert json.loads(given)["split"] == "val"
+
+
+def test_nothing_is_claimed_of_a_file_that_is_not_known(
+    shown: Callable[..., tuple[str, str]], checkpoint: Path, tmp_path: Path
+) -> None:
+    for name in (LARGE, "ofa_mbv3_w1.0"):
+        told = json.loads(shown("import", name[-3:], checkpoint, "--supernet", name, "--json")[0])
+        assert told["split"] == "images that its file does not name"
+        assert told["domain"] == {"resolution": [128, 144, 160, 176, 192, 208, 224]}
 
 
 def write_made_up(path: Path, supernet: Supernet, seed: int) -> None:

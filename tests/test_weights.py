@@ -154,7 +154,13 @@ def sha256_of(path: Path) -> str:
 
 
 def files(cache: Path) -> list[str]:
-    return sorted(path.name for path in (cache / "weights").iterdir())
+    """What is kept, without the locks."""
+    return sorted(path.name for path in (cache / "weights").iterdir() if path.suffix != ".lock")
+
+
+def names_of(record: Record) -> list[str]:
+    """The two files of a record."""
+    return [f"{NAME}.{record.weights.sha256[:12]}.safetensors", f"{NAME}.yaml"]
 
 
 # where they come from
@@ -169,9 +175,10 @@ def test_fetched_whole_they_give_the_logits_of_ofa(
         "size": checkpoint.stat().st_size,
         "sha256": sha256_of(checkpoint),
     }
-    kept = cache / "weights" / f"{NAME}.safetensors"
+    kept = weights.locate(NAME).path
+    assert kept.parent == cache / "weights"
     assert record.weights.model_dump() == {"size": kept.stat().st_size, "sha256": sha256_of(kept)}
-    assert files(cache) == [f"{NAME}.safetensors", f"{NAME}.yaml"]
+    assert files(cache) == names_of(record)
     assert_logits_are_those_of(net)
 
 
@@ -193,10 +200,10 @@ def test_cut_short_and_resumed_by_the_next_fetch(
     with pytest.raises(InputError, match="are not here"):
         weights.locate(NAME)
     site.cut_after, site.sent = None, 0
-    fetch(site)
+    record = fetch(site)
     assert site.ranges_seen() == [None, "bytes=20000000-"]
     assert site.sent == checkpoint.stat().st_size - 20_000_000
-    assert files(cache) == [f"{NAME}.safetensors", f"{NAME}.yaml"]
+    assert files(cache) == names_of(record)
     assert_logits_are_those_of(net)
 
 
@@ -242,7 +249,7 @@ def test_a_published_sha256_is_kept_to(site: Site, publish: Callable[..., None],
 
 def test_a_checkpoint_that_changed_since_is_refused(site: Site, cache: Path, net: nn.Module) -> None:
     first = fetch(site)
-    (cache / "weights" / f"{NAME}.safetensors").unlink()
+    weights.locate(NAME).path.unlink()
     changed = bytearray(site.files["/net"])
     changed[15_000_000] ^= 1
     site.files["/net"], site.etag = bytes(changed), '"two"'
@@ -268,7 +275,7 @@ def test_kept_weights_that_changed_are_noticed_and_fetched_again(
     site: Site, cache: Path, net: nn.Module
 ) -> None:
     fetch(site)
-    kept = cache / "weights" / f"{NAME}.safetensors"
+    kept = weights.locate(NAME).path
     damaged = bytearray(kept.read_bytes())
     damaged[-1] ^= 1
     kept.write_bytes(damaged)
@@ -304,6 +311,81 @@ def test_a_cache_that_cannot_be_written(checkpoint: Path, cache: Path) -> None:
     cache.write_text("a file")
     with pytest.raises(InputError, match=r"cannot write .*name another folder with --cache-dir"):
         take(checkpoint)
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from supernet import documents, weights
+
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+place = {"record": (documents, "write_text"), "name": (os, "replace"), "rest": (weights, "remove_others")}
+owner, function = place[sys.argv[2]]
+setattr(owner, function, killed)
+weights.import_file(sys.argv[1], pathlib.Path(sys.argv[3]), "2027-01-01", print, None, True)
+"""
+"""Imports a file with --replace in a process that is killed at a place in ``keep``."""
+
+
+@pytest.mark.parametrize(("place", "taken"), [("name", "old"), ("record", "old"), ("rest", "new")])
+def test_a_kill_leaves_the_old_weights_or_the_new_ones(
+    place: str, taken: str, checkpoint: Path, net: nn.Module, tmp_path: Path, cache: Path
+) -> None:
+    take(checkpoint)
+    state = dict(net.state_dict())
+    state["classifier.linear.bias"] = state["classifier.linear.bias"] + 1
+    other = tmp_path / "other"
+    torch.save(state, other)
+    killed = subprocess.run([sys.executable, "-c", KILLED, NAME, place, str(other)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(files(cache)) == 3  # the record, the weights that it is of, and others
+    loaded = open_supernet(NAME).load().net.state_dict()["classifier.linear.bias"]
+    expected = {"old": net.state_dict(), "new": state}[taken]["classifier.linear.bias"]
+    assert torch.equal(loaded, expected)
+    record = take(checkpoint, replace=True)
+    assert files(cache) == names_of(record)
+
+
+def test_only_one_process_gets_the_weights_of_a_supernet(
+    site: Site, checkpoint: Path, cache: Path, net: nn.Module
+) -> None:
+    """Whether they come from elsewhere, from another address or from a file."""
+    code = (
+        "import sys\nfrom supernet import weights\n"
+        f"with weights.alone('{NAME}', None):\n    print('held', flush=True)\n    sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        said = rf"another process is getting the weights of {NAME} into {cache / 'weights'}; wait for it"
+        with pytest.raises(InputError, match=said):
+            take(checkpoint)
+        with pytest.raises(InputError, match=said):
+            fetch(site)
+        with weights.alone("ofa_mbv3_w1.2", None):
+            pass  # another supernet's are no concern of it
+        process.communicate()
+    assert site.seen == []
+    fetch(site)
+    take(checkpoint)
+    assert_logits_are_those_of(net)
+
+
+def test_what_killed_processes_left_goes_and_what_others_write_stays(checkpoint: Path, cache: Path) -> None:
+    folder = cache / "weights"
+    folder.mkdir(parents=True)
+    left = [f".{NAME}.17.checkpoint", f".{NAME}.17.safetensors", f"..{NAME}.17.safetensors.17.partial"]
+    others = [
+        f".{NAME}.5.17.checkpoint",
+        f"{NAME}.5.{'0' * 12}.safetensors",
+        f".{NAME}.checkpoint.ab.partial",
+    ]
+    for name in (*left, *others):
+        (folder / name).touch()
+    record = take(checkpoint)
+    assert files(cache) == sorted([*names_of(record), *others])
 
 
 # checkpoints of every kind
@@ -650,9 +732,11 @@ def test_looking_for_weights_imports_nothing_heavy(module: str) -> None:
 
 def test_listing_imports_nothing_heavy(net: nn.Module, cache: Path) -> None:
     elastic = open_supernet(NAME).family.elastic()
-    sha256 = save_weights(elastic, cache / "weights" / f"{NAME}.safetensors")
+    sha256 = save_weights(elastic, cache / "weights" / "net")
+    (cache / "weights" / "net").rename(cache / "weights" / f"{NAME}.{sha256[:12]}.safetensors")
     content = {"size": 1, "sha256": sha256}
     record = {"source": "here", "date": TODAY, "checkpoint": content, "weights": content}
     (cache / "weights" / f"{NAME}.yaml").write_text(yaml.safe_dump(record))
+    assert weights.locate(NAME).path.is_file()
     code = "from search.commands.weights import app\napp(['list'], standalone_mode=False)"
     assert not loaded_after(code) & HEAVY

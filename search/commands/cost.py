@@ -120,8 +120,10 @@ def summary(subject: Subject, file: Path, device: str | None) -> dict[str, Any]:
 
 
 def of_device(subject: Subject, file: Path, name: str) -> tuple[str, dict[str, float]]:
-    """A device's own name, and what it predicts for the subject."""
+    """A device's own name, and what it predicts for the subject; a table knows ``latency_ms_std`` too."""
     from cost_models.devices import device_costs, open_device
+    from cost_models.latency import latency_std_ms
+    from cost_models.latency_tables import listed
     from cost_models.protocol import Target
     from cost_models.registry import build
     from search.terminal import say
@@ -133,9 +135,17 @@ def of_device(subject: Subject, file: Path, name: str) -> tuple[str, dict[str, f
         )
     supernet, arch = subject.point
     device = open_device(name, supernet, say)
+    if device.table is not None and arch.resolution not in device.table.resolutions:
+        raise InputError(
+            f"the latency table of device {device.name!r} has no resolution {arch.resolution}; "
+            f"give another --image-size, one of {listed(device.table.resolutions)}"
+        )
     # a table that lacks layers of other archs still prices this one
     target = Target(supernet.restricted({dimension: (choice,) for dimension, choice in arch.choices}), device)
-    return device.name, {cost: build(cost, target)(arch) for cost in device_costs(device)}
+    predicted = {cost: build(cost, target)(arch) for cost in device_costs(device)}
+    if device.table is not None:
+        predicted["latency_ms_std"] = latency_std_ms(target)(arch)
+    return device.name, predicted
 
 
 def table(subject: Subject, found: Mapping[str, Any]) -> Table:
@@ -157,5 +167,6 @@ def table(subject: Subject, found: Mapping[str, Any]) -> Table:
         ("peak memory", f"{memory:,} bytes = {memory / 1024:,.1f} KiB"),
     ]
     predicted = {name: costs[name] for name in OF_A_DEVICE if name in costs}
-    device = readable.of_subnet({}, predicted, found.get("device"))[1]
+    stds = {name: costs[f"{name}_std"] for name in predicted if f"{name}_std" in costs}
+    device = readable.of_subnet({}, predicted, found.get("device"), stds=stds)[1]
     return readable.table([what, exact, *([device] if device else [])])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,18 +39,27 @@ Out = Annotated[
     typer.Option("--out", help="File to write.", metavar="FILE", show_default="NAME in the cache folder"),
 ]
 
+Replace = Annotated[bool, typer.Option("--replace", help="Write over the file that is there.")]
+
 MEASURED_SPLIT = "the images that its rows were measured on"
-OFA_SPLIT = "10,000 held-out images of ImageNet's training set, without fine-tuning"
 EVERYTHING = "all together"
 
 
 @app.command("list")
 def list_predictors(as_json: Json = False) -> None:
-    """Show the predictors that are known by name."""
+    """Show the predictors that are known by name.
+
+    Files that cannot be read are named on standard error.
+    """
     from search import terminal
     from search.predictors import files
 
-    cards = {name: files.read(files.find(name)).card for name in files.names()}
+    cards = {}
+    for name in files.names():
+        try:
+            cards[name] = files.read(files.find(name)).card
+        except InputError as error:
+            terminal.say(f"warning: the predictor {name} is left out: {error}")
     if as_json:
         terminal.print_json({name: card.model_dump(mode="json") for name, card in cards.items()})
         return
@@ -81,22 +92,28 @@ def import_predictor(
     file: Annotated[Path, typer.Argument(help="Checkpoint, or safetensors file.", metavar="FILE")],
     supernet: SupernetName,
     split: Annotated[
-        str, typer.Option(help="Images whose top-1 it predicts.", metavar="TEXT", show_default="OFA's")
-    ] = OFA_SPLIT,
+        str | None,
+        typer.Option(
+            help="Images whose top-1 it predicts.", metavar="TEXT", show_default="known of OFA's own"
+        ),
+    ] = None,
     out: Out = None,
+    replace: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Take over one of OFA's predictors.
 
-    It knows the two formats that OFA published: for MobileNetV3 and for ResNet50.
+    It knows the two formats that OFA published, for MobileNetV3 and for ResNet50, and the two files.
     """
     from search.predictors import mlp
     from supernet.catalog import open_supernet
 
-    path, opened = target(name, out), open_supernet(supernet)
+    path, opened = target(name, out, replace), open_supernet(supernet)
+    state = read_state(file)
     made = mlp.import_published(
-        name, read_state(file), opened.family.space, opened.fingerprint, split, f"imported from {file.name}"
-    )
+        name, state, opened.family.space, opened.fingerprint, split, f"imported from {file.name}",
+        sha256_of(file),
+    )  # fmt: skip
     keep(made, path, as_json)
 
 
@@ -110,6 +127,7 @@ def train(
     ] = MEASURED_SPLIT,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.", metavar="N")] = 0,
     out: Out = None,
+    replace: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Fit a predictor to measured subnets.
@@ -121,7 +139,7 @@ def train(
     from search.predictors.measured import read_all
     from supernet.catalog import open_supernet
 
-    path, opened = target(name, out), open_supernet(supernet)
+    path, opened = target(name, out, replace), open_supernet(supernet)
     rows = read_all(sources, opened)
     terminal.say(f"fitting to {len(rows):,} rows of {len(rows.merged()):,} subnets")
     made, figures = training.train(opened, rows, name=name, split=split, seed=seed, say=terminal.say)
@@ -217,18 +235,41 @@ def read_state(path: Path) -> dict[str, Any]:
     return {name: tensor.float().numpy() for name, tensor in state.items()}
 
 
-def target(name: str, out: Path | None) -> Path:
-    """The file that a new predictor goes to. Raises InputError where it cannot be written."""
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def target(name: str, out: Path | None, replace: bool) -> Path:
+    """The file that a new predictor goes to. Raises InputError where it cannot or may not be written."""
     from search.predictors import files
     from supernet.atomic import check_writable
 
-    if not name or name.endswith(files.SUFFIX) or "/" in name:
-        raise InputError(f"a predictor's name is a word, got {name!r}; --out takes a file")
+    check_name(name)
+    if out is None and (files.PRETRAINED / f"{name}{files.SUFFIX}").exists():
+        raise InputError(
+            f"{name} is a predictor that ships; give yours another name, or a file of its own with --out"
+        )
     path = out or files.folder() / f"{name}{files.SUFFIX}"
     if path.suffix != files.SUFFIX:
         raise InputError(f"a predictor's file ends in {files.SUFFIX}, got {path}")
     check_writable(path.parent)
+    if path.exists() and not replace:
+        raise InputError(f"{path} is there already; --replace writes over it")
     return path
+
+
+def check_name(name: str) -> None:
+    """Raises InputError for a name that a device may not have either, or that is not plain ASCII."""
+    from cost_models.devices import NAME
+    from search.predictors import files
+
+    if not re.fullmatch(NAME, name, re.ASCII) or name.startswith("_") or name.endswith(files.SUFFIX):
+        raise InputError(
+            "a predictor's name is made of the letters a to z, digits, '_', '-' and inner dots, and begins with a "
+            f"letter or digit, got {name!r}; --out takes a file"
+        )
 
 
 def keep(made: Predictor, path: Path, as_json: bool, more: Mapping[str, Any] | None = None) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search.predictors.kinds import KINDS
-from search.predictors.protocol import Predictor, PredictorCard
+from search.predictors.protocol import Prediction, Predictor, PredictorCard
 from supernet import documents
 from supernet.atomic import whole
 from supernet.cache import default_cache
@@ -29,6 +29,10 @@ SUFFIX = ".safetensors"
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Predictors that ship with the package."""
 CARD = "card"
+SAMPLE = 64
+"""Random archs of a space that :func:`check_choices` predicts."""
+PLAUSIBLE = (-0.5, 1.5)
+"""Top-1 as a fraction that an intact predictor may say: far beyond the data it may leave 0 to 1, but not by much."""
 
 
 def folder() -> Path:
@@ -68,7 +72,7 @@ def is_known(name_or_path: str) -> bool:
 
 
 def read(path: Path) -> Predictor:
-    """The predictor in a file. Raises InputError for a file that holds none."""
+    """The predictor in a file. Raises InputError for a file that holds none, or a damaged one."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -79,6 +83,11 @@ def read(path: Path) -> Predictor:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (SafetensorError, ValueError) as error:
         raise InputError(f"{path} is not a safetensors file: {error}") from error
+    if broken := [name for name, values in tensors.items() if not np.isfinite(values).all()]:
+        raise InputError(
+            f"{path} is damaged: its tensor {broken[0]} holds numbers that are not finite; import or train the "
+            "predictor again"
+        )
     if CARD not in metadata:
         raise InputError(f"{path} holds no predictor: it has no card; oncefit predictor makes one that has")
     try:
@@ -122,9 +131,9 @@ def check_supernet(card: PredictorCard, supernet: Supernet, path: Path) -> None:
 
 
 def check_choices(predictor: Predictor, space: SearchSpace) -> None:
-    """Raises InputError where a space has a choice that a predictor has no input for.
+    """Raises InputError where a space has a choice that a predictor has no input for, or where it says nonsense.
 
-    One arch for each choice is predicted: the largest one with that choice.
+    Predicted are one arch for each choice, the largest one with that choice, the smallest, and a few at random.
     """
     [largest] = space.encode([space.largest()])
     tried = np.repeat(largest[None], int(space.sizes.sum()), axis=0)
@@ -132,7 +141,28 @@ def check_choices(predictor: Predictor, space: SearchSpace) -> None:
     for column, size in enumerate(space.sizes.tolist()):
         tried[row : row + size, column] = np.arange(size)
         row += size
-    predictor.predict(space, space.canonical(tried))
+    some = space.sample(SAMPLE, np.random.default_rng(0))
+    codes = np.concatenate([space.canonical(tried), space.encode([space.smallest()]), some])
+    with np.errstate(over="ignore", invalid="ignore"):  # said below, in words
+        found = predictor.predict(space, codes)
+    check_plausible(predictor.card, found)
+
+
+def check_plausible(card: PredictorCard, found: Prediction) -> None:
+    """Raises InputError for a prediction that is not finite, or that no top-1 is near."""
+    low, high = PLAUSIBLE
+    remedy = "it is damaged, or its top-1 was no fraction: import or train it again"
+    wrong = ~((found.top1 >= low) & (found.top1 <= high))
+    if wrong.any():
+        raise InputError(
+            f"the predictor {card.name} predicts a top-1 of {found.top1[wrong][0]:g}, as a fraction; {wrong.sum()} of "
+            f"{len(wrong)} subnets that were tried get one outside {low:g} to {high:g}; {remedy}"
+        )
+    if found.std is not None and not np.isfinite(found.std).all():
+        raise InputError(
+            f"the predictor {card.name} predicts a standard deviation of "
+            f"{found.std[~np.isfinite(found.std)][0]:g}, which is not finite; {remedy}"
+        )
 
 
 def digest(predictor: Predictor) -> str:

@@ -122,12 +122,34 @@ def no_input(
 
 MOBILENET_RESOLUTIONS = tuple(range(112, 225, 16))
 """``(r - 112) // 16`` is the input of resolution r in ``ofa.tutorial.accuracy_predictor``."""
-MOBILENET_TRAINED = (160, 176, 192, 208, 224)
-"""Those of them that ``ofa.tutorial`` searches. The published file was trained on no others: the weights of
-its inputs 112, 128 and 144 are those of torch's initialisation, and it rates 144 above 176."""
 RESNET_RESOLUTIONS = (128, 144, 160, 176, 192, 224, 240, 256)
 """The ``image_size_list`` that OFA's own ResNet50 example gives its ``ResNetArchEncoder``."""
 
+OFA_SPLIT = "10,000 held-out images of ImageNet's training set, without fine-tuning"
+UNKNOWN_SPLIT = "images that its file does not name"
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """What is known of a file that OFA's authors published, and that it does not say itself."""
+
+    name: str
+    supernet: str
+    trained: tuple[int, ...]
+    """Resolutions that it was trained on."""
+
+
+PUBLISHED = {
+    # Resolutions are those that ofa.tutorial searches. It was trained on no others: the weights of its inputs
+    # 112, 128 and 144 are those of torch's initialisation, and it rates 144 above 176.
+    "48685122a3540636b06699af66cd816456b25f29b69563e2fda9bed4018eeba0": PublishedFile(
+        "acc_predictor.pth", "ofa_mbv3_w1.2", (160, 176, 192, 208, 224)
+    ),
+    "68912b4b4be38feb504c5b773dc847af23a637984d5eaabf548de72cd0f79529": PublishedFile(
+        "ofa_resnet50_acc_predictor.pth", "ofa_resnet50", RESNET_RESOLUTIONS
+    ),
+}
+"""OFA's two files by their sha256."""
 
 BASE = "base_acc"
 """The last layer's bias in the format for ResNet50: the mean of what it was trained on."""
@@ -193,12 +215,22 @@ def import_published(
     state: Mapping[str, npt.NDArray[Any]],
     space: SearchSpace,
     fingerprint: str,
-    split: str,
+    split: str | None,
     source: str,
+    sha256: str | None = None,
 ) -> Mlp:
-    """The predictor of a published state dict, as arrays, for the supernet of ``space``."""
+    """The predictor of a state dict in a published format, as arrays, for the supernet of ``space``.
+
+    The split, where none is given, and the resolutions of training are known of OFA's two files alone, by
+    ``sha256``. Raises InputError where one of these is of another supernet.
+    """
+    known = PUBLISHED.get(sha256 or "")
+    if known is not None:
+        check_published(known, space, fingerprint)
     inputs, weights, biases = published(state, space)
-    seen = RESNET_RESOLUTIONS if BASE in state else MOBILENET_TRAINED
+    seen = known.trained if known is not None else dict(inputs)["resolution"]
+    if split is None:
+        split = OFA_SPLIT if known is not None else UNKNOWN_SPLIT
     card = PredictorCard(
         name=name, kind=KIND, supernet=space.name, fingerprint=fingerprint, split=split, source=source,
         domain={"resolution": tuple(r for r in seen if r in space.by_name["resolution"].choices)},
@@ -208,3 +240,16 @@ def import_published(
         card,
         {f"{i}.weight": w for i, w in enumerate(weights)} | {f"{i}.bias": b for i, b in enumerate(biases)},
     )
+
+
+def check_published(known: PublishedFile, space: SearchSpace, fingerprint: str) -> None:
+    """Raises InputError where one of OFA's files is to be the predictor of a supernet that it is not of."""
+    from supernet.catalog import open_supernet
+
+    theirs = open_supernet(known.supernet)
+    if fingerprint != theirs.fingerprint:
+        raise InputError(
+            f"the file is OFA's {known.name}, the predictor of {theirs.name} (network {theirs.fingerprint}), not of "
+            f"{space.name} ({fingerprint}); import it with --supernet {theirs.name}, or train one for "
+            f"{space.name} with oncefit predictor train"
+        )
