@@ -19,7 +19,7 @@ from search.plots import draw_front
 from search.run import Result
 from search.samplers import GUIDED
 from search.study import Candidate
-from search.units import amount, counted, heading, percent, predicted_percent, scaled
+from search.units import amount, counted, heading, percent, predicted_percent, scaled, short
 from supernet import documents
 from supernet.accuracy import Accuracy
 
@@ -166,7 +166,7 @@ def front_table(result: Result) -> Table:
 
 
 def cost_figure(name: str, candidate: Candidate, _: Accuracy | None) -> str:
-    return f"{scaled(name, candidate.costs[name]):.4g}"
+    return short(scaled(name, candidate.costs[name]))
 
 
 def legend(result: Result) -> str:

@@ -46,6 +46,11 @@ def scaled(name: str, value: float) -> float:
     return value / SCALES.get(name, (1.0, name))[0]
 
 
+def short(value: float) -> str:
+    """Four significant digits, and whole numbers where these would take an exponent."""
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
 def heading(name: str) -> str:
     """A cost's name and unit for a table or an axis."""
     return SCALES.get(name, (1.0, name))[1]
@@ -55,5 +60,5 @@ def amount(name: str, value: float) -> str:
     """A cost with its unit, for people: ``0.12 ms``, ``2 M MACs``."""
     label, _, unit = heading(name).removesuffix(")").partition(" (")
     if not unit:
-        return f"{value:.4g} {label}"
-    return f"{scaled(name, value):.4g} {unit}" + (f" {label}" if len(unit) == 1 else "")
+        return f"{short(value)} {label}"
+    return f"{short(scaled(name, value))} {unit}" + (f" {label}" if len(unit) == 1 else "")

@@ -19,7 +19,7 @@ from cost_models.profiling import LatencyMeasurement
 from search import readable, report, terminal
 from search.objectives import Objective
 from search.study import Candidate
-from search.units import counted
+from search.units import counted, short
 from supernet import documents
 from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 
@@ -121,6 +121,15 @@ def test_a_device_in_words() -> None:
     assert bare["latency"] == "not measured"
     assert bare["runtime"].endswith("2 threads")
     assert not {"CPU", "measured on"} & bare.keys()
+
+
+def test_large_figures_have_no_exponent() -> None:
+    assert [short(value) for value in (0.01234567, 12.3456, 9999.4, 27_260.4)] == [
+        "0.01235",
+        "12.35",
+        "9999",
+        "27,260",
+    ]
 
 
 def test_plurals() -> None:

@@ -93,9 +93,7 @@ def import_predictor(
     supernet: SupernetName,
     split: Annotated[
         str | None,
-        typer.Option(
-            help="Images whose top-1 it predicts.", metavar="TEXT", show_default="known of OFA's own"
-        ),
+        typer.Option(help="Images whose top-1 it predicts.", metavar="TEXT", show_default="OFA's"),
     ] = None,
     out: Out = None,
     replace: Replace = False,
