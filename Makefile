@@ -20,7 +20,7 @@ demo: install
 	@$(BIN)/oncefit demo
 
 test: install
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: install
 	@$(BIN)/python -m pytest -m 'not slow'
