@@ -114,7 +114,7 @@ def evolve(problem: Problem, predict: Predict, count: int, seed: int, effort: Ef
         if not len(new.codes):
             break
         pool += new
-    return Found(ranked(pool, levels, count), len(seen))
+    return Found(ranked(pool, count), len(seen))
 
 
 def cost_levels(problem: Problem, pool: Pool) -> Floats:
@@ -153,8 +153,8 @@ def offspring(parents: Codes, count: int, sizes: Codes, rng: np.random.Generator
     return np.asarray(np.where(change, drawn, mixed), dtype=np.int16)
 
 
-def ranked(pool: Pool, levels: Floats, count: int) -> Codes:
-    """The front of the pool, thinned evenly if it is longer than ``count``; then the next best of each level."""
+def ranked(pool: Pool, count: int) -> Codes:
+    """The front of the pool, thinned evenly if it is longer than ``count``; then the most accurate of the rest."""
     members = front(pool.accuracy, pool.costs)
     members = members[np.argsort(-pool.accuracy[members], kind="stable")]
     if len(members) >= count:

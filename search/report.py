@@ -8,14 +8,18 @@ import json
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from search import readable
 from search.front import knee
 from search.plots import draw_front
+from search.predictors.protocol import Prediction
+from search.predictors.scores import Scores, score
 from search.run import Result
 from search.samplers import GUIDED
 from search.study import Candidate
@@ -187,7 +191,7 @@ def legend(result: Result) -> str:
         lines += [f"Top-1 is predicted by {run.predictor.card.name}", f"for {run.predictor.card.split}."]
         lines += textwrap.wrap(run.outside, 80) if run.outside is not None else []
     if both(result):
-        lines.append(f"Rank correlation of predicted and measured top-1: {agreement(result)}.")
+        lines.append(f"Rank correlation of predicted and measured top-1: {told(agreement(result))}.")
     what = "measured" if run.measures else "kept"
     lines.append(f"{count} {what}, {result.proposals:,} {asked}.")
     return "\n".join(lines)
@@ -198,23 +202,17 @@ def direct(result: Result) -> bool:
     return result.run.predictor is not None and result.run.config.sampler == GUIDED
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Rank correlations of predicted and measured top-1 over so many subnets."""
-
-    subnets: int
-    spearman: float
-    kendall: float
-
-    def __str__(self) -> str:
-        if self.spearman != self.spearman:
-            return "not defined, all of one kind are equal"
-        return f"Spearman {self.spearman:.2f}, Kendall {self.kendall:.2f}"
+def told(found: Scores) -> str:
+    """Rank correlations in words."""
+    if math.isnan(found.spearman):
+        return "not defined, all of one kind are equal"
+    return f"Spearman {found.spearman:.2f}, Kendall {found.kendall_tau:.2f}"
 
 
-def rank_correlation(found: Agreement) -> dict[str, float]:
+def rank_correlation(found: Scores) -> dict[str, float]:
     """For JSON, which knows no NaN: what is not defined is absent."""
-    return {name: value for name, value in asdict(found).items() if value == value}
+    figures = {"subnets": found.rows, "spearman": found.spearman, "kendall": found.kendall_tau}
+    return {name: value for name, value in figures.items() if not math.isnan(value)}
 
 
 def both(result: Result) -> bool:
@@ -222,17 +220,12 @@ def both(result: Result) -> bool:
     return len([c for c in result.candidates if c.predicted is not None and c.validation is not None]) > 2
 
 
-def agreement(result: Result) -> Agreement:
-    """Of the candidates that are predicted and measured; NaN where all of one kind are equal."""
-    from scipy.stats import kendalltau, spearmanr
-
+def agreement(result: Result) -> Scores:
+    """How well predictions and measurements agree, of the candidates that have both."""
     pairs = [
         (c.predicted.top1, c.validation.top1)
         for c in result.candidates
         if c.predicted is not None and c.validation is not None
     ]
-    predicted, measured = zip(*pairs, strict=True)
-    if len(set(predicted)) == 1 or len(set(measured)) == 1:
-        return Agreement(len(pairs), math.nan, math.nan)
-    spearman, kendall = spearmanr(predicted, measured), kendalltau(predicted, measured)
-    return Agreement(len(pairs), float(spearman.statistic), float(kendall.statistic))
+    predicted, measured = np.array(pairs).T
+    return score(Prediction(predicted, None), measured)

@@ -6,11 +6,13 @@ ProxylessNAS's are of the same style, without gates.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from supernet.arch import Arch, Choice
+from supernet.catalog import Elastic, Family
 from supernet.layers import Layer, Segment
 from supernet.space import Dimension, SearchSpace
 
@@ -227,6 +229,11 @@ def segments(spec: MobileNetV3Spec) -> tuple[Segment, ...]:
         *(elastic(s, b) for s, b in positions(spec)),
         Segment("head", ("resolution",), head),
     )
+
+
+def family(spec: MobileNetV3Spec, classes: tuple[str, ...], elastic: Callable[[], Elastic]) -> Family:
+    """The family of a description; ``elastic`` makes the network with all weights."""
+    return Family(classes, space(spec), segments(spec), elastic, partial(static, spec))
 
 
 def static(spec: MobileNetV3Spec, arch: Arch) -> Subnet:

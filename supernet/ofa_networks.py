@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -29,6 +30,16 @@ class OfaNet(nn.Module):
     def extract(self, arch: Arch) -> nn.Module:
         """An independent static module with copies of the weights of ``arch``, in eval mode."""
         return self._cut(self.net, arch).eval()
+
+
+def mobile_net(make: Callable[..., nn.Module], spec: MobileNetV3Spec, width: float) -> OfaNet:
+    """An ``OFAMobileNetV3`` or ``OFAProxylessNASNets`` with the choices of a description."""
+    first = spec.stages[0]
+    net = make(
+        n_classes=spec.classes, dropout_rate=0, width_mult=width,
+        ks_list=list(first.kernels), expand_ratio_list=list(first.expands), depth_list=list(first.depths),
+    )  # fmt: skip
+    return OfaNet(net, partial(cut_mobile, spec))
 
 
 def cut_mobile(spec: MobileNetV3Spec, net: nn.Module, arch: Arch) -> Subnet:

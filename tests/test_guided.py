@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import csv
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,15 +19,15 @@ from optuna.trial import TrialState
 
 from cost_models import registry
 from cost_models.protocol import Target
-from cost_models.tables import table_cost
+from cost_models.registry import build
 from search.guided import GuidedSampler
 from search.improvement import front, improvement
 from search.objectives import parse_objectives
+from search.predictors.measured import read_all
 from search.problem import Floats, Problem
 from search.region import Region, distinct, keys, neighbours
 from search.samplers import build_sampler, distributions
 from search.surrogate import features, fit
-from supernet import mobilenet_v3
 from supernet.catalog import Supernet, open_supernet
 from supernet.space import Codes, Dimension, SearchSpace
 
@@ -358,27 +356,10 @@ def measured_imagenet() -> tuple[SearchSpace, Codes, Floats, Floats]:
     folder = REFERENCE / "measured" / "top1"
     if not folder.is_dir():
         pytest.skip(f"no reference data in {REFERENCE}")
-    widths, strides, attention = (24, 40, 80, 112, 160), (2, 2, 2, 1, 2), (False, True, False, True, True)
-    stages = tuple(
-        mobilenet_v3.Stage(w, s, "h_swish", se, (2, 3, 4), (3, 5, 7), (3, 4, 6))
-        for w, s, se in zip(widths, strides, attention, strict=True)
-    )
-    spec = mobilenet_v3.MobileNetV3Spec("ofa", 1000, 3, (224,), 16, 2, 16, 1, 960, stages)
-    space = mobilenet_v3.space(spec)
-    archs, accuracy = [], []
-    for file in sorted(folder.glob("*.csv")):
-        with file.open() as lines:
-            for row in csv.DictReader(lines):
-                arch = ast.literal_eval(row["Sub-network"])
-                values = {"resolution": 224} | {f"depth.{s}": d for s, d in enumerate(arch["d"], 1)}
-                for i in range(20):
-                    values |= {f"kernel.{i // 4 + 1}.{i % 4 + 1}": arch["ks"][i]}
-                    values |= {f"expand.{i // 4 + 1}.{i % 4 + 1}": arch["e"][i]}
-                archs.append(space.arch(values))
-                accuracy.append(float(row["Top-1 Acc (%)"]) / 100)
-    codes, first = np.unique(space.encode(archs), axis=0, return_index=True)
-    macs = table_cost("macs", space, mobilenet_v3.segments(spec), lambda layer: layer.macs).batch(codes)
-    return space, codes, np.array(accuracy)[first], macs
+    supernet = open_supernet("ofa_mbv3_w1.0")
+    rows = read_all(sorted(folder.glob("*.csv")), supernet).merged()
+    macs = build("macs", Target(supernet)).batch(rows.codes)
+    return rows.space, rows.codes, rows.top1, macs
 
 
 @pytest.mark.parametrize(("n", "noise", "least"), [(30, 0.0, 0.965), (60, 0.0, 0.975), (120, 0.003, 0.955)])

@@ -228,8 +228,8 @@ def test_the_rank_correlation_of_predicted_and_measured() -> None:
         for i, (p, m) in enumerate([(0.71, 0.61), (0.72, 0.63), (0.73, 0.62), (0.74, 0.64)])
     ]
     found = report.agreement(SimpleNamespace(candidates=candidates))
-    assert found.subnets == 4
-    assert found.kendall == pytest.approx(4 / 6)
+    assert found.rows == 4
+    assert found.kendall_tau == pytest.approx(4 / 6)
     assert found.spearman == pytest.approx(1 - 6 * 2 / (4 * 15))
 
 

@@ -47,13 +47,7 @@ def parse(name: str, network: Mapping[str, Any], where: str) -> Family:
     rest = keys.model_dump(exclude={"stages", "classes"})
     classes = label_names(keys.classes)
     spec = mobilenet_v3.MobileNetV3Spec(name=name, classes=len(classes), stages=stages, **rest)
-    return Family(
-        classes=classes,
-        space=mobilenet_v3.space(spec),
-        segments=mobilenet_v3.segments(spec),
-        elastic=partial(elastic, spec),
-        static=partial(mobilenet_v3.static, spec),
-    )
+    return mobilenet_v3.family(spec, classes, partial(elastic, spec))
 
 
 def elastic(spec: mobilenet_v3.MobileNetV3Spec) -> ElasticNet:

@@ -57,22 +57,12 @@ def parse(name: str, network: Mapping[str, Any], where: str) -> Family:
             for (width, stride), depth in zip(STAGES, depths, strict=True)
         ),
     )
-    return Family(
-        classes=classes,
-        space=mobilenet_v3.space(spec),
-        segments=mobilenet_v3.segments(spec),
-        elastic=partial(elastic, spec, keys.width),
-        static=partial(mobilenet_v3.static, spec),
-    )
+    return mobilenet_v3.family(spec, classes, partial(elastic, spec, keys.width))
 
 
 def elastic(spec: MobileNetV3Spec, width: float) -> OfaNet:
     from ofa.imagenet_classification.elastic_nn.networks import OFAProxylessNASNets
 
-    from supernet.ofa_networks import OfaNet, cut_mobile
+    from supernet.ofa_networks import mobile_net
 
-    net = OFAProxylessNASNets(
-        n_classes=spec.classes, dropout_rate=0, width_mult=width,
-        ks_list=list(KERNELS), expand_ratio_list=list(EXPANDS), depth_list=list(DEPTHS),
-    )  # fmt: skip
-    return OfaNet(net, partial(cut_mobile, spec))
+    return mobile_net(OFAProxylessNASNets, spec, width)
