@@ -136,6 +136,17 @@ def test_the_table_of_stages_fits_eighty_columns() -> None:
     assert "up to its end" in shown
 
 
+def test_peak_memory_is_that_of_the_process_and_not_of_the_one_that_launched_it() -> None:
+    ours = "from search.demo import peak_memory_mib; kept = bytearray(64 * 2**20); print(peak_memory_mib())"
+    theirs = (
+        "import subprocess, sys; large = bytearray(1024 * 2**20); "
+        f"subprocess.run([sys.executable, '-c', {ours!r}], check=True)"
+    )
+    command = [sys.executable, "-c", theirs]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert 64 < int(said) < 1024
+
+
 def test_a_folder_that_another_process_uses_is_left_alone(tmp_path: Path) -> None:
     with exclusive(tmp_path), pytest.raises(InputError, match="another process is searching in"):
         demo.run_demo(tmp_path, 3, terminal, as_json=False)
