@@ -24,6 +24,14 @@ from supernet.threads import one_torch_thread
 def accuracy_of_logits(logits: Tensor, labels: Tensor, split: str) -> Accuracy:
     """Of logits (n, classes) and labels (n,); top-5 is top-k where there are fewer than five classes.
 
+    Raises InputError as :func:`hits_of_logits` does.
+    """
+    return accuracy_of_hits(hits_of_logits(logits, labels, split), split)
+
+
+def hits_of_logits(logits: Tensor, labels: Tensor, split: str) -> Tensor:
+    """Whether the best, second best, ... of at most five classes is the label, bool (n, 5 or classes).
+
     Raises InputError for labels that the network has no output for, and for logits that are no numbers.
     """
     if int(labels.max()) >= logits.shape[1]:
@@ -33,9 +41,12 @@ def accuracy_of_logits(logits: Tensor, labels: Tensor, split: str) -> Accuracy:
         )
     if not bool(logits.isfinite().all()):  # topk would count NaN as the best class
         raise InputError(f"the network's logits of the {split} images are not finite; its weights diverged")
-    best = logits.topk(min(5, logits.shape[1]), dim=1).indices
-    hits = best == labels[:, None]
-    n, top1, top5 = len(labels), int(hits[:, 0].sum()), int(hits.sum())
+    return logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+
+
+def accuracy_of_hits(hits: Tensor, split: str) -> Accuracy:
+    """Of what :func:`hits_of_logits` gives, with 95 % intervals."""
+    n, top1, top5 = len(hits), int(hits[:, 0].sum()), int(hits.sum())
     return Accuracy(split, n, top1 / n, top5 / n, *wilson(top1, n), *wilson(top5, n))
 
 
@@ -118,6 +129,11 @@ def evaluate(subnet: nn.Module, arch: Arch, data: Dataset, split: str) -> Accura
 
     Raises InputError where none can, and where it has another number of outputs than ``data`` has classes.
     """
+    return accuracy_of_hits(hits_of(subnet, arch, data, split), split)
+
+
+def hits_of(subnet: nn.Module, arch: Arch, data: Dataset, split: str) -> Tensor:
+    """Which images a subnet gets right, as :func:`hits_of_logits` has it; errors are those of :func:`evaluate`."""
     if subnet.training:
         raise ValueError("evaluate a subnet in eval mode: in training mode its batch norms would change")
     images: Images | ImageFiles = getattr(data, split)
@@ -127,4 +143,4 @@ def evaluate(subnet: nn.Module, arch: Arch, data: Dataset, split: str) -> Accura
             f"data set {data.name} has {len(data.classes)} classes, but the network has "
             f"{logits.shape[1]} outputs; give images of the classes it was trained on"
         )
-    return accuracy_of_logits(logits, labels, split)
+    return hits_of_logits(logits, labels, split)
