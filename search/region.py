@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 
@@ -19,7 +20,9 @@ WALK_LIMIT = 20_000
 
 def keys(codes: Codes) -> list[bytes]:
     """One hashable key for each row of canonical codes."""
-    return [row.tobytes() for row in np.ascontiguousarray(codes, dtype=np.int16)]
+    rows = np.ascontiguousarray(codes, dtype=np.int16)
+    whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))
+    return cast("list[bytes]", whole.ravel().tolist())
 
 
 def distinct(codes: Codes, seen: Container[bytes] = ()) -> Codes:

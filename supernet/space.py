@@ -192,24 +192,29 @@ class SearchSpace:
     def active(self, codes: Codes) -> npt.NDArray[np.bool_]:
         """Which entries count, shape (n, dimensions)."""
         mask = np.ones(codes.shape, dtype=np.bool_)
-        for column, needed, first in self._needs:
-            mask[:, column] = mask[:, needed] & (codes[:, needed] >= first)
+        for columns, needed, first in self._needs:
+            mask[:, columns] = mask[:, needed] & (codes[:, needed] >= first)
         return mask
 
     @cached_property
-    def _needs(self) -> Sequence[tuple[int, int, int]]:
-        """(column, needed column, first index that satisfies it) of each conditional dimension."""
-        rows = []
+    def _needs(self) -> Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Codes]]:
+        """(columns, needed columns, first indices that satisfy them) of conditional dimensions.
+
+        Those that need an unconditional dimension come first, then those that need these, and so on.
+        """
+        ranks: dict[str, int] = {}
+        rows: dict[int, list[tuple[int, int, int]]] = {}
         for column, d in enumerate(self.dimensions):
+            ranks[d.name] = 0 if d.needs is None else ranks[d.needs[0]] + 1
             if d.needs is not None:
-                choices = self.by_name[d.needs[0]].choices
-                first = sum(choice < d.needs[1] for choice in choices)
-                rows.append((column, self.index[d.needs[0]], first))
-        return rows
+                first = sum(choice < d.needs[1] for choice in self.by_name[d.needs[0]].choices)
+                rows.setdefault(ranks[d.name], []).append((column, self.index[d.needs[0]], first))
+        tables = [np.array(rows[rank], dtype=np.intp).T for rank in sorted(rows)]
+        return [(columns, needed, first.astype(np.int16)) for columns, needed, first in tables]
 
     def canonical(self, codes: Codes) -> Codes:
         """The same archs with the entries of skipped blocks set to 0."""
-        return np.where(self.active(codes), codes, 0).astype(np.int16)
+        return np.asarray(codes * self.active(codes), dtype=np.int16)
 
     def sample(self, n: int, rng: np.random.Generator, elastic: Iterable[str] | None = None) -> Codes:
         """n archs, each choice uniform; kinds outside ``elastic`` stay at their largest."""
