@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import ofa_finders
 from oracles import Oracle
+from threadpoolctl import threadpool_limits
 
-from search.direct import Predict
+from search.direct import Effort, Predict, search_directly
 from search.improvement import front
 from search.problem import Floats, Problem
 from search.region import keys
@@ -103,9 +104,27 @@ def trajectory(peer: Peer, problem: Problem, predict: Predict, calls: int, seed:
 
 
 def timed(peer: Peer, problem: Problem, predict: Predict, evaluations: int, seed: int) -> Searched:
+    """On one thread, as our search is; small matrices are multiplied sooner so."""
+    with threadpool_limits(1, "blas"):
+        began = time.perf_counter()
+        codes = peer(problem, predict, evaluations, seed)
+        return Searched(codes, time.perf_counter() - began)
+
+
+def ours(problem: Problem, predict: Predict, count: int, seed: int, effort: Effort | None = None) -> Searched:
+    """What ``oncefit search`` does on a predictor."""
     began = time.perf_counter()
-    codes = peer(problem, predict, evaluations, seed)
-    return Searched(codes, time.perf_counter() - began)
+    found = search_directly(problem, predict, count, seed, effort)
+    return Searched(found.codes, time.perf_counter() - began)
+
+
+def warm_up(oracle: Oracle) -> None:
+    """What a process does once: imports, and tables that are kept."""
+    for problem in (oracle.both(), oracle.within(oracle.budgets[-1])):
+        effort = Effort(start=64, generations=1, children=16, elites=8, climbs=0)
+        ours(problem, oracle.predict, 1, 0, effort)
+        timed(PEERS["pymoo-nsga2"], problem, oracle.predict, 2 * POPULATION, 0)
+        timed(PEERS["optuna-random"], problem, oracle.predict, 1, 0)
 
 
 def judged(problem: Problem, predict: Predict, codes: Codes) -> tuple[Floats, Floats, Floats]:
@@ -216,8 +235,8 @@ def pymoo_nsga2(operators: str = OPERATORS[0], population: int = POPULATION) -> 
             pop_size=population, sampling=sampling, repair=repair, eliminate_duplicates=True, **operators_made
         )
         made = minimize(asked, algorithm, ("n_eval", evaluations), seed=seed, copy_algorithm=False)
-        kept = made.pop.get("X").astype(np.int16)
-        return best_of(problem, kept, *judged(problem, predict, kept))
+        f, g = made.pop.get("F"), made.pop.get("G")
+        return best_of(problem, made.pop.get("X").astype(np.int16), -f[:, 0], f[:, 1:], g)
 
     return search
 
@@ -272,4 +291,5 @@ def pymoo_parts(
 PEERS: dict[str, Peer] = {
     **{f"optuna-{name}": optuna_sampler(name) for name in OPTUNA},
     "pymoo-nsga2": pymoo_nsga2(),
+    "pymoo-nsga2-integer": pymoo_nsga2("integer"),
 }
