@@ -89,7 +89,7 @@ def compare(oracle: Oracle, results: Results, given: argparse.Namespace) -> None
         for seed, (peer, search) in itertools.product(range(given.seeds), searches.items()):
             effort = {"generations": given.generations} if peer == OFA else {}
             row = results.row(
-                lambda search=search, seed=seed: row_of(oracle, search(seed)),
+                lambda search=search, seed=seed, budget=budget: row_of(oracle, budget, search(seed)),
                 oracle=oracle.name, cost=oracle.cost.name, budget=budget, peer=peer, seed=seed,
                 evaluations=EVALUATIONS[peer], **effort,
             )  # fmt: skip
@@ -121,12 +121,13 @@ def searches_within(
     return found
 
 
-def row_of(oracle: Oracle, found: peers.Searched) -> Row:
+def row_of(oracle: Oracle, budget: float, found: peers.Searched) -> Row:
     """What is kept of a search: its best arch, judged alone, and its seconds."""
     row: Row = {"seconds": found.seconds, "gave_up": found.gave_up, **found.settings}
     if len(found.codes):
         [best] = found.codes[[oracle.predict(found.codes).argmax()]]
         row |= judged(oracle, best)
+        assert row["value"] <= budget, f"{row['value']} is over the budget {budget}"
     return row
 
 
@@ -200,8 +201,14 @@ def grouped(
     for row in sorted(rows, key=lambda row: (row["oracle"], row["budget"])):
         if row["oracle"] in oracles:
             place = (row["oracle"], row["cost"], row["budget"])
-            found.setdefault(place, {}).setdefault(row["peer"], []).append(row)
+            found.setdefault(place, {}).setdefault(name_of(row), []).append(row)
     return found
+
+
+def name_of(row: Row) -> str:
+    """The search, and for ofa's finder its generations where they are not its default."""
+    generations = row.get("generations", peers.GENERATIONS)
+    return str(row["peer"]) + (f", {generations} generations" if generations != peers.GENERATIONS else "")
 
 
 def best_top1(oracle: str, budget: float, by_peer: dict[str, list[Row]]) -> float:
