@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import yaml
 from oracles import MILLION, Oracle, normal
+from threadpoolctl import threadpool_limits
 
 from cost_models.registry import Cost
 from search.commands.predictor import read_state
@@ -277,20 +278,32 @@ def alarm(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@contextlib.contextmanager
+def threads_of(count: int) -> Iterator[None]:
+    """So many threads for torch, and for numpy's matrices."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(count, "blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def fastest_threads(made: Finder, repeats: int = 30) -> int:
-    """Threads of torch with which it predicts a population of 100 sooner: one, or as many as it takes by itself."""
+    """Threads with which it predicts a population of 100 sooner: one, or as many as torch takes by itself."""
     import torch
 
     specs = [made.sample() for _ in range(100)]
-    given = torch.get_num_threads()
     found = {}
-    for threads in {1, given}:
-        torch.set_num_threads(threads)
+    for threads in {1, torch.get_num_threads()}:
         times = []
-        for _ in range(repeats):
-            began = time.perf_counter()
-            made.predict(specs)
-            times.append(time.perf_counter() - began)
+        with threads_of(threads):
+            for _ in range(repeats):
+                began = time.perf_counter()
+                made.predict(specs)
+                times.append(time.perf_counter() - began)
         found[threads] = sorted(times)[len(times) // 2]
-    torch.set_num_threads(given)
     return min(found, key=lambda threads: found[threads])

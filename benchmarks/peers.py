@@ -159,20 +159,14 @@ def evolution_finder(
     generations: int = GENERATIONS,
 ) -> Searched:
     """``ofa``'s finder as it is, 100 archs and 500 generations; nothing where it has not ended after ``patience`` seconds."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
     settings = {"threads": threads, "generations": generations}
     began = time.perf_counter()
     try:
-        with ofa_finders.alarm(patience):
+        with ofa_finders.threads_of(threads), ofa_finders.alarm(patience):
             codes = made.search(seed, generations)
     except ofa_finders.GaveUp:
         nothing = np.empty((0, len(oracle.space.dimensions)), dtype=np.int16)
         return Searched(nothing, time.perf_counter() - began, True, settings)
-    finally:
-        torch.set_num_threads(before)
     return Searched(codes, time.perf_counter() - began, False, settings)
 
 
