@@ -198,10 +198,13 @@ def grouped(
     rows: Iterable[Row], oracles: Sequence[str]
 ) -> dict[tuple[str, str, float], dict[str, list[Row]]]:
     found: dict[tuple[str, str, float], dict[str, list[Row]]] = {}
-    for row in sorted(rows, key=lambda row: (row["oracle"], row["budget"])):
-        if row["oracle"] in oracles:
-            place = (row["oracle"], row["cost"], row["budget"])
-            found.setdefault(place, {}).setdefault(name_of(row), []).append(row)
+    places = [row for row in rows if row["oracle"] in oracles]
+    names = list(EVALUATIONS)
+    for row in sorted(
+        places, key=lambda row: (oracles.index(row["oracle"]), row["budget"], names.index(row["peer"]))
+    ):
+        place = (row["oracle"], row["cost"], row["budget"])
+        found.setdefault(place, {}).setdefault(name_of(row), []).append(row)
     return found
 
 
