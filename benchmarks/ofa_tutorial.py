@@ -17,7 +17,6 @@ import contextlib
 import io
 import json
 import os
-import random
 import statistics
 import subprocess
 import sys
@@ -26,8 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import yaml
+from ofa_finders import Latency, seed_all, tutorial_predictor
 
 from cost_models.devices import open_device
 from cost_models.protocol import Target
@@ -59,30 +57,13 @@ def oncefit(*arguments: object, cache: Path) -> tuple[str, float]:
     return done.stdout, time.perf_counter() - began
 
 
-class Latency:
-    """``ofa``'s estimator on tables read by a safe loader; its own constructor downloads them by an unsafe one."""
-
-    def __init__(self, folder: Path) -> None:
-        from ofa.tutorial.latency_table import LatencyEstimator
-
-        self.tables = {}
-        for resolution in RESOLUTIONS:
-            self.tables[resolution] = LatencyEstimator.__new__(LatencyEstimator)
-            text = (folder / f"{resolution}_lookup_table.yaml").read_text()
-            self.tables[resolution].lut = yaml.safe_load(text)
-
-    def predict_efficiency(self, spec: dict[str, Any]) -> float:
-        return float(self.tables[spec["r"][0]].predict_network_latency_given_spec(spec))
-
-
 def evolution_finder(
     name: str, limit: float, seed: int, efficiency: object, accuracy: object
 ) -> dict[str, Any]:
     """What ``ofa``'s search finds: its settings and its seconds."""
     from ofa.tutorial.evolution_finder import EvolutionFinder
 
-    random.seed(seed)
-    np.random.seed(seed)
+    seed_all(seed)
     kind, given = ("note10", limit) if name == "latency_ms" else ("flops", limit / 1e6)
     finder = EvolutionFinder(kind, given, efficiency, accuracy)
     began = time.perf_counter()
@@ -118,14 +99,10 @@ def main() -> None:
 
 def compare(predictor: Path, note10: Path, seeds: int, folder: Path) -> list[dict[str, Any]]:
     """One row a budget."""
-    import torch
-    from ofa.tutorial.accuracy_predictor import AccuracyPredictor
-
     oncefit("predictor", "import", PREDICTOR, predictor, "--supernet", SUPERNET, cache=folder)
     oncefit("devices", "import", DEVICE, note10, cache=folder)
-    accuracy = AccuracyPredictor(pretrained=False, device="cpu")
-    accuracy.model.load_state_dict(torch.load(predictor, map_location="cpu", weights_only=True))
-    efficiency = {"latency_ms": Latency(note10), "macs": flops_table(folder)}
+    accuracy = tutorial_predictor(predictor)
+    efficiency = {"latency_ms": Latency(note10, list(RESOLUTIONS)), "macs": flops_table(folder)}
     supernet = open_supernet(SUPERNET)
     judge = files.read(folder / "predictors" / f"{PREDICTOR}.safetensors")
     device = open_device(str(folder / "devices" / f"{DEVICE}.yaml"), supernet, lambda _: None)

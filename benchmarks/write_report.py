@@ -1,0 +1,151 @@
+"""docs/benchmarks.md from what the benchmarks measured: runs/benchmarks/*.json.
+
+    python benchmarks/write_report.py [--out FILE]
+
+A section without results is left out with a sentence that says how to get them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cheap_front
+import one_budget
+from oracles import ORACLES, WORDS
+from peers import EVALUATIONS, POPULATION
+from results import OUT, Row, read
+
+from supernet import documents
+
+REPORT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+HELD = {True: "yes", False: "**no**", None: "not run"}
+
+INTRODUCTION = """# Searches side by side
+
+Ours and others, in one process, one after the other: the same predictors, the same costs, the same budgets,
+several seeds. Figures are medians, with the least and the greatest in brackets. Accuracies here are
+predicted, not measured. Written by `python benchmarks/write_report.py`.
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, the benchmark whose results it shows, and what it says of their rows."""
+
+    title: str
+    benchmark: str
+    text: Callable[[Sequence[Row]], list[str]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=REPORT)
+    given = parser.parse_args()
+    documents.write_text(given.out, report(SECTIONS))
+    print(given.out)
+
+
+def report(sections: Iterable[Section]) -> str:
+    """The whole page."""
+    parts, missing = [INTRODUCTION], []
+    for section in sections:
+        file = OUT / f"{section.benchmark}.json"
+        if not file.exists():
+            missing.append(
+                f"Not here, as it was not run: {section.title.lower()} (`python benchmarks/{section.benchmark}.py`)."
+            )
+            continue
+        found = read(file)
+        lines = [f"## {section.title}", "", made_on(found), "", *section.text(found["rows"])]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join([*parts, *missing]).rstrip("\n") + "\n"
+
+
+def made_on(found: dict[str, Any]) -> str:
+    """The command's machine, versions and dates."""
+    machine, dates = found["machine"], sorted({row["date"] for row in found["rows"]})
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    return f"{machine['cpu']}, {machine['cores']} cores, {when}; {versions}."
+
+
+def markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    rows = [heads, ["---"] * len(heads), *lines]
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def oracles_of(rows: Iterable[Row]) -> list[str]:
+    there = {row["oracle"] for row in rows}
+    return [name for name in ORACLES if name in there]
+
+
+def oracle_words(names: Iterable[str]) -> list[str]:
+    return [f"- `{name}`: {WORDS[name]}" for name in names]
+
+
+# -- the sections ------------------------------------------------------------------
+
+
+def one_budget_text(rows: Sequence[Row]) -> list[str]:
+    names = oracles_of(rows)
+    given = {name: number for name, number in one_budget.EVALUATIONS.items() if number}
+    said = ", ".join(f"{name} {number:,}" for name, number in given.items())
+    heads = ("oracle", "budget", *one_budget_claims(rows, names))
+    held = [
+        (oracle, budget, *map(HELD.get, of.values()))
+        for oracle, budget, of in one_budget.verdicts(rows, names)
+    ]
+    return [
+        "The most accurate arch within one budget.",
+        "",
+        *oracle_words(names),
+        "",
+        f"`ofa` is its `EvolutionFinder` with its defaults, 100 archs and 500 generations, on the same costs as ours. "
+        f"The others predict as many archs as they are given: {said}. The ratio is of a search's seconds to ours; "
+        "the gap is to the best that is known (`benchmarks/best_known.json`), in points.",
+        "",
+        *markdown(one_budget.HEADS, one_budget.lines_of(rows, names)),
+        "",
+        f"As accurate: our worst seed is no worse than ofa's best. Near the best known: our worst seed is within "
+        f"{one_budget.GAP_POINTS} points of it.",
+        "",
+        *markdown(heads, held),
+    ]  # fmt: skip
+
+
+def one_budget_claims(rows: Sequence[Row], names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(next((of for _, _, of in one_budget.verdicts(rows, names)), {}))
+
+
+def cheap_front_text(rows: Sequence[Row]) -> list[str]:
+    names = oracles_of(rows)
+    verdicts = cheap_front.verdicts(rows, names)
+    heads = ("oracle", *(next((of for _, of in verdicts), {})))
+    return [
+        f"The front of top-1 and cost. pymoo's NSGA-II has a population of {POPULATION} and {EVALUATIONS:,} predictions, "
+        "which it makes a population at a time; of its operators, those that serve it best here. Hypervolumes are shares of "
+        "a fixed box, from the cheapest to the dearest subnet and from the least top-1 to one a little above the best "
+        "(`benchmarks/oracles.py`).",
+        "",
+        *oracle_words(names),
+        "",
+        *markdown(cheap_front.HEADS, cheap_front.lines_of(rows, names)),
+        "",
+        "Held against pymoo's is the hypervolume of what we return; theirs is that of all they predicted.",
+        "",
+        *markdown(heads, [(oracle, *map(HELD.get, of.values())) for oracle, of in verdicts]),
+    ]  # fmt: skip
+
+
+SECTIONS: tuple[Section, ...] = (
+    Section("One budget, free accuracy", one_budget.NAME, one_budget_text),
+    Section("A front, free accuracy", cheap_front.NAME, cheap_front_text),
+)
+
+
+if __name__ == "__main__":
+    main()
