@@ -1,43 +1,63 @@
-"""Search where accuracy costs nothing to know: evolution on a predictor, whole populations at once.
+"""Search where accuracy costs little to know: evolution on a predictor, whole populations at once.
 
 There is nothing to learn from few archs then, so there is no surrogate. Costs that are
 minimised are cut into levels; each level keeps the most accurate archs that cost no more
-(elites, as in MAP-Elites, Mouret & Clune, 2015), children of all elites compete for all
-levels, and the best of each level is climbed through its one-change neighbourhoods.
+(elites, as in MAP-Elites, Mouret & Clune, 2015), and children of all elites compete for all
+levels. Many more children are made than are predicted: a linear guess from what is known
+chooses (:mod:`search.screen`). At the end the best are climbed (:mod:`search.climb`).
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from search.climb import climb
 from search.design import skewed
+from search.evolution import children_of
 from search.guided import ceilings
 from search.improvement import front
 from search.problem import Floats, Problem
 from search.region import Region, distinct, keys, neighbours
+from search.screen import linear_guess
 from supernet.space import Codes
 
 Predict = Callable[[Codes], Floats]
 """Codes (n, dimensions) -> predicted accuracy, shape (n,)."""
 
+Niches = npt.NDArray[np.bool_]
+"""Which archs compete with each other, shape (niches, n): one row of archs a niche; an arch may be in several."""
+
 LEVELS = {0: 1, 1: 40, 2: 9}
 """Levels of each cost, by the number of costs that are minimised."""
+
+LEARNT = 1024
+"""Archs that a guess is learnt from, the best of each niche."""
+
+APART = 4
+"""Choices in which the archs that are climbed differ at least."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to search: the work is bounded by these numbers whatever the budgets."""
+    """How long to search: the work is bounded by these numbers whatever the budgets.
 
-    start: int = 2048
-    generations: int = 80
-    children: int = 768
-    elites: int = 256
-    climbs: int = 40
+    ``drawn`` children are made for each one that is predicted; ``sheltered`` is the share of the
+    generations in which archs compete with those of their own resolution only, half of them.
+    """
+
+    start: int = 1024
+    generations: int = 40
+    children: int = 256
+    drawn: int = 4
+    elites: int = 128
+    sheltered: float = 0.5
+    climbers: int = 16
+    climbs: int = 8
 
 
 @dataclass(frozen=True)
@@ -67,6 +87,28 @@ class Pool:
         )
 
 
+@dataclass
+class Memory:
+    """A predictor that is asked about each arch once."""
+
+    predict: Predict
+    known: dict[bytes, float] = field(default_factory=dict)
+
+    def __call__(self, codes: Codes) -> Floats:
+        """Accuracies of canonical codes (n, dimensions), shape (n,)."""
+        names = keys(codes)
+        new = list({name: i for i, name in enumerate(names) if name not in self.known}.values())
+        if new:
+            self.known.update(zip([names[i] for i in new], self.predict(codes[new]).tolist(), strict=True))
+        return np.array([self.known[name] for name in names], dtype=np.float64)
+
+    @property
+    def codes(self) -> Codes:
+        """All that was asked about, shape (n, dimensions)."""
+        rows = np.frombuffer(b"".join(self.known), dtype=np.int16)
+        return rows.reshape(len(self.known), -1)
+
+
 def search_directly(
     problem: Problem, predict: Predict, count: int, seed: int, effort: Effort | None = None
 ) -> Found:
@@ -83,41 +125,40 @@ def search_directly(
 
 def evolve(problem: Problem, predict: Predict, count: int, seed: int, effort: Effort) -> Found:
     rng = np.random.default_rng(seed)
-    region, seen = Region(problem), set[bytes]()
-    minimised = list(problem.cost_objectives)
+    region, space, accuracy = Region(problem), problem.space, Memory(predict)
+    levels = cost_levels(problem)
 
-    def judge(codes: Codes) -> Pool:
-        codes = distinct(codes, seen)
-        seen.update(keys(codes))
-        return Pool(codes, predict(codes), problem.totals(codes)[:, minimised])
+    def judged(codes: Codes) -> Pool:
+        return Pool(codes, accuracy(codes), problem.totals(codes)[:, list(problem.cost_objectives)])
 
-    def judge_within(codes: Codes) -> Pool:
-        codes = region.pin(codes)
-        return judge(codes[problem.within(codes)])
-
-    space = problem.space
     corners = space.encode([space.smallest(), space.largest()])
-    pool = judge(region.repair(np.concatenate([corners, skewed(space, effort.start, rng)]), rng))
-    pool = pool[problem.within(pool.codes)]
-    levels = cost_levels(problem, pool)
-    keep = max(count, effort.elites) if len(levels) == 1 else max(2, 4 * effort.elites // len(levels))
-    for _ in range(effort.generations):
-        pool = pool[elites(pool, levels, keep)]
-        children = region.repair(offspring(pool.codes, effort.children, space.sizes, rng), rng)
-        pool += judge(children)
-    for _ in range(effort.climbs):
-        pool = pool[elites(pool, levels, keep)]
-        around = neighbours(space, pool.codes[elites(pool, levels, 1)])
-        new = judge_within(around)
-        if not len(new.codes) and len(levels) == 1:  # no step leads further; two at once may
-            new = judge_within(distinct(neighbours(space, around), seen))
-        if not len(new.codes):
-            break
-        pool += new
-    return Found(ranked(pool, count), len(seen))
+    first = region.repair(np.concatenate([corners, skewed(space, effort.start, rng)]), rng)
+    pool = judged(distinct(within(problem, first)))
+    for generation in range(effort.generations):
+        sheltered = generation < effort.sheltered * effort.generations
+        niches = niches_of(pool.codes, pool.costs, problem, levels, sheltered)
+        pool, niches = thinned(pool, niches, LEARNT)
+        parents = pool.codes[elites(pool.accuracy, niches, keep=parents_of_each(len(niches), effort.elites))]
+        children = children_of(parents, effort.drawn * effort.children, space.sizes, rng)
+        children = distinct(region.repair(children, rng), accuracy.known)
+        costs = problem.totals(children)[:, list(problem.cost_objectives)]
+        guess = linear_guess(space, pool.codes, pool.accuracy)
+        gains = guess(children) - reached(pool, costs)
+        niches = niches_of(children, costs, problem, levels, sheltered)
+        pool += judged(children[elites(gains, niches, keep=-(-effort.children // len(niches)))])
+    climbers, limits = starts(pool, problem, levels, effort.climbers)
+    climb(problem, climbers, limits, accuracy, effort.climbs)
+    pool = judged(within(problem, accuracy.codes))
+    around = distinct(neighbours(space, ranked(pool, max(count, len(levels)))), accuracy.known)
+    pool += judged(within(problem, around))
+    return Found(ranked(pool, count), len(accuracy.known))
 
 
-def cost_levels(problem: Problem, pool: Pool) -> Floats:
+def within(problem: Problem, codes: Codes) -> Codes:
+    return codes[problem.within(codes)]
+
+
+def cost_levels(problem: Problem) -> Floats:
     """Upper bounds of the minimised costs, shape (levels, k), evenly spaced in their logarithms."""
     tops = ceilings(problem)
     if not len(tops):
@@ -132,25 +173,64 @@ def cost_levels(problem: Problem, pool: Pool) -> Floats:
     return np.array(list(itertools.product(*steps)))
 
 
-def elites(pool: Pool, levels: Floats, keep: int) -> npt.NDArray[np.intp]:
-    """Rows of the ``keep`` most accurate archs of each level, without repeats."""
-    order = np.argsort(-pool.accuracy, kind="stable")
+def niches_of(codes: Codes, costs: Floats, problem: Problem, levels: Floats, sheltered: bool) -> Niches:
+    """All within each level of the minimised costs; of a single level, all, and where they are sheltered
+    those of each resolution too, so that one whose archs take long to become good is not given up at once."""
+    if len(levels) > 1:
+        return np.asarray((costs[None] <= levels[:, None]).all(axis=2))
+    everything = np.ones((1, len(codes)), dtype=np.bool_)
+    resolution = problem.space.index.get("resolution")
+    if not sheltered or resolution is None or problem.space.sizes[resolution] == 1:
+        return everything
+    alike = codes[:, resolution] == np.arange(problem.space.sizes[resolution])[:, None]
+    return np.concatenate([everything, alike])
+
+
+def parents_of_each(niches: int, elites: int) -> int:
+    return elites if niches == 1 else max(2, 4 * elites // niches)
+
+
+def thinned(pool: Pool, niches: Niches, count: int) -> tuple[Pool, Niches]:
+    """About the ``count`` best, the same number of each niche."""
+    rows = elites(pool.accuracy, niches, keep=max(2, count // len(niches)))
+    return pool[rows], niches[:, rows]
+
+
+def elites(good: Floats, niches: Niches, keep: int) -> npt.NDArray[np.intp]:
+    """Rows of the ``keep`` best of each niche, without repeats."""
+    order = np.argsort(-good, kind="stable")
     chosen = np.zeros(len(order), dtype=np.bool_)
-    for level in levels:
-        inside = order[(pool.costs[order] <= level).all(axis=1)]
-        chosen[inside[:keep]] = True
+    for niche in niches:
+        chosen[order[niche[order]][:keep]] = True
     return np.flatnonzero(chosen)
 
 
-def offspring(parents: Codes, count: int, sizes: Codes, rng: np.random.Generator) -> Codes:
-    """Children, shape (count, dimensions): half are two parents mixed, all have a few choices changed."""
-    n, columns = parents.shape
-    first, second = parents[rng.integers(n, size=count)], parents[rng.integers(n, size=count)]
-    share = np.where(rng.random((count, 1)) < 0.5, 0.0, 0.5)
-    mixed = np.where(rng.random((count, columns)) < share, second, first)
-    change = rng.random((count, columns)) < rng.choice([1.0, 2.0, 4.0], (count, 1)) / columns
-    drawn = (rng.random((count, columns)) * sizes).astype(np.int16)
-    return np.asarray(np.where(change, drawn, mixed), dtype=np.int16)
+def reached(pool: Pool, costs: Floats) -> Floats:
+    """The best accuracy in the pool at no more than ``costs`` (n, k), shape (n,); the least where there is none."""
+    members = front(pool.accuracy, pool.costs)
+    below = (pool.costs[members] <= costs[:, None]).all(axis=2)
+    return np.asarray(np.where(below, pool.accuracy[members], pool.accuracy.min()).max(axis=1))
+
+
+def starts(pool: Pool, problem: Problem, levels: Floats, count: int) -> tuple[Codes, Floats]:
+    """Archs to climb from and the limits of their costs: the best of each level; of a single level, ``count``
+    of the best that differ, and the best of each resolution."""
+    limits = np.repeat(problem.limits[None], max(len(levels), 1), axis=0)
+    niches = niches_of(pool.codes, pool.costs, problem, levels, sheltered=True)
+    best = [elites(pool.accuracy, niche[None], keep=1) for niche in niches]
+    if len(levels) > 1:
+        limits[:, list(problem.cost_objectives)] = np.minimum(
+            levels, limits[:, list(problem.cost_objectives)]
+        )
+        found = [i for i, rows in enumerate(best) if len(rows)]
+        return pool.codes[np.concatenate([best[i] for i in found])], limits[found]
+    chosen = list(dict.fromkeys(np.concatenate(best).tolist()))
+    for row in np.argsort(-pool.accuracy, kind="stable"):
+        if len(chosen) >= count:
+            break
+        if (pool.codes[chosen] != pool.codes[row]).sum(axis=1).min() >= APART:
+            chosen.append(int(row))
+    return pool.codes[chosen], np.repeat(limits, len(chosen), axis=0)
 
 
 def ranked(pool: Pool, count: int) -> Codes:

@@ -57,6 +57,24 @@ def offspring(codes: Codes, region: Region, effort: Effort, rng: np.random.Gener
     return np.asarray(np.where(change, drawn, mixed), dtype=np.int16)
 
 
+def children_of(parents: Codes, count: int, sizes: Codes, rng: np.random.Generator) -> Codes:
+    """Children, shape (count, dimensions): half are two parents mixed, all have one to six choices drawn anew."""
+    n, columns = parents.shape
+    first, second = rng.integers(n, size=(2, count))
+    second = np.where(rng.random(count) < 0.5, first, second)
+    mixed = rng.integers(2, size=(count, columns), dtype=np.uint8).astype(np.bool_)
+    children = np.where(mixed, parents[first], parents[second])
+    places = rng.integers(columns, size=(count, max(CHANGES)))
+    drawn = (rng.random(places.shape) * sizes[places]).astype(np.int16)
+    row, column = np.nonzero(np.arange(max(CHANGES)) < rng.choice(CHANGES, (count, 1)))
+    children[row, places[row, column]] = drawn[row, column]
+    return np.asarray(children, dtype=np.int16)
+
+
+CHANGES = (1, 2, 3, 4, 6)
+"""How many choices of a child are drawn anew, each as likely."""
+
+
 def join(codes: Codes, scores: Floats, more: Codes, score: Score) -> tuple[Codes, Floats]:
     """Those of ``more`` that are new, scored, behind what was there."""
     more = distinct(more, set(keys(codes)))

@@ -74,8 +74,17 @@ def thinned(values: Floats, most: int) -> Floats:
 
 def front(accuracy: Floats, costs: Floats) -> npt.NDArray[np.intp]:
     """Indices, most accurate first, of archs that no other beats; accuracies (n,), costs (n, k)."""
+    if not len(accuracy):
+        return np.empty(0, dtype=np.intp)
+    if costs.shape[1] == 0:
+        return np.array([accuracy.argmax()], dtype=np.intp)
+    order = np.lexsort([*costs.T[::-1], -accuracy])
+    if costs.shape[1] == 1:
+        cost = costs[order, 0]
+        cheaper = cost[1:] < np.minimum.accumulate(cost)[:-1]
+        return np.asarray(order[np.concatenate([[True], cheaper])])
     kept: list[int] = []
-    for i in np.lexsort([*costs.T[::-1], -accuracy]):
+    for i in order:
         if not (costs[kept] <= costs[i]).all(axis=1).any():
             kept.append(int(i))
     return np.array(kept, dtype=np.intp)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import moocore
 import numpy as np
 import pytest
 
 from cost_models.protocol import Target
 from cost_models.registry import build
+from search.climb import climb
 from search.direct import Effort, search_directly
+from search.improvement import front
 from search.objectives import parse_objectives
 from search.problem import Floats, Problem
-from search.region import keys
+from search.region import keys, neighbours
+from search.screen import linear_guess, steps
 from supernet.catalog import open_supernet
 from supernet.space import Codes
 from tests import tiny
@@ -56,20 +60,20 @@ def test_the_front_is_that_of_the_whole_list(tmp_path: Path) -> None:
     free = problem(tmp_path, ("top1", "macs"), {})
     codes = every_code(free.space)
     accuracy, macs = rugged(codes), free.totals(codes)[:, 0]
-    front = {
+    expected = {
         key
         for key, a, m in zip(keys(codes), accuracy, macs, strict=True)
         if not ((macs <= m) & (accuracy >= a) & ((macs < m) | (accuracy > a))).any()
     }
-    found = search_directly(free, rugged, len(front), seed=0)
-    assert set(keys(found.codes)) == front
+    found = search_directly(free, rugged, len(expected), seed=0)
+    assert set(keys(found.codes)) == expected
 
 
 def test_the_same_seed_finds_the_same() -> None:
     supernet = open_supernet("ofa_mbv3_w1.0").restricted({"resolution": (160, 192, 224)})
     costs = {"macs": build("macs", Target(supernet))}
     bounded = Problem(supernet.space, parse_objectives(("top1",)), costs, {"macs": 2.2e8})
-    small = Effort(start=64, generations=5, children=64, elites=16, climbs=2)
+    small = Effort(start=64, generations=5, children=64, elites=16, climbs=2, climbers=4)
     first, again, other = (search_directly(bounded, rugged, 8, seed, small) for seed in (1, 1, 2))
     assert (first.codes == again.codes).all()
     assert first.predictions == again.predictions
@@ -93,3 +97,66 @@ def test_a_region_of_few_archs_gives_what_there_is(tmp_path: Path) -> None:
     inside = every_code(bounded.space)
     inside = inside[bounded.within(inside)]
     assert set(keys(found.codes)) == set(keys(inside))
+
+
+# -- parts ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("costs", [0, 1, 2])
+def test_front_is_moocores(costs: int) -> None:
+    rng = np.random.default_rng(costs)
+    for n in (1, 2, 50, 300):
+        accuracy, totals = rng.integers(0, 20, n) / 20, rng.integers(0, 20, (n, costs)) / 20
+        points = np.column_stack([accuracy, totals])
+        found = points[front(accuracy, totals)]
+        kept = moocore.is_nondominated(points, maximise=[True] + [False] * costs, keep_weakly=False)
+        assert sorted(map(tuple, found)) == sorted(map(tuple, points[kept]))
+        assert (np.diff(found[:, 0]) <= 0).all()
+    assert len(front(np.empty(0), np.empty((0, costs)))) == 0
+
+
+def test_a_climb_finds_the_swap_that_no_single_change_leads_to(tmp_path: Path) -> None:
+    """Where a budget binds exactly, one choice must pay for another."""
+    free = problem(tmp_path, ("top1", "macs"), {})
+    codes = every_code(free.space)
+    macs = free.totals(codes)[:, 0]
+    good = np.random.default_rng(0).random(len(codes))
+    known = dict(zip(keys(codes), good, strict=True))
+
+    def judge(some: Codes) -> Floats:
+        return np.array([known[key] for key in keys(some)])
+
+    starts = codes[::97]
+    limits = macs[::97, None]
+    climbed, reached = climb(free, starts, limits, judge, steps=20)
+    assert (free.totals(climbed) <= limits).all()
+    assert (reached == judge(climbed)).all()
+    assert (reached >= judge(starts)).all()
+    for code, value, limit in zip(climbed, reached, limits, strict=True):
+        near = neighbours(free.space, code[None])
+        near = near[(free.totals(near) <= limit).all(axis=1)]
+        assert not len(near) or judge(near).max() <= value, "a better neighbour is left"
+    assert (climbed != starts).any(axis=1).mean() > 0.5
+
+
+def test_a_linear_guess_of_a_linear_accuracy_is_right() -> None:
+    space = open_supernet("ofa_mbv3_w1.0").space
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=steps(space, space.sample(1, rng)).shape[1])
+    train, test = space.sample(3000, rng), space.sample(200, rng)
+    guess = linear_guess(space, train, steps(space, train) @ weights)
+    assert np.corrcoef(guess(test), steps(space, test) @ weights)[0, 1] > 0.999
+
+
+def test_an_arch_is_predicted_once() -> None:
+    supernet = open_supernet("ofa_mbv3_w1.0").restricted({"resolution": (192, 224)})
+    costs = {"macs": build("macs", Target(supernet))}
+    bounded = Problem(supernet.space, parse_objectives(("top1",)), costs, {"macs": 2.2e8})
+    asked: list[bytes] = []
+
+    def predict(codes: Codes) -> Floats:
+        asked.extend(keys(codes))
+        return rugged(codes)
+
+    found = search_directly(bounded, predict, 5, 0, Effort(start=128, generations=6))
+    assert len(asked) == len(set(asked)) == found.predictions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +19,12 @@ from supernet.space import Codes, SearchSpace
 KIND = "mlp"
 INPUTS = "inputs"
 """Setting of the card: pairs of a dimension and its choices, in the order of the network's inputs."""
+
+CHUNK = 1024
+"""Archs at a time: their activations stay in the processor's cache."""
+
+NEGLIGIBLE = 1e-12
+"""A weight below it adds less than a rounding error to a sum of numbers near 1."""
 
 Inputs = tuple[tuple[str, tuple[Choice, ...]], ...]
 Matrix = npt.NDArray[np.float32]
@@ -35,12 +41,31 @@ class Mlp:
 
     def predict(self, space: SearchSpace, codes: Codes) -> Prediction:
         """In float32, as ``ofa`` does; no deviation is known."""
-        x = one_hot(self, space, codes)
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            x = x @ weight.T + bias
-            np.maximum(x, 0, out=x)
-        top1 = x @ self.weights[-1][0] + self.biases[-1][0]
-        return Prediction(top1.astype(np.float64), None)
+        weights, biases = self._lean
+        top1 = np.empty(len(codes))
+        for start in range(0, len(codes), CHUNK):
+            x = one_hot(self, space, codes[start : start + CHUNK])
+            for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+                x = x @ weight.T
+                x += bias
+                np.maximum(x, 0, out=x)
+            top1[start : start + CHUNK] = x @ weights[-1][0] + biases[-1][0]
+        return Prediction(top1, None)
+
+    @cached_property
+    def _lean(self) -> tuple[list[Matrix], list[Matrix]]:
+        """Weights and biases without what cannot change a prediction.
+
+        Weight decay has left OFA's predictor for ResNet50 with 97 % of its weights at 1e-30 or less; such
+        numbers, which processors multiply very slowly, made it fifty times slower.
+        """
+        weights = [np.where(np.abs(weight) < NEGLIGIBLE, np.float32(0), weight) for weight in self.weights]
+        biases = list(self.biases)
+        for i in range(len(weights) - 1, 0, -1):
+            heard = (weights[i] != 0).any(axis=0)
+            weights[i] = np.ascontiguousarray(weights[i][:, heard])
+            weights[i - 1], biases[i - 1] = weights[i - 1][heard], biases[i - 1][heard]
+        return weights, biases
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         numbered = enumerate(zip(self.weights, self.biases, strict=True))
