@@ -21,7 +21,7 @@ from search.direct import Effort, Predict, search_directly
 from search.improvement import front
 from search.problem import Floats, Problem
 from search.region import keys
-from search.samplers import distributions
+from search.samplers import build_sampler, distributions
 from supernet.arch import Arch
 from supernet.space import Codes, SearchSpace
 
@@ -282,7 +282,29 @@ def pymoo_parts(
     return Codes(), IntegerRandomSampling(), Canonical(), made
 
 
+# -- ours --------------------------------------------------------------------------
+
+
+def guided(problem: Problem, predict: Predict, evaluations: int, seed: int) -> Codes:
+    """What ``sampler: guided`` does where accuracies are measured one by one."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    directions = [objective.direction for objective in problem.objectives]
+    sampler = build_sampler("guided", problem, seed, evaluations)
+    study = optuna.create_study(directions=directions, sampler=sampler)
+    choices, rows = distributions(problem.space), []
+    for _ in range(evaluations):
+        trial = study.ask(choices)
+        codes = problem.space.encode([problem.space.arch(trial.params)])
+        top1, costs, excess = judged(problem, predict, codes)
+        study.tell(trial, [float(top1[0]), *costs[0].tolist()])
+        rows.append((codes[0], top1[0], costs[0], excess[0]))
+    return best_of(problem, *(np.array(column) for column in zip(*rows, strict=True)))
+
+
 PEERS: dict[str, Peer] = {
+    "guided": guided,
     **{f"optuna-{name}": optuna_sampler(name) for name in OPTUNA},
     "pymoo-nsga2": pymoo_nsga2(),
     "pymoo-nsga2-integer": pymoo_nsga2("integer"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import numpy as np
 
 from search.problem import Floats, Problem
@@ -20,7 +22,9 @@ def skewed(space: SearchSpace, n: int, rng: np.random.Generator) -> Codes:
     return space.canonical((rng.random((n, len(space.sizes))) ** power * space.sizes).astype(np.int16))
 
 
-def spread(region: Region, known: Codes, strata: int, seen: set[bytes], rng: np.random.Generator) -> Codes:
+def spread(
+    region: Region, known: Codes, strata: int, seen: Container[bytes], rng: np.random.Generator
+) -> Codes:
     """One more arch to measure beside ``known`` (n, dimensions); shape (1 or 0, dimensions).
 
     It lies in the stratum of log cost that has fewest known archs, and there

@@ -20,7 +20,7 @@ from search.climb import climb
 from search.design import skewed
 from search.evolution import children_of
 from search.guided import ceilings
-from search.improvement import front
+from search.improvement import front, reached
 from search.problem import Floats, Problem
 from search.region import Region, distinct, keys, neighbours
 from search.screen import linear_guess
@@ -143,7 +143,7 @@ def evolve(problem: Problem, predict: Predict, count: int, seed: int, effort: Ef
         children = distinct(region.repair(children, rng), accuracy.known)
         costs = problem.totals(children)[:, list(problem.cost_objectives)]
         guess = linear_guess(space, pool.codes, pool.accuracy)
-        gains = guess(children) - reached(pool, costs)
+        gains = guess(children) - reached(pool.accuracy, pool.costs, costs)
         niches = niches_of(children, costs, problem, levels, sheltered)
         pool += judged(children[elites(gains, niches, keep=-(-effort.children // len(niches)))])
     climbers, limits = starts(pool, problem, levels, effort.climbers)
@@ -203,13 +203,6 @@ def elites(good: Floats, niches: Niches, keep: int) -> npt.NDArray[np.intp]:
     for niche in niches:
         chosen[order[niche[order]][:keep]] = True
     return np.flatnonzero(chosen)
-
-
-def reached(pool: Pool, costs: Floats) -> Floats:
-    """The best accuracy in the pool at no more than ``costs`` (n, k), shape (n,); the least where there is none."""
-    members = front(pool.accuracy, pool.costs)
-    below = (pool.costs[members] <= costs[:, None]).all(axis=2)
-    return np.asarray(np.where(below, pool.accuracy[members], pool.accuracy.min()).max(axis=1))
 
 
 def starts(pool: Pool, problem: Problem, levels: Floats, count: int) -> tuple[Codes, Floats]:

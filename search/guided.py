@@ -13,44 +13,35 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from search.design import skewed, spread
 from search.evolution import evolve
-from search.improvement import front, improvement
+from search.history import PROPOSED, History, Known, fixed_columns
+from search.improvement import front, improvement, reached
 from search.problem import Floats, Problem
-from search.region import Region, distinct, keys
+from search.region import Region, distinct
 from search.samplers import distributions
-from search.surrogate import Surrogate, features, fit
+from search.surrogate import Shape, Surrogate, conditioned, features, fitted_shape, scaled
 from supernet.arch import Choice
 from supernet.space import Codes, SearchSpace
 
-PROPOSED = "guided:codes"
-"""System attribute of a trial with the codes proposed for it: others see them before its parameters are set."""
+MOST = 160
+"""Archs that the surrogate is fitted to; its time grows with their cube."""
 
-NEWEST = 400
-"""Measured archs that the surrogate is fitted to; its time grows with their cube."""
-
-NEVER_AGAIN = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED, TrialState.WAITING)
+NEWEST = 40
+"""Of these, so many are the last; the others are those nearest to the front."""
 
 THINKING = threading.Lock()
 """One proposal at a time in a process, so that threads of one study see each other's."""
-
-
-@dataclass(frozen=True)
-class History:
-    """What a study knows: measured archs (n, dimensions), accuracies (n,), archs under way, all keys."""
-
-    measured: Codes
-    accuracy: Floats
-    running: Codes
-    seen: set[bytes]
 
 
 class GuidedSampler(BaseSampler):
@@ -65,7 +56,8 @@ class GuidedSampler(BaseSampler):
         self._problem = problem
         self._seed = seed if seed is not None else int(np.random.default_rng().integers(2**31))
         self._startup = startup
-        self._rows: dict[tuple[str, int], Codes | None] = {}
+        self._histories: WeakKeyDictionary[BaseStorage, dict[int, History]] = WeakKeyDictionary()
+        self._learnt: tuple[object, Learnt] | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """All dimensions of the space; called at the start of each trial."""
@@ -108,29 +100,39 @@ class GuidedSampler(BaseSampler):
         problem, space = self._problem, self._problem.space
         rng = np.random.default_rng([self._seed, trial.number])
         region = Region(problem, fixed_columns(space, fixed))
-        history = self._history(study, trial)
-        known = np.concatenate([history.measured, history.running])
-        if len(known) < self._startup or len(history.measured) < 2:
-            found = spread(region, known, self._startup, history.seen, rng)
+        history = self._history(study)
+        history.follow(study, trial)
+        taken = np.concatenate([history.known.codes, history.running])
+        if len(taken) < self._startup or len(history.known) < 2:
+            found = spread(region, taken, self._startup, history.seen, rng)
         else:
             found = self._improve(region, history, rng)
         if not len(found):
             found = region.fresh(history.seen)
         return found[:1] if len(found) else region.anchor
 
+    def _history(self, study: Study) -> History:
+        """What is known of a study, kept as long as it is the same."""
+        assert self._problem is not None
+        of_storage = self._histories.setdefault(study._storage, {})
+        return of_storage.setdefault(study._study_id, History(self._problem))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is known of studies, which is read again."""
+        return {**self.__dict__, "_histories": WeakKeyDictionary()}
+
     def _improve(self, region: Region, history: History, rng: np.random.Generator) -> Codes:
         """New archs within the budgets, the one with the greatest expected improvement first."""
         assert self._problem is not None
         problem, space = self._problem, self._problem.space
         minimised = list(problem.cost_objectives)
-        codes, accuracy = history.measured[-NEWEST:], history.accuracy[-NEWEST:]
-        rows = features(space, codes, problem.totals(codes))
-        surrogate = fit(rows, accuracy, len(problem.costs))
+        data, surrogate = self._surrogate(history.known)
+        known, totals = data.codes, data.totals
         if len(history.running):
-            surrogate = surrogate.believe(features(space, history.running, problem.totals(history.running)))
+            running = problem.totals(history.running)
+            surrogate = surrogate.believe(features(space, history.running, running))
+            known, totals = np.concatenate([known, history.running]), np.concatenate([totals, running])
 
-        known = np.concatenate([history.measured, history.running])
-        totals = problem.totals(known)
         means = predict(surrogate, space, known, totals)[0]
         inside = (totals <= problem.limits).all(axis=1)
         floor = float(means.min())
@@ -149,40 +151,56 @@ class GuidedSampler(BaseSampler):
         found, _ = evolve(score, region, start, rng)
         return distinct(found, history.seen)
 
-    def _history(self, study: Study, trial: FrozenTrial) -> History:
-        assert self._problem is not None
-        space = self._problem.space
-        measured, accuracy, running, seen = [], [], [], set()
-        index = self._problem.accuracy_index
-        index = index if index < len(study.directions) else 0
-        sign = 1.0 if study.directions[index] == StudyDirection.MAXIMIZE else -1.0
-        for other in study.get_trials(deepcopy=False, states=NEVER_AGAIN):
-            if other.number == trial.number or (row := self._row(study, other)) is None:
-                continue
-            seen.update(keys(row))
-            if other.state == TrialState.RUNNING:
-                running.append(row)
-            elif other.state == TrialState.COMPLETE and np.isfinite(value := other.values[index]):
-                measured.append(row)
-                accuracy.append(sign * value)
-        none = np.empty((0, len(space.dimensions)), dtype=np.int16)
-        return History(
-            np.concatenate([none, *measured]), np.array(accuracy, dtype=np.float64),
-            np.concatenate([none, *running]), seen,
-        )  # fmt: skip
+    def _surrogate(self, known: Known) -> tuple[Known, Surrogate]:
+        """The archs that it is fitted to, and the surrogate.
 
-    def _row(self, study: Study, trial: FrozenTrial) -> Codes | None:
-        """Canonical codes of a trial, shape (1, dimensions), None if it has no arch of the space."""
+        Which ones they are and the kernel's shape are settled anew only now and then, by what was
+        known then, so that it costs little and is the same in a run that was resumed.
+        """
         assert self._problem is not None
-        name = (study.study_name, trial._trial_id)
-        if name in self._rows:
-            return self._rows[name]
-        row = codes_of(self._problem.space, trial.params or trial.system_attrs.get("fixed_params", {}))
-        if row is None and PROPOSED in trial.system_attrs and trial.state == TrialState.RUNNING:
-            row = np.array([trial.system_attrs[PROPOSED]], dtype=np.int16)
-        if trial.state.is_finished():
-            self._rows[name] = row
-        return row
+        problem = self._problem
+        settled = known[: milestone(len(known))]
+        name = (settled.numbers.tobytes(), settled.accuracy.tobytes())
+        if self._learnt is None or self._learnt[0] != name:
+            chosen = most_telling(settled, problem)
+            told = settled[chosen]
+            shape = fitted_shape(
+                features(problem.space, told.codes, told.totals),
+                told.accuracy,
+                len(problem.costs),
+                told.noise,
+            )
+            self._learnt = (name, Learnt(chosen, shape))
+        learnt = self._learnt[1]
+        data = known[np.concatenate([learnt.rows, np.arange(len(settled), len(known))])]
+        rows = features(problem.space, data.codes, data.totals)
+        scaling = scaled(rows, data.accuracy, len(problem.costs))
+        targets = (data.accuracy - scaling.level) / scaling.spread
+        return data, conditioned(scaling, learnt.shape, scaling.near(rows), targets, data.noise)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What is settled now and then: the rows that are told to the surrogate, and its kernel's shape."""
+
+    rows: npt.NDArray[np.intp]
+    shape: Shape
+
+
+def milestone(n: int) -> int:
+    """The number of known archs, up to ``n``, at which the surrogate was last settled."""
+    step = 1 if n < 32 else 4 if n < MOST else 32
+    return n // step * step
+
+
+def most_telling(known: Known, problem: Problem) -> npt.NDArray[np.intp]:
+    """Rows of at most :data:`MOST` archs: the newest, and those nearest below the front."""
+    if len(known) <= MOST:
+        return np.arange(len(known))
+    costs = known.totals[:, list(problem.cost_objectives)]
+    below = reached(known.accuracy, costs, costs) - known.accuracy
+    nearest = np.argsort(below[:-NEWEST], kind="stable")[: MOST - NEWEST]
+    return np.concatenate([np.sort(nearest), np.arange(len(known) - NEWEST, len(known))])
 
 
 def predict(surrogate: Surrogate, space: SearchSpace, codes: Codes, totals: Floats) -> tuple[Floats, Floats]:
@@ -195,22 +213,3 @@ def ceilings(problem: Problem) -> Floats:
     return np.array(
         [min(problem.limits[i], problem.reach[names[i]].maximum) for i in problem.cost_objectives]
     )
-
-
-def fixed_columns(space: SearchSpace, values: Mapping[str, Choice]) -> dict[int, int]:
-    """Column to code of those ``values`` that are choices of the space."""
-    by_name = space.by_name
-    return {
-        space.index[name]: by_name[name].choices.index(value)
-        for name, value in values.items()
-        if name in by_name and value in by_name[name].choices
-    }
-
-
-def codes_of(space: SearchSpace, values: Mapping[str, Choice]) -> Codes | None:
-    """Canonical codes, shape (1, dimensions), of an arch's values; None where one that counts is missing."""
-    codes = np.full((1, len(space.dimensions)), -1, dtype=np.int16)
-    for column, code in fixed_columns(space, values).items():
-        codes[0, column] = code
-    missing: npt.NDArray[np.bool_] = (codes < 0) & space.active(codes)
-    return None if missing.any() else space.canonical(codes)

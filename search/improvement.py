@@ -88,3 +88,17 @@ def front(accuracy: Floats, costs: Floats) -> npt.NDArray[np.intp]:
         if not (costs[kept] <= costs[i]).all(axis=1).any():
             kept.append(int(i))
     return np.array(kept, dtype=np.intp)
+
+
+def reached(accuracy: Floats, costs: Floats, at: Floats) -> Floats:
+    """The best accuracy (n,) known at no more than the costs ``at`` (m, k), shape (m,); the least where there is none.
+
+    ``costs`` (n, k) are those of the accuracies.
+    """
+    least = float(accuracy.min())
+    members = front(accuracy, costs)[::-1]  # of one cost: from cheap to dear
+    if costs.shape[1] == 1:
+        steps = np.concatenate([[least], accuracy[members]])
+        return np.asarray(steps[np.searchsorted(costs[members, 0], at[:, 0], side="right")])
+    below = (costs[members] <= at[:, None]).all(axis=2)
+    return np.asarray(np.where(below, accuracy[members], least).max(axis=1))

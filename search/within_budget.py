@@ -16,10 +16,12 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search.guided import NEVER_AGAIN, codes_of, fixed_columns
+from search.history import codes_of, fixed_columns
 from search.problem import Problem
 from search.region import Region, keys
 from search.samplers import distributions
+
+NEVER_AGAIN = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED, TrialState.WAITING)
 
 DRAWS = 64
 """Archs that the inner sampler is asked for before one of them is mended."""
