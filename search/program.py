@@ -329,11 +329,18 @@ class Rows:
 
 def combinations(space: SearchSpace, scope: tuple[int, ...]) -> Codes:
     """All combinations of a closed scope's choices, canonical, 0 elsewhere."""
-    sizes = [int(space.sizes[column]) for column in scope]
-    codes = np.zeros((int(np.prod(sizes, dtype=np.int64)), len(space.dimensions)), dtype=np.int16)
-    codes[:, list(scope)] = np.indices(sizes).reshape(len(sizes), -1).T
+    codes = grid(space, scope)
     canonical = ((codes == 0) | space.active(codes)).all(axis=1)
     return np.asarray(codes[canonical])
+
+
+def grid(space: SearchSpace, scope: tuple[int, ...]) -> Codes:
+    """All combinations of a scope's choices, the last column fastest, 0 elsewhere."""
+    sizes = [int(space.sizes[column]) for column in scope]
+    count = int(np.prod(sizes, dtype=np.int64))
+    codes = np.zeros((count, len(space.dimensions)), dtype=np.int16)
+    codes[:, list(scope)] = np.indices(sizes).reshape(len(sizes), count).T
+    return codes
 
 
 def closed(space: SearchSpace, columns: Sequence[int]) -> tuple[int, ...]:

@@ -102,6 +102,15 @@ def test_where_nothing_is_within_no_arch_is_given() -> None:
     assert (found.bound, found.codes) == (-np.inf, None)
 
 
+def test_a_space_of_one_arch_has_its_value() -> None:
+    only = SPACE.restricted({d.name: d.choices[-1:] for d in SPACE.dimensions})
+    found = solve(Program(only, (Factor((0, 1), np.array([[3.0]])),)), 20)
+    assert found is not None
+    assert found.bound == pytest.approx(3, abs=5e-6)
+    assert found.codes is not None
+    assert not found.codes.any()
+
+
 def test_too_many_combinations_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "MOST_COMBINATIONS", 100)
     assert solve(Program(SPACE, factors(np.random.default_rng(0), SCOPES["all at once"])), 20) is None
