@@ -408,6 +408,9 @@ def relax(layout: Layout, until: float) -> Relaxed:
             -rows.gain, A_ub=rows.below, b_ub=rows.levels, A_eq=rows.equal, b_eq=rows.right,
             bounds=np.stack([rows.low, rows.high], axis=1), method="highs-ds",
         )  # fmt: skip
+        if found.x is None and len(chosen) < variables:  # where scopes agree is forbidden so far
+            chosen = np.arange(variables)
+            continue
         if found.x is None:
             break
         prices = np.split(found.eqlin.marginals, np.cumsum([scopes, layout.agreement.shape[0]]))

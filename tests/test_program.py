@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from cost_models.registry import build
 from cost_models.tables import Factor, TableCost
 from search import program as programs
 from search.problem import Floats
-from search.program import Line, Program, Total, above, solve
+from search.program import Line, Program, Total, above, relaxations, solve
 from supernet.catalog import Supernet, open_supernet
 from supernet.space import Codes, Dimension, SearchSpace
 
@@ -100,6 +101,21 @@ def test_where_nothing_is_within_no_arch_is_given() -> None:
     found = solve(Program(SPACE, gain, forbidden=(never,)), 20)
     assert found is not None
     assert (found.bound, found.codes) == (-np.inf, None)
+
+
+def test_what_is_allowed_is_found_where_the_smallest_and_the_largest_are_not() -> None:
+    rng = np.random.default_rng(1)
+    scopes = SCOPES["a chain"]
+    gain = factors(rng, scopes)
+    never = tuple(Factor((i, i + 1), 1 - np.eye(3)[::-1]) for i in (0, 1))
+    inside = (total(never) == 0) & (ALL[:, 0] != 1)
+    never += (Factor((0,), np.array([0.0, 1.0, 0.0])),)
+    asked = Program(SPACE, gain, forbidden=never)
+    [relaxed] = relaxations(asked, time.monotonic() + 20)
+    assert total(gain)[inside].max() - 5e-6 <= relaxed.bound < np.inf
+    found = solve(asked, 20)
+    assert found is not None
+    assert found.bound == pytest.approx(total(gain)[inside].max(), abs=5e-6)
 
 
 def test_a_space_of_one_arch_has_its_value() -> None:
