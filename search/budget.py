@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cost_models.registry import REACH_SAMPLE
-from search.certificate import certify
+from cost_models.tables import TableCost
+from search.certificate import PROVEN, certify
 from search.problem import Problem
 from search.region import Region, descend, neighbours
 from supernet.arch import Arch
@@ -37,13 +38,18 @@ def check_feasible(problem: Problem, where: str) -> Arch | None:
     anchor = Region(problem).anchor
     if problem.within(anchor)[0]:
         return problem.space.decode(anchor)[0]
-    joint = certify(problem)
-    if joint.infeasible:
-        raise InputError(
-            f"{together(problem)}: no subnet of {problem.space.name} keeps all of them{f' on {where}' if where else ''}, "
-            f"though each can be kept alone. {surely(joint.bound)}{told(problem, anchor)}"
-        )
-    return None
+    joint, nearest = certify(problem), problem.nearest
+    if not joint.infeasible and not nearest.infeasible:
+        return None
+    # of a cost in no lookup tables nothing is proven
+    exact = nearest.exact and all(
+        isinstance(problem.costs[name].model, TableCost) for name in problem.budgets
+    )
+    raise InputError(
+        f"{together(problem)}: no subnet of {problem.space.name} keeps all of them{f' on {where}' if where else ''}, "
+        f"though each can be kept alone. {surely(max(joint.bound, nearest.bound))}"
+        f"{told(problem, nearest.codes, nearest=True) if exact else told(problem, anchor)}"
+    )
 
 
 def check_alone(problem: Problem, name: str, limit: float, on: str) -> None:
@@ -99,8 +105,11 @@ def surely(bound: float) -> str:
     return f"Every subnet is at least {percent(bound - 1)} over one of them. " if np.isfinite(bound) else ""
 
 
-def told(problem: Problem, codes: Codes) -> str:
-    """How far over the budgets the nearest arch found is, and which budgets would let it in."""
+def told(problem: Problem, codes: Codes, nearest: bool = False) -> str:
+    """How far over the budgets an arch is, which of them binds, and which would let it in.
+
+    ``nearest`` where it is proven that no arch's largest excess is less.
+    """
     [arch] = problem.space.decode(codes)
     costs = {name: problem.costs[name](arch) for name in problem.budgets}
     over = over_budget(costs, problem.budgets)
@@ -108,12 +117,19 @@ def told(problem: Problem, codes: Codes) -> str:
         f"{name} {costs[name]:.6g} ({f'{percent(excess)} over' if excess > 0 else 'within'})"
         for name, excess in over.items()
     )
-    total = sum(excess for excess in over.values() if excess > 0)
     raised = " ".join(f"--budget {name}={round_up(costs[name]):g}" for name, e in over.items() if e > 0)
-    return (
-        f"The nearest found is arch {arch.id}: {figures}; {percent(total)} over in sum. "
-        f"The hardest budget is {max(over, key=over.__getitem__)}. This would do: {raised}"
-    )
+    if nearest:
+        most = max(over.values())
+        binding = [name for name, excess in over.items() if excess >= most - PROVEN]
+        said = f"The nearest subnet is arch {arch.id}: {figures}. "
+        said += (
+            f"The budget that binds is {binding[0]}" if len(binding) == 1 else f"{' and '.join(binding)} bind"
+        )
+    else:
+        total = sum(excess for excess in over.values() if excess > 0)
+        said = f"The nearest found is arch {arch.id}: {figures}; {percent(total)} over in sum. "
+        said += f"The hardest budget is {max(over, key=over.__getitem__)}"
+    return f"{said}. This would do: {raised}"
 
 
 def percent(share: float) -> str:

@@ -5,7 +5,8 @@ where the least such mean over the whole space is above 1 for some weights, no a
 all (Lagrangian duality; Everett, 1963). For costs in lookup tables that least mean is exact: the
 weighted tables are summed and reduced as those of one cost. Budgets of costs that are a largest
 value need no weight: choices that exceed them are forbidden. The weights come from cutting planes
-(Kelley, 1960). Between proof and arch a gap may remain, where neither is found.
+(Kelley, 1960). Between proof and arch a gap may remain; an integer program closes it
+(:mod:`search.program`), and finds the arch whose largest excess is least.
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ import numpy as np
 
 from cost_models.tables import Factor, TableCost, extreme
 from search.problem import Floats, Problem
+from search.program import Line, Program, Total, solve
 from supernet.space import Codes
 
+SECONDS = 5.0
+"""For the integer program; whole spaces of ImageNet's supernets take a second or two."""
 CUTS = 30
 """Weights that are tried."""
 ROUNDING = 1e-9
 """A mean must be above 1 by more than this to prove anything."""
+PROVEN = 3e-6
+"""And a bound of the integer program by this, since its solver rounds."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,22 @@ class Joint:
     @property
     def infeasible(self) -> bool:
         return self.bound > 1 + ROUNDING
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """``bound``: every arch has some cost at this many times its budget or more.
+
+    ``codes``, shape (1, dimensions), reach it where it is ``exact``; else they are the nearest arch known.
+    """
+
+    bound: float
+    codes: Codes
+    exact: bool
+
+    @property
+    def infeasible(self) -> bool:
+        return self.bound > 1 + PROVEN
 
 
 def certify(problem: Problem) -> Joint:
@@ -73,6 +95,33 @@ def certify(problem: Problem) -> Joint:
         cuts.append(ratios)
         weights = better_weights(cuts)
     return Joint(bound, np.concatenate(visited))
+
+
+def nearest(problem: Problem, known: Codes) -> Nearest:
+    """The arch whose largest cost relative to its budget is least, by integer programming; 1 or less is as good as 1.
+
+    ``known`` are archs, at least one, the nearer the better. Costs in no lookup tables are left out of account.
+    """
+    models = [(problem.costs[name].model, limit) for name, limit in problem.budgets.items()]
+    totals: list[Total] = []
+    lines, ratios = [Line(0, 0.0, -1.0)], [np.ones(len(known))]
+    for model, limit in models:
+        if not isinstance(model, TableCost):
+            continue
+        ratios.append(model.batch(known) / limit)
+        scaled = [Factor(f.columns, f.table / limit) for f in model.factors]
+        # a largest value is within where each of its tables is
+        for factors in [tuple(scaled)] if model.combine == "sum" else [(f,) for f in scaled]:
+            lines.append(Line(len(totals), -1.0, -model.offset / limit if model.combine == "sum" else 0.0))
+            totals.append(Total(factors))
+    worst = np.max(ratios, axis=0)
+    best, least = known[[worst.argmin()]], float(worst.min())
+    found = (
+        solve(Program(problem.space, (), tuple(totals), (tuple(lines),)), SECONDS, -least) if totals else None
+    )
+    if found is None:
+        return Nearest(0.0, best, exact=False)
+    return Nearest(-found.bound, found.codes if found.codes is not None else best, found.proven)
 
 
 def better_weights(cuts: Sequence[Floats]) -> Floats | None:

@@ -17,6 +17,7 @@ from supernet.space import Codes, SearchSpace
 if TYPE_CHECKING:
     from cost_models.protocol import Reach
     from cost_models.registry import Cost
+    from search.certificate import Nearest
 
 Floats = npt.NDArray[np.float64]
 
@@ -55,6 +56,13 @@ class Problem:
     def reach(self) -> Mapping[str, Reach]:
         """Least and greatest value of each cost over the whole space; a black box is sampled once."""
         return {name: cost.reach() for name, cost in self.costs.items()}
+
+    @cached_property
+    def nearest(self) -> Nearest:
+        """The arch nearest to all budgets together, by integer programming, which may take seconds."""
+        from search.certificate import certify, nearest
+
+        return nearest(self, certify(self).visited)
 
     @cached_property
     def limits(self) -> Floats:

@@ -98,7 +98,9 @@ class Region:
         ends = [space.smallest(), *(problem.reach[name].smallest for name in problem.budgets)]
         found, excess = from_best_of(space.encode(ends))
         if excess > 0:
-            found, _ = from_best_of(np.concatenate([found, certify(problem).visited]))
+            found, excess = from_best_of(np.concatenate([found, certify(problem).visited]))
+        if excess > 0 and not problem.nearest.infeasible:
+            found, _ = from_best_of(np.concatenate([found, problem.nearest.codes]))
         return found
 
     def repair(self, codes: Codes, rng: np.random.Generator) -> Codes:

@@ -78,6 +78,7 @@ def result_dict(result: Result) -> dict[str, Any]:
         ("measured_candidates" if run.measures else "predicted_candidates"): len(result.candidates),
         ("predictions" if direct(result) else "proposals"): result.proposals,
         **({"outside_domain": run.outside} if run.outside is not None else {}),
+        **bound_figures(result),
         **({"rank_correlation": rank_correlation(agreement(result))} if both(result) else {}),
         "chosen": as_dict(result.chosen, result.reports, run.stds(result.chosen.arch)),
         "knee": knee(result.front, run.axes).arch.id,
@@ -190,11 +191,38 @@ def legend(result: Result) -> str:
     if run.predictor is not None:
         lines += [f"Top-1 is predicted by {run.predictor.card.name}", f"for {run.predictor.card.split}."]
         lines += textwrap.wrap(run.outside, 80) if run.outside is not None else []
+        lines += textwrap.wrap(of_bound(result), 80) if len(run.config.objectives) == 1 else []
     if both(result):
         lines.append(f"Rank correlation of predicted and measured top-1: {told(agreement(result))}.")
     what = "measured" if run.measures else "kept"
     lines.append(f"{count} {what}, {result.proposals:,} {asked}.")
     return "\n".join(lines)
+
+
+def bound_figures(result: Result) -> dict[str, float]:
+    """What no subnet within the budgets is predicted above, and how far below it the best prediction is, if proven."""
+    predicted = [c.predicted.top1 for c in result.candidates if c.predicted is not None]
+    if result.upper_bound is None or not predicted:
+        return {}
+    gap = 100 * (result.upper_bound - max(predicted))
+    return {"upper_bound_top1": result.upper_bound, "upper_bound_gap_points": gap}
+
+
+def of_bound(result: Result) -> str:
+    """The same as a sentence, which does not leave out that nothing is proven."""
+    assert result.run.predictor is not None
+    if not (figures := bound_figures(result)):
+        return (
+            f"No upper bound: the form of the predictor {result.run.predictor.card.name} does not allow one."
+        )
+    bound = math.ceil(1e4 * figures["upper_bound_top1"]) / 100  # rounded to the side that is proven
+    within = (
+        " within the budget" + "s" * (len(result.run.config.budgets) > 1) if result.run.config.budgets else ""
+    )
+    return (
+        f"No subnet{within} is predicted above {bound:.2f} % (gap {figures['upper_bound_gap_points']:.2f} points), "
+        "proven by integer programming."
+    )
 
 
 def direct(result: Result) -> bool:

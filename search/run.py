@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 CONFIG, DEVICE, PREDICTOR = "config.yaml", "device.yaml", "predictor.safetensors"
 PREDICTIONS = "predictions"
 """The attribute of a study that says how many archs a predictor was asked about outside its trials."""
+UPPER_BOUND = "upper_bound_top1"
+"""The attribute that says what no arch within the budgets is predicted above; null where nothing is proven."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ class Progress:
 class Result:
     """What a run found; every candidate is within budget, ``reports`` are by arch id.
 
-    Where accuracy is predicted and then measured, the candidates are those that were measured.
+    Where accuracy is predicted and then measured, the candidates are those that were measured. ``upper_bound`` is
+    what no subnet within the budgets is predicted above, where that was proven.
     """
 
     run: Run
@@ -143,6 +146,7 @@ class Result:
     chosen: Candidate
     reports: Mapping[str, Accuracy]
     proposals: int
+    upper_bound: float | None = None
 
 
 Say = Callable[[str], None]
@@ -307,4 +311,5 @@ def conclude(run: Run, say: Say) -> Result:
         reports[candidate.arch.id] = run.accuracy(candidate.arch, "report")
         studies.save(study, candidate.arch, reports[candidate.arch.id])
     proposals = study.user_attrs.get(PREDICTIONS, len(study.get_trials(deepcopy=False)))
-    return Result(run, found, members, chosen, reports, proposals)
+    bound = study.user_attrs.get(UPPER_BOUND)
+    return Result(run, found, members, chosen, reports, proposals, bound)

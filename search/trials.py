@@ -10,7 +10,17 @@ from search import config as configs
 from search import study as studies
 from search.budget import check_feasible, over_budget, within
 from search.front import best
-from search.run import CONFIG, PREDICTIONS, Progress, Run, evenly, most_promising, settled, write_down
+from search.run import (
+    CONFIG,
+    PREDICTIONS,
+    UPPER_BOUND,
+    Progress,
+    Run,
+    evenly,
+    most_promising,
+    settled,
+    write_down,
+)
 from search.samplers import GUIDED, build_sampler, distributions
 from search.study import Candidate
 from supernet import documents
@@ -41,6 +51,8 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
             record_best(run, study, progress)
         else:
             propose(run, study, progress)
+        if run.predictor is not None and len(run.problem.objectives) == 1:
+            prove(run, study)
         if run.config.accuracy == configs.BOTH:
             measure_best(run, study, progress)
 
@@ -128,6 +140,17 @@ def record_best(run: Run, study: optuna.Study, progress: Callable[[Progress], No
         known = judged_before(run, study)
     top = best(list(known.values()), run.axes) if known else None
     progress(Progress(len(known), config.trials, predictions, top))
+
+
+def prove(run: Run, study: optuna.Study) -> None:
+    """Keep what no arch within the budgets is predicted above, once: better archs do not change it."""
+    from search.bound import upper_bound
+
+    if run.predictor is None or UPPER_BOUND in study.user_attrs:
+        return
+    known = list(judged_before(run, study).values())
+    top = run.problem.space.encode([best(known, run.axes).arch] if known else [])
+    study.set_user_attr(UPPER_BOUND, upper_bound(run.problem, run.predictor, top))
 
 
 def judged_before(run: Run, study: optuna.Study) -> dict[str, Candidate]:

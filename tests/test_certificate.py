@@ -14,7 +14,7 @@ from cost_models.protocol import CostModel
 from cost_models.registry import Cost
 from cost_models.tables import Combine, Factor, TableCost
 from search.budget import check_feasible, nothing_found
-from search.certificate import CUTS, certify
+from search.certificate import CUTS, certify, nearest
 from search.objectives import parse_objectives
 from search.problem import Floats, Problem
 from search.region import Region, descend, neighbours
@@ -88,9 +88,9 @@ def test_conflicting_budgets_are_refused_and_the_remedy_works() -> None:
     message = str(refused.value)
     assert message.startswith(
         "budgets rise_ms <= 8.8 and fall_ms <= 8.8: no subnet of small keeps all of them on phone, though each "
-        "can be kept alone. Every subnet is at least 36 % over one of them. The nearest found is arch "
+        "can be kept alone. Every subnet is at least 36 % over one of them. The nearest subnet is arch "
     )
-    assert "The hardest budget is " in message
+    assert ". rise_ms and fall_ms bind. This would do: " in message
     raised = dict(re.findall(r"--budget (\w+)=(\S+)", message))
     budgets = {**asked.budgets, **{name: float(value) for name, value in raised.items()}}
     assert check_feasible(Problem(SPACE, asked.objectives, asked.costs, budgets), "phone") is not None
@@ -110,13 +110,30 @@ def test_an_arch_that_descent_misses_is_found() -> None:
     assert missed >= 5, "descent alone would do, and this test shows nothing"
 
 
-def test_neither_found_nor_proven_is_said_so() -> None:
+def either_or() -> Problem:
     """Two archs that are each a little over one budget: every mean of them is within."""
     tables = np.zeros((2, 4, 3, 3))
     tables[:, 0] = 2.0
     tables[0, 0, :, 0], tables[1, 0, :, 0] = 0.5, 1.1
     tables[0, 0, :, 1], tables[1, 0, :, 1] = 1.1, 0.5
-    asked = problem([table("a_ms", tables[0]), table("b_ms", tables[1])], [1.0, 1.0])
+    return problem([table("a_ms", tables[0]), table("b_ms", tables[1])], [1.0, 1.0])
+
+
+def test_what_no_mean_proves_an_integer_program_does() -> None:
+    assert not certify(either_or()).infeasible
+    with pytest.raises(InputError) as refused:
+        check_feasible(either_or(), "")
+    message = str(refused.value)
+    assert (
+        "no subnet of small keeps all of them, though each can be kept alone. Every subnet is at least 10 %"
+        in message
+    )
+    assert re.search(r"The budget that binds is ([ab]_ms)\. This would do: --budget \1=1.1$", message)
+
+
+def test_neither_found_nor_proven_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.certificate.SECONDS", -1.0)  # no time for an integer program
+    asked = either_or()
     assert check_feasible(asked, "") is None
     message = str(nothing_found(asked, Path("runs/x"), 2000))
     assert message.startswith(
@@ -125,6 +142,30 @@ def test_neither_found_nor_proven_is_said_so() -> None:
     )
     assert "10 % over in sum. The hardest budget is " in message
     assert re.search(r"This would do: --budget [ab]_ms=1.1$", message)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_joint_budgets_are_decided_as_by_trying_every_arch(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    combines: list[Combine] = ["sum", "sum", "max" if seed % 2 else "sum"]
+    costs = [table(f"c{i}_ms", rng.random((4, 3, 3)) ** 2, c) for i, c in enumerate(combines)]
+    totals = np.stack([cost.batch(ALL) for cost in costs], axis=1)
+    asked = problem(costs, [float(np.quantile(totals[:, i], rng.uniform(0.02, 0.3))) for i in range(3)])
+    worst = (totals / asked.limits).max(axis=1).min()
+    found = nearest(asked, certify(asked).visited)
+    assert found.infeasible == (worst > 1)
+    assert found.exact
+    assert found.bound == pytest.approx(max(worst, 1), abs=3e-6)
+    assert max((asked.totals(found.codes) / asked.limits)[0].max(), 1) == pytest.approx(
+        max(worst, 1), abs=3e-6
+    )
+    if worst > 1:
+        with pytest.raises(InputError, match=r"no subnet of small (keeps all of them|reaches it)"):
+            check_feasible(asked, "")
+    else:
+        witness = check_feasible(asked, "")
+        assert witness is not None
+        assert asked.within(SPACE.encode([witness]))[0]
 
 
 def test_nothing_measured_yet_is_not_called_infeasible() -> None:

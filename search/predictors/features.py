@@ -55,6 +55,18 @@ class Encoding:
         return tuple(tuple(inside[i] for i in group) for group in groups)
 
     @cached_property
+    def groups(self) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
+        """Steps and sums of each stage, and of what has no stage: only sums of two groups meet in a pair."""
+        stage_of_sum = [self._stage_of[members[0]] for members in self.sums]
+        return tuple(
+            (
+                tuple(i for i, other in enumerate(self._stage_of) if other == stage),
+                tuple(i for i, other in enumerate(stage_of_sum) if other == stage),
+            )
+            for stage in dict.fromkeys(self._stage_of)
+        )
+
+    @cached_property
     def pairs(self) -> npt.NDArray[np.intp]:
         """What each product multiplies, shape (2, pairs): any two steps of a stage, any two sums, or one twice.
 

@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from cost_models.tables import Factor
 from search.predictors.features import Encoding, Rows
+from search.predictors.form import Form
 from search.predictors.protocol import Floats, Prediction, PredictorCard
+from search.predictors.stages import form_of
 from supernet.errors import InputError
 from supernet.space import Codes, SearchSpace
 
@@ -94,6 +96,10 @@ class Saturating:
             variance[part] = np.einsum("ij,ij->j", found[1:], found[1:]) + self.left
         top1 = self.curve.top1(latent)
         return Prediction(top1, self.curve.std(top1, variance))
+
+    def form(self, space: SearchSpace) -> Form | None:
+        """The mean prediction in parts."""
+        return form_of(self, space)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         curve = self.curve
