@@ -25,7 +25,7 @@ Bits = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.1
-"""Chance that a candidate is stopped which on the whole split is as accurate as its rival; less if more."""
+"""Bound of the chance to stop a candidate that on the whole split is as accurate as its rival; less if it is more so."""
 
 BOUND = 0.01
 """Share of the level that bounds in how many images the two differ."""
