@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from search.racing import Race, Raced, Rival, packed
 from search.terminal import say
 from supernet.arch import Arch
 from supernet.catalog import Elastic, Supernet
@@ -81,6 +82,27 @@ class MeasuredAccuracy:
     def __call__(self, arch: Arch, split: str) -> Accuracy:
         """Measured on ``validation`` during a search, on ``report`` for final figures only."""
         return self.evaluate(self.subnet(arch), arch, split)
+
+    def race(self, arch: Arch, rival: Rival | None, accuracy: str) -> tuple[Accuracy, str] | Raced:
+        """Measured on ``validation``, with its packed hits, or stopped as its rival dominates it.
+
+        ``accuracy``, top1 or top5, is what it is compared by. What is measured is what :meth:`__call__` measures.
+        """
+        import torch
+
+        from supernet.evaluation import accuracy_of_hits, hits_by_part
+
+        split = "validation"
+        race = Race(len(self.data.validation), rival)
+        found = []
+        for places, hits in hits_by_part(self.subnet(arch), arch, self.data, split, race.parts):
+            found.append(hits)
+            right = hits[:, 0] if accuracy == "top1" else hits.any(dim=1)
+            stopped = race.look(places, right.numpy())
+            self.tell()
+            if stopped is not None:
+                return stopped
+        return accuracy_of_hits(torch.cat(found), split), packed(race.hits)
 
     def tell(self) -> None:
         """Say which images were left out since the last time."""

@@ -69,6 +69,10 @@ def search(
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="guided, nsga2, tpe or random.", metavar="NAME")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random choice.", metavar="N")] = None,
+    race: Annotated[
+        bool | None,
+        typer.Option("--race/--no-race", help="Stop measuring a subnet that another dominates."),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(help="Optuna storage.", metavar="URL", show_default="SQLite in the run folder"),
@@ -87,10 +91,10 @@ def search(
 
     overrides = {
         "device": device, "data": data, "predictor": predictor,
-        "trials": trials, "sampler": sampler, "seed": seed,
+        "trials": trials, "sampler": sampler, "seed": seed, "race": race,
     }  # fmt: skip
     resolved = load_config(config, overrides, budget or [])
-    folder = out or Path("runs") / run_name(config, budget or [], device, predictor, sampler, seed)
+    folder = out or Path("runs") / run_name(config, budget or [], device, predictor, sampler, seed, race)
     run = start(folder, resolved, storage, terminal.say)
     with terminal.resumable():
         with terminal.search_progress(run) as progress:
@@ -111,6 +115,7 @@ def run_name(
     predictor: str | None,
     sampler: str | None,
     seed: int | None,
+    race: bool | None,
 ) -> str:
     """The default folder: the config's name and what was given beside it."""
     parts = [config.stem, *budgets]
@@ -118,6 +123,7 @@ def run_name(
     parts += [Path(predictor).name.removesuffix(".safetensors")] if predictor else []
     parts += [sampler] if sampler else []
     parts += [f"seed{seed}"] if seed is not None else []
+    parts += ["race" if race else "no-race"] if race is not None else []
     return "-".join(part.replace("=", "").replace("/", "_") for part in parts)
 
 

@@ -27,7 +27,7 @@ class RunConfig(documents.Document):
 
     ``space`` leaves only some choices of dimensions or kinds; ``accuracy`` is measured on
     images, predicted by ``predictor``, or predicted and then measured for the ``measure``
-    best. ``costs`` adds cost models of your own as ``name: package.module:function``;
+    best. ``race`` stops measuring what is dominated, see :mod:`search.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
     ``budgets`` are upper bounds that no result exceeds.
     """
 
@@ -36,6 +36,7 @@ class RunConfig(documents.Document):
     accuracy: How = MEASURED
     predictor: str | None = None
     measure: Annotated[int, Field(gt=0)] = 10
+    race: bool = False
     data: str | None = None
     device: str | None = None
     objectives: tuple[str, ...] = ("top1",)
@@ -123,6 +124,11 @@ def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:
         )
     if config.accuracy == MEASURED:
         return
+    if config.race:
+        raise InputError(
+            f"{where}: race: true stops candidates while they are measured, but accuracy is {config.accuracy}; "
+            f"set accuracy: {MEASURED}, or leave race out"
+        )
     if config.predictor is None:
         raise InputError(
             f"{where}: accuracy: {config.accuracy} needs a predictor: its name (oncefit predictor list "

@@ -20,6 +20,7 @@ from search.front import knee
 from search.plots import draw_front
 from search.predictors.protocol import Prediction
 from search.predictors.scores import Scores, score
+from search.racing import images_saved
 from search.run import Result
 from search.samplers import GUIDED
 from search.study import Candidate
@@ -76,6 +77,7 @@ def result_dict(result: Result) -> dict[str, Any]:
         "sampler": run.config.sampler,
         "seed": run.config.seed,
         ("measured_candidates" if run.measures else "predicted_candidates"): len(result.candidates),
+        **({"stopped_early": stopped_early(result)} if run.config.race else {}),
         ("predictions" if direct(result) else "proposals"): result.proposals,
         **({"outside_domain": run.outside} if run.outside is not None else {}),
         **bound_figures(result),
@@ -196,6 +198,10 @@ def legend(result: Result) -> str:
         lines.append(f"Rank correlation of predicted and measured top-1: {told(agreement(result))}.")
     what = "measured" if run.measures else "kept"
     lines.append(f"{count} {what}, {result.proposals:,} {asked}.")
+    if result.raced:
+        stopped = stopped_early(result)
+        share = f"{100 * stopped['share_of_images_saved']:.0f} % fewer images evaluated"
+        lines.append(f"{stopped['candidates']} more stopped early: {share}.")
     return "\n".join(lines)
 
 
@@ -223,6 +229,14 @@ def of_bound(result: Result) -> str:
         f"No subnet{within} is predicted above {bound:.2f} % (gap {figures['upper_bound_gap_points']:.2f} points), "
         "proven by integer programming."
     )
+
+
+def stopped_early(result: Result) -> dict[str, Any]:
+    """How many candidates a race stopped, and which share of all their and the others' images that saved."""
+    validation = result.candidates[0].validation
+    assert validation is not None
+    saved = images_saved(result.raced, len(result.candidates), validation.images)
+    return {"candidates": len(result.raced), "share_of_images_saved": saved}
 
 
 def direct(result: Result) -> bool:

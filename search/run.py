@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -25,6 +25,7 @@ from search.predictors import files as predictors
 from search.predictors.files import check_choices, digest, is_known, open_predictor, outside_domain
 from search.predictors.protocol import Predictor
 from search.problem import Problem
+from search.racing import Raced
 from search.study import Candidate
 from supernet import documents
 from supernet.accuracy import Accuracy
@@ -147,6 +148,8 @@ class Result:
     reports: Mapping[str, Accuracy]
     proposals: int
     upper_bound: float | None = None
+    raced: Mapping[str, Raced] = field(default_factory=dict)
+    """Those that were stopped early, by arch id; none of them is a candidate."""
 
 
 Say = Callable[[str], None]
@@ -311,5 +314,5 @@ def conclude(run: Run, say: Say) -> Result:
         reports[candidate.arch.id] = run.accuracy(candidate.arch, "report")
         studies.save(study, candidate.arch, reports[candidate.arch.id])
     proposals = study.user_attrs.get(PREDICTIONS, len(study.get_trials(deepcopy=False)))
-    bound = study.user_attrs.get(UPPER_BOUND)
-    return Result(run, found, members, chosen, reports, proposals, bound)
+    bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
+    return Result(run, found, members, chosen, reports, proposals, bound, raced)

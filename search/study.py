@@ -3,7 +3,8 @@
 Each candidate is a trial. Its parameters are the dimensions of the space; its
 constraints are the budgets; costs, accuracies and the arch are attributes. A
 proposal over budget is told as pruned, with its costs and without an accuracy,
-since none was measured.
+since none was measured; so is a candidate that was stopped early, see
+:mod:`search.racing`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import secrets
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.budget import within
 from search.objectives import parse_objectives
 from search.problem import Problem
+from search.racing import Raced, from_attribute
 from supernet import documents
 from supernet.accuracy import Accuracy, PredictedAccuracy
 from supernet.arch import Arch
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 DATABASE, PLACE, LOCK = "study.db", "study.yaml", ".lock"
 SQLITE = "sqlite:///"
 VALIDATION, REPORT, PREDICTED = "validation", "report", "predicted"
+HITS, RACED = "hits", "raced"
 IDENTITY = "of"
 """The attribute of a study that says what its figures are of."""
 
@@ -43,13 +46,17 @@ Judgement = Accuracy | PredictedAccuracy
 
 @dataclass(frozen=True)
 class Candidate:
-    """An arch with its costs and its accuracy: predicted, measured on the validation split, or both."""
+    """An arch with its costs and its accuracy: predicted, measured on the validation split, or both.
+
+    ``hits`` are the images it got right, packed, where a search races.
+    """
 
     number: int
     arch: Arch
     costs: dict[str, float]
     validation: Accuracy | None = None
     predicted: PredictedAccuracy | None = None
+    hits: str | None = field(default=None, repr=False)
 
     def value(self, name: str) -> float:
         """A cost by its name, or ``top1`` or ``top5``: as measured if it was, else as predicted."""
@@ -251,12 +258,19 @@ def fail_stale_trials(study: optuna.Study) -> None:
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def attributes(arch: Arch, costs: dict[str, float], accuracy: Judgement | None) -> dict[str, Any]:
-    """What a trial records besides its parameters and values."""
-    found: dict[str, Any] = {"arch_id": arch.id, "costs": costs}
-    if accuracy is not None:
-        found[VALIDATION if isinstance(accuracy, Accuracy) else PREDICTED] = asdict(accuracy)
-    return found
+def attributes(
+    arch: Arch, costs: dict[str, float], found: Candidate | Raced | None, accuracy: str
+) -> dict[str, Any]:
+    """What a trial records besides its parameters and values; ``accuracy`` is the objective's name."""
+    made: dict[str, Any] = {"arch_id": arch.id, "costs": costs}
+    if isinstance(found, Raced):
+        made[RACED] = found.attribute(accuracy)
+    elif found is not None:
+        kind = VALIDATION if found.validation is not None else PREDICTED
+        made[kind] = asdict(found.judgement)
+        if found.hits is not None:
+            made[HITS] = found.hits
+    return made
 
 
 def candidates(study: optuna.Study, problem: Problem) -> list[Candidate]:
@@ -276,8 +290,22 @@ def candidates(study: optuna.Study, problem: Problem) -> list[Candidate]:
             attrs["costs"],
             Accuracy(**attrs[VALIDATION]) if VALIDATION in attrs else measured.get(attrs["arch_id"]),
             PredictedAccuracy(**attrs[PREDICTED]) if PREDICTED in attrs else None,
+            attrs.get(HITS),
         )
     return list(found.values())
+
+
+def raced(study: optuna.Study, problem: Problem) -> dict[str, Raced]:
+    """Every arch that was stopped early, by its id."""
+    import optuna
+
+    pruned = optuna.trial.TrialState.PRUNED
+    accuracy = problem.objectives[problem.accuracy_index].name
+    return {
+        trial.user_attrs["arch_id"]: from_attribute(trial.user_attrs[RACED], accuracy)
+        for trial in study.get_trials(deepcopy=False, states=(pruned,))
+        if RACED in trial.user_attrs
+    }
 
 
 def saved(study: optuna.Study, split: str) -> dict[str, Accuracy]:

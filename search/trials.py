@@ -10,6 +10,7 @@ from search import config as configs
 from search import study as studies
 from search.budget import check_feasible, over_budget, within
 from search.front import best
+from search.racing import Raced, Rival, unpacked
 from search.run import (
     CONFIG,
     PREDICTIONS,
@@ -65,27 +66,30 @@ def propose(run: Run, study: optuna.Study, progress: Callable[[Progress], None])
     config = run.config
     study.sampler = build_sampler(config.sampler, run.problem, config.seed, config.trials, finished)
     known = judged_before(run, study)
+    raced = studies.raced(study, run.problem)
     witness = check_feasible(run.problem, run.where)
     waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
-    if witness is not None and witness.id not in known and not waiting:
+    if witness is not None and witness.id not in {*known, *raced} and not waiting:
         study.enqueue_trial(full_values(run.problem.space, witness))
     choices = distributions(run.problem.space)
     proposals = 0
     limit = PROPOSALS_PER_TRIAL * config.trials
     best_so_far = best(list(known.values()), run.axes) if known else None
-    progress(Progress(len(known), config.trials, 0, best_so_far))
-    while len(known) < config.trials and proposals < limit:
+    progress(Progress(len(known) + len(raced), config.trials, 0, best_so_far))
+    while len(known) + len(raced) < config.trials and proposals < limit:
         trial = study.ask(choices)
         proposals += 1
         try:
-            candidate = consider(run, study, trial, known)
+            found = consider(run, study, trial, known, raced)
         except BaseException:
             study.tell(trial, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
             raise
-        if candidate is not None:
-            known[candidate.arch.id] = candidate
+        if isinstance(found, Candidate):
+            known[found.arch.id] = found
             best_so_far = best(list(known.values()), run.axes)
-        progress(Progress(len(known), config.trials, proposals, best_so_far))
+        elif found is not None:
+            raced[trial.user_attrs["arch_id"]] = found
+        progress(Progress(len(known) + len(raced), config.trials, proposals, best_so_far))
 
 
 def consider(
@@ -93,10 +97,11 @@ def consider(
     study: optuna.Study,
     trial: optuna.Trial,
     known: Mapping[str, Candidate],
-) -> Candidate | None:
+    raced: Mapping[str, Raced],
+) -> Candidate | Raced | None:
     """Tell the study what a proposal costs and, where it is within budget, how accurate it is.
 
-    An arch that was measured before is told again with the same figures.
+    An arch that was measured or stopped before is told again with the same figures.
     """
     import optuna
 
@@ -104,18 +109,40 @@ def consider(
     costs = {name: cost(arch) for name, cost in run.costs.items()}
     for name, excess in over_budget(costs, run.config.budgets).items():
         trial.set_constraint(name, excess)
-    inside = within(costs, run.config.budgets)
-    accuracy = None
-    if inside:
-        accuracy = known[arch.id].judgement if arch.id in known else run.judge(arch)
-    for name, value in studies.attributes(arch, costs, accuracy).items():
+    found: Candidate | Raced | None = None
+    if within(costs, run.config.budgets):
+        found = known.get(arch.id) or raced.get(arch.id) or judge(run, trial.number, arch, costs, known)
+    for name, value in studies.attributes(arch, costs, found, run.problem.objectives[0].name).items():
         trial.set_user_attr(name, value)
-    if not inside:
+    if not isinstance(found, Candidate):
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        return found
+    study.tell(trial, [found.value(o.name) for o in run.problem.objectives])
+    return found
+
+
+def judge(
+    run: Run, number: int, arch: Arch, costs: dict[str, float], known: Mapping[str, Candidate]
+) -> Candidate | Raced:
+    """A new arch within the budgets, predicted or measured, or stopped where the run races."""
+    if not run.config.race:
+        return studies.judged(number, arch, costs, run.judge(arch))
+    images = len(run.accuracy.data.validation)
+    found = run.accuracy.race(arch, rival_of(run, costs, known, images), run.problem.objectives[0].name)
+    return found if isinstance(found, Raced) else Candidate(number, arch, costs, found[0], hits=found[1])
+
+
+def rival_of(
+    run: Run, costs: Mapping[str, float], known: Mapping[str, Candidate], images: int
+) -> Rival | None:
+    """The most accurate candidate that costs no more in any objective; of equals the first."""
+    accuracy, *others = run.problem.objectives
+    cheaper = [c for c in known.values() if all(c.costs[o.name] <= costs[o.name] for o in others)]
+    if not cheaper:
         return None
-    candidate = studies.judged(trial.number, arch, costs, accuracy)
-    study.tell(trial, [candidate.value(o.name) for o in run.problem.objectives])
-    return candidate
+    rival = max(cheaper, key=lambda c: c.value(accuracy.name))
+    assert rival.hits is not None
+    return Rival(rival.arch.id, rival.value(accuracy.name), unpacked(rival.hits, images))
 
 
 def record_best(run: Run, study: optuna.Study, progress: Callable[[Progress], None]) -> None:
@@ -170,7 +197,7 @@ def finished_trial(run: Run, arch: Arch, accuracy: PredictedAccuracy) -> optuna.
         distributions=distributions(run.problem.space),
         values=[candidate.value(o.name) for o in run.problem.objectives],
         constraints=over_budget(costs, run.config.budgets),
-        user_attrs=studies.attributes(arch, costs, accuracy),
+        user_attrs=studies.attributes(arch, costs, candidate, run.problem.objectives[0].name),
     )
 
 

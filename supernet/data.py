@@ -59,6 +59,10 @@ class Images:
         """None, as all of them are decoded already."""
         return {}
 
+    def decodable(self, places: range) -> list[int]:
+        """All of ``places``."""
+        return list(places)
+
     def picked(self, places: Sequence[int]) -> Images:
         """Those at ``places``, in that order."""
         return Images(self.pixels[list(places)], self.labels[list(places)])

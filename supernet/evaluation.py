@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import torch
@@ -57,7 +57,22 @@ def logits_of(
     how: PreprocessingKeys,
     batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Logits (n, classes) and labels (n,) of all images that can be decoded.
+    """Logits (n, classes) and labels (n,) of all images that can be decoded."""
+    found = logits_of_part(predict, images, range(len(images)), resolution, how, batch_size)
+    if found is None:
+        raise none_decoded(images)
+    return found
+
+
+def logits_of_part(
+    predict: Callable[[Tensor], Tensor],
+    images: Images | ImageFiles,
+    part: range,
+    resolution: int,
+    how: PreprocessingKeys,
+    batch_size: int | None = None,
+) -> tuple[Tensor, Tensor] | None:
+    """Logits (n, classes) and labels (n,) of the images at some places; None where none can be decoded.
 
     Batches are small, to stay in the cache. They run side by side on worker threads of one torch
     thread each, which is no slower than all threads on one batch where the machine is quiet, and
@@ -67,13 +82,14 @@ def logits_of(
 
     @torch.inference_mode()
     def run(first: int) -> tuple[Tensor, Tensor] | None:
-        inputs, labels = images.batch(slice(first, first + size), resolution, how)
+        batch = part[first : first + size]
+        inputs, labels = images.batch(slice(batch.start, batch.stop, batch.step), resolution, how)
         return (predict(inputs), labels) if len(labels) else None
 
     with one_torch_thread() as threads, ThreadPoolExecutor(threads) as pool:
-        done = [part for part in pool.map(run, range(0, len(images), size)) if part is not None]
+        done = [found for found in pool.map(run, range(0, len(part), size)) if found is not None]
     if not done:
-        raise none_decoded(images)
+        return None
     logits, labels = zip(*done, strict=True)
     return torch.cat(logits), torch.cat(labels)
 
@@ -134,13 +150,34 @@ def evaluate(subnet: nn.Module, arch: Arch, data: Dataset, split: str) -> Accura
 
 def hits_of(subnet: nn.Module, arch: Arch, data: Dataset, split: str) -> Tensor:
     """Which images a subnet gets right, as :func:`hits_of_logits` has it; errors are those of :func:`evaluate`."""
+    [(_, hits)] = hits_by_part(subnet, arch, data, split, [range(len(getattr(data, split)))])
+    return hits
+
+
+def hits_by_part(
+    subnet: nn.Module, arch: Arch, data: Dataset, split: str, parts: Iterable[range]
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Of one part of a split after the other: places (n,) of the images that can be decoded, and their hits.
+
+    A part is evaluated when it is asked for. Parts that make up the split have the hits that
+    :func:`hits_of` gives; errors are those of :func:`evaluate`, where no part has an image that can be
+    decoded after the last one.
+    """
     if subnet.training:
         raise ValueError("evaluate a subnet in eval mode: in training mode its batch norms would change")
     images: Images | ImageFiles = getattr(data, split)
-    logits, labels = logits_of(folded(subnet), images, arch.resolution, data.preprocessing)
-    if logits.shape[1] != len(data.classes):
-        raise InputError(
-            f"data set {data.name} has {len(data.classes)} classes, but the network has "
-            f"{logits.shape[1]} outputs; give images of the classes it was trained on"
-        )
-    return hits_of_logits(logits, labels, split)
+    predict, any_decoded = folded(subnet), False
+    for part in parts:
+        found = logits_of_part(predict, images, part, arch.resolution, data.preprocessing)
+        if found is None:
+            yield [], torch.empty(0, min(5, len(data.classes)), dtype=torch.bool)
+            continue
+        any_decoded, (logits, labels) = True, found
+        if logits.shape[1] != len(data.classes):
+            raise InputError(
+                f"data set {data.name} has {len(data.classes)} classes, but the network has "
+                f"{logits.shape[1]} outputs; give images of the classes it was trained on"
+            )
+        yield images.decodable(part), hits_of_logits(logits, labels, split)
+    if not any_decoded:
+        raise none_decoded(images)

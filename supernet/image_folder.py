@@ -52,6 +52,10 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.files)
 
+    def decodable(self, places: range) -> list[int]:
+        """Those of ``places`` whose images could be decoded, once they were read."""
+        return [place for place in places if str(self.folder / self.files[place]) not in self.undecodable]
+
     def picked(self, places: Sequence[int]) -> ImageFiles:
         """Those at ``places``, in that order."""
         return ImageFiles(self.folder, tuple(self.files[i] for i in places), self.labels[list(places)])

@@ -16,7 +16,15 @@ from supernet.accuracy import wilson
 from supernet.catalog import PreprocessingKeys
 from supernet.data import Images
 from supernet.errors import InputError
-from supernet.evaluation import accuracy_of_logits, evaluate, logits_of, specialise
+from supernet.evaluation import (
+    accuracy_of_hits,
+    accuracy_of_logits,
+    evaluate,
+    hits_by_part,
+    hits_of,
+    logits_of,
+    specialise,
+)
 from supernet.folding import folded
 from supernet.preprocessing import prepare
 
@@ -147,3 +155,33 @@ def test_folded_norms_give_the_same_logits(supernet, random_net, few) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
         assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded(subnet).modules())
         assert any(isinstance(m, torch.nn.BatchNorm2d) for m in subnet.modules())
+
+
+@pytest.mark.parametrize(
+    "parts", [[range(300)], [range(i, 300, 7) for i in range(7)], [range(0, 250), range(250, 300)]]
+)
+def test_parts_that_make_up_a_split_have_its_hits(supernet, random_net, few, parts) -> None:
+    arch = supernet.space.smallest()
+    subnet = specialise(random_net, arch, few)
+    whole = hits_of(subnet, arch, few, "report")
+    found = list(hits_by_part(subnet, arch, few, "report", parts))
+    assert sorted(place for places, _ in found for place in places) == list(range(300))
+    for places, hits in found:
+        assert torch.equal(hits, whole[places])
+    united = accuracy_of_hits(torch.cat([hits for _, hits in found]), "report")
+    assert united == evaluate(subnet, arch, few, "report")
+
+
+def test_a_part_is_evaluated_when_it_is_asked_for(supernet, random_net, few) -> None:
+    arch = supernet.space.smallest()
+    asked = []
+
+    def parts():
+        for part in (range(0, 300, 2), range(1, 300, 2)):
+            asked.append(part)
+            yield part
+
+    found = hits_by_part(specialise(random_net, arch, few), arch, few, "report", parts())
+    places, _ = next(found)
+    assert places == list(range(0, 300, 2))
+    assert len(asked) == 1
