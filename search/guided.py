@@ -12,6 +12,7 @@ import threading
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,6 +23,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial
+from threadpoolctl import ThreadpoolController
 
 from search.design import skewed, spread
 from search.evolution import evolve
@@ -40,8 +42,21 @@ MOST = 160
 NEWEST = 40
 """Of these, so many are the last; the others are those nearest to the front."""
 
+BOLDNESS = (0.02, 0.1, 0.5)
+"""Of the surrogate's deviations, so much is believed, in turn from trial to trial.
+
+They are those of a single arch, and the best of millions that are scored is chosen: with all of the
+deviation a search looks for what is unknown and not for what is good (docs/decisions/010-guided.md).
+"""
+
 THINKING = threading.Lock()
 """One proposal at a time in a process, so that threads of one study see each other's."""
+
+
+@cache
+def blas() -> ThreadpoolController:
+    """The libraries that multiply matrices: those of a few hundred rows take longer on threads that wait."""
+    return ThreadpoolController()
 
 
 class GuidedSampler(BaseSampler):
@@ -73,7 +88,7 @@ class GuidedSampler(BaseSampler):
             wanted = [name for name, given in search_space.items() if ours.get(name) == given]
             fixed = trial.system_attrs.get("fixed_params", {})
             if not all(name in fixed for name in wanted):
-                with THINKING:
+                with THINKING, blas().limit(limits=1, user_api="blas"):
                     row = self._propose(study, trial, fixed)
                     study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, row[0].tolist())
                 values = {
@@ -138,9 +153,12 @@ class GuidedSampler(BaseSampler):
         floor = float(means.min())
         gain = improvement(means[inside], totals[inside][:, minimised], floor, ceilings(problem))
 
+        boldness = BOLDNESS[(len(history.known) + len(history.running)) % len(BOLDNESS)]
+
         def score(candidates: Codes) -> Floats:
             totals = problem.totals(candidates)
-            return gain(*predict(surrogate, space, candidates, totals), totals[:, minimised])
+            mean, std = predict(surrogate, space, candidates, totals)
+            return gain(mean, boldness * std, totals[:, minimised])
 
         best = known[inside][np.argsort(-means[inside], kind="stable")[:16]]
         leaders = known[inside][front(means[inside], totals[inside][:, minimised])]

@@ -22,7 +22,7 @@ PROPOSED = "guided:codes"
 """System attribute of a trial with the codes proposed for it: others see them before its parameters are set."""
 
 RACED = "raced"
-"""User attribute of a trial that was stopped early: ``images`` of ``of`` that were seen, and ``top1``, an estimate."""
+"""User attribute of a trial that was stopped early (:meth:`search.racing.Raced.attribute`)."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class History:
                     running += [row] if other.state == TrialState.RUNNING else []
             elif row is not None and other.state != TrialState.FAIL:
                 self._ended.update(keys(row))
-                accuracy = accuracy_of_trial(study, other, self._problem.accuracy_index)
+                accuracy = accuracy_of_trial(study, other, self._problem)
                 ended += [(number, row, *accuracy)] if accuracy is not None else []
         self._add(ended)
         self.running = np.concatenate([self._rows.codes[:0], *running])
@@ -124,7 +124,7 @@ class History:
                 column[:] = column[order]
 
 
-def accuracy_of_trial(study: Study, trial: FrozenTrial, index: int) -> tuple[float, float] | None:
+def accuracy_of_trial(study: Study, trial: FrozenTrial, problem: Problem) -> tuple[float, float] | None:
     """Accuracy, more is better, and the multiple of its noise; None where the trial has none.
 
     Of a trial that was stopped early the estimate.
@@ -133,12 +133,14 @@ def accuracy_of_trial(study: Study, trial: FrozenTrial, index: int) -> tuple[flo
     from optuna.trial import TrialState
 
     if trial.state == TrialState.COMPLETE:
-        index = index if index < len(study.directions) else 0
+        index = problem.accuracy_index if problem.accuracy_index < len(study.directions) else 0
         value = trial.values[index]
         sign = 1.0 if study.directions[index] == StudyDirection.MAXIMIZE else -1.0
         return (sign * value, 1.0) if np.isfinite(value) else None
     raced = trial.user_attrs.get(RACED)
-    return (raced["top1"], raced["of"] / raced["images"]) if raced is not None else None
+    if raced is None:
+        return None
+    return raced[problem.objectives[problem.accuracy_index].name], raced["of"] / raced["images"]
 
 
 def codes_of_trial(space: SearchSpace, trial: FrozenTrial) -> Codes | None:

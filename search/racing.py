@@ -50,26 +50,27 @@ class Rival:
 
 @dataclass(frozen=True)
 class Raced:
-    """A candidate that was stopped after ``images`` images.
+    """A candidate that was stopped after ``images`` of the ``of`` images of the split.
 
     ``estimate`` is not measured: the rival's accuracy on the whole split, plus the mean difference on
     the images that both were evaluated on.
     """
 
     images: int
+    of: int
     estimate: float
     rival: str
 
     def attribute(self, accuracy: str) -> dict[str, Any]:
-        """What its trial has as ``raced``: ``{"images": 1250, "top1": 0.91, "rival": "e3a2b34163"}``.
+        """What its trial has as ``raced``: ``{"images": 1250, "of": 5000, "top1": 0.91, "rival": "e3a2b34163"}``.
 
         ``accuracy`` is what the search maximises, ``top1`` or ``top5``, and the key of the estimate.
         """
-        return {"images": self.images, accuracy: self.estimate, "rival": self.rival}
+        return {"images": self.images, "of": self.of, accuracy: self.estimate, "rival": self.rival}
 
 
 def from_attribute(raced: Mapping[str, Any], accuracy: str) -> Raced:
-    return Raced(raced["images"], raced[accuracy], raced["rival"])
+    return Raced(raced["images"], raced["of"], raced[accuracy], raced["rival"])
 
 
 class Race:
@@ -98,7 +99,7 @@ class Race:
         if dominated(self._wins, self._losses, self._seen, len(self.hits), self._level) > self._level:
             return None
         difference = (self._wins - self._losses) / self._seen
-        return Raced(self._seen, self.rival.accuracy + difference, self.rival.arch_id)
+        return Raced(self._seen, len(self.hits), self.rival.accuracy + difference, self.rival.arch_id)
 
 
 def dominated(wins: int, losses: int, seen: int, images: int, level: float) -> float:

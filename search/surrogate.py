@@ -10,8 +10,10 @@ choice; products of kernel and expand ratio cost more than they tell.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from search.problem import Floats
 from supernet.space import Codes, SearchSpace
@@ -33,16 +35,34 @@ LEAST_SPREAD = 1e-6
 
 
 def features(space: SearchSpace, codes: Codes, totals: Floats) -> Floats:
-    """Shape (n, features): ``code >= v`` of each choice, 0 where skipped, then log costs.
+    """Shape (n, features): ``code >= v`` of each choice, 0 where skipped, sums of these, then log costs.
 
-    ``totals`` are the costs of the codes, shape (n, costs), all positive.
+    What a larger kernel does in one block it tends to do in others: the same step is summed over the
+    blocks of each stage and over all, scaled so that n independent steps vary like one. ``totals`` are
+    the costs of the codes, shape (n, costs), all positive.
     """
+    columns, least, summing = steps_of(space)
+    steps = ((codes[:, columns] >= least) & space.active(codes)[:, columns]).astype(np.float64)
+    logs = np.log(np.maximum(totals, np.finfo(np.float64).tiny))
+    return np.concatenate([steps, steps @ summing, logs], axis=1)
+
+
+@lru_cache(maxsize=16)
+def steps_of(space: SearchSpace) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
+    """Dimension and least code of each step, shape (steps,), and how they are summed, (steps, sums)."""
     first = [0 if d.needs else 1 for d in space.dimensions]
     columns = np.repeat(np.arange(len(first)), space.sizes - first)
     least = np.concatenate([np.arange(low, n) for low, n in zip(first, space.sizes, strict=True)])
-    steps = (codes[:, columns] >= least) & space.active(codes)[:, columns]
-    logs = np.log(np.maximum(totals, np.finfo(np.float64).tiny))
-    return np.concatenate([steps, logs], axis=1)
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for step, (column, code) in enumerate(zip(columns, least, strict=True)):
+        kind, _, place = space.dimensions[column].name.partition(".")
+        groups.setdefault((kind, str(code)), []).append(step)
+        groups.setdefault((kind, str(code), place.partition(".")[0]), []).append(step)
+    several = [members for members in groups.values() if len(members) > 1]
+    summing = np.zeros((len(columns), len(several)))
+    for row, members in enumerate(several):
+        summing[members, row] = len(members) ** -0.5
+    return columns, least, summing
 
 
 @dataclass(frozen=True)

@@ -146,5 +146,5 @@ def test_packed_hits_come_back(images: int) -> None:
 
 
 def test_the_saving_is_the_share_of_images() -> None:
-    stopped = {"a": Raced(250, 0.5, "r"), "b": Raced(500, 0.5, "r")}
+    stopped = {"a": Raced(250, 1000, 0.5, "r"), "b": Raced(500, 1000, 0.5, "r")}
     assert images_saved(stopped, 2, 1000) == pytest.approx((750 + 500) / 4000)
