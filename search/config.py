@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cost_models.registry import ALIASES, known_costs
 from search.objectives import ACCURACIES, Objective, parse_objectives
-from search.samplers import SAMPLERS
+from search.samplers import GUIDED, SAMPLERS
 from supernet import documents
 from supernet.catalog import DATA_SETS
 from supernet.errors import InputError, unknown
@@ -26,7 +26,7 @@ class RunConfig(documents.Document):
     """``configs/searches/*.yaml``: everything that decides a run.
 
     ``space`` leaves only some choices of dimensions or kinds; ``accuracy`` is measured on
-    images, predicted by ``predictor``, or predicted and then measured for the ``measure``
+    images (then a ``predictor`` only tells ``guided`` where to begin), predicted by it, or both for the ``measure``
     best. ``race`` stops measuring what is dominated, see :mod:`search.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
     ``budgets`` are upper bounds that no result exceeds.
     """
@@ -117,10 +117,11 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
 
 def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:
     """Raises InputError where it is not clear, or not possible, how accuracy is had."""
-    if config.accuracy == MEASURED and config.predictor is not None:
+    if config.accuracy == MEASURED and config.predictor is not None and config.sampler != GUIDED:
         raise InputError(
-            f"{where}: predictor {config.predictor!r} is given, but accuracy is measured; "
-            f"set accuracy: {PREDICTED} or {BOTH}, or leave the predictor out"
+            f"{where}: predictor {config.predictor!r} is given, but accuracy is measured; of the samplers only "
+            f"{GUIDED} starts from one, not {config.sampler}. Set accuracy: {PREDICTED} or {BOTH}, sampler: {GUIDED}, "
+            "or leave the predictor out"
         )
     if config.accuracy == MEASURED:
         return

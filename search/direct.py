@@ -19,7 +19,6 @@ import numpy.typing as npt
 from search.climb import climb
 from search.design import skewed
 from search.evolution import children_of
-from search.guided import ceilings
 from search.improvement import front, reached
 from search.problem import Floats, Problem
 from search.region import Region, distinct, keys, neighbours
@@ -134,6 +133,8 @@ def evolve(problem: Problem, predict: Predict, count: int, seed: int, effort: Ef
     corners = space.encode([space.smallest(), space.largest()])
     first = region.repair(np.concatenate([corners, skewed(space, effort.start, rng)]), rng)
     pool = judged(distinct(within(problem, first)))
+    if not len(pool.codes):
+        return Found(pool.codes, 0)
     for generation in range(effort.generations):
         sheltered = generation < effort.sheltered * effort.generations
         niches = niches_of(pool.codes, pool.costs, problem, levels, sheltered)
@@ -160,7 +161,7 @@ def within(problem: Problem, codes: Codes) -> Codes:
 
 def cost_levels(problem: Problem) -> Floats:
     """Upper bounds of the minimised costs, shape (levels, k), evenly spaced in their logarithms."""
-    tops = ceilings(problem)
+    tops = problem.ceilings
     if not len(tops):
         return np.empty((1, 0))
     names = list(problem.costs)

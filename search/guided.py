@@ -34,7 +34,7 @@ from search.region import Region, distinct
 from search.samplers import distributions
 from search.surrogate import Shape, Surrogate, conditioned, features, fitted_shape, scaled
 from supernet.arch import Choice
-from supernet.space import Codes, SearchSpace
+from supernet.space import Codes
 
 MOST = 160
 """Archs that the surrogate is fitted to; its time grows with their cube."""
@@ -72,6 +72,7 @@ class GuidedSampler(BaseSampler):
         self._seed = seed if seed is not None else int(np.random.default_rng().integers(2**31))
         self._startup = startup
         self._histories: WeakKeyDictionary[BaseStorage, dict[int, History]] = WeakKeyDictionary()
+        self._promising: Codes | None = None
         self._learnt: tuple[object, Learnt] | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -119,12 +120,28 @@ class GuidedSampler(BaseSampler):
         history.follow(study, trial)
         taken = np.concatenate([history.known.codes, history.running])
         if len(taken) < self._startup or len(history.known) < 2:
-            found = spread(region, taken, self._startup, history.seen, rng)
+            found = self._first(region, taken, history, rng)
         else:
             found = self._improve(region, history, rng)
         if not len(found):
             found = region.fresh(history.seen)
         return found[:1] if len(found) else region.anchor
+
+    def _first(self, region: Region, taken: Codes, history: History, rng: np.random.Generator) -> Codes:
+        """New archs spread over the costs; where accuracies are expected, in turn with the best by these."""
+        if region.problem.expected is not None and len(taken) % 2 == 0:
+            from search.direct import search_directly
+
+            if self._promising is None:
+                count = max(self._startup, 1)
+                self._promising = search_directly(
+                    region.problem, region.problem.expected, count, self._seed
+                ).codes
+            found = distinct(region.pin(self._promising), history.seen)
+            found = found[region.problem.within(found)]
+            if len(found):
+                return np.asarray(rng.permutation(found)[:1])
+        return spread(region, taken, self._startup, history.seen, rng)
 
     def _history(self, study: Study) -> History:
         """What is known of a study, kept as long as it is the same."""
@@ -145,19 +162,19 @@ class GuidedSampler(BaseSampler):
         known, totals = data.codes, data.totals
         if len(history.running):
             running = problem.totals(history.running)
-            surrogate = surrogate.believe(features(space, history.running, running))
+            surrogate = surrogate.believe(described(problem, history.running, running))
             known, totals = np.concatenate([known, history.running]), np.concatenate([totals, running])
 
-        means = predict(surrogate, space, known, totals)[0]
+        means = surrogate.predict(described(problem, known, totals))[0]
         inside = (totals <= problem.limits).all(axis=1)
         floor = float(means.min())
-        gain = improvement(means[inside], totals[inside][:, minimised], floor, ceilings(problem))
+        gain = improvement(means[inside], totals[inside][:, minimised], floor, problem.ceilings)
 
         boldness = BOLDNESS[(len(history.known) + len(history.running)) % len(BOLDNESS)]
 
         def score(candidates: Codes) -> Floats:
             totals = problem.totals(candidates)
-            mean, std = predict(surrogate, space, candidates, totals)
+            mean, std = surrogate.predict(described(problem, candidates, totals))
             return gain(mean, boldness * std, totals[:, minimised])
 
         best = known[inside][np.argsort(-means[inside], kind="stable")[:16]]
@@ -183,16 +200,16 @@ class GuidedSampler(BaseSampler):
             chosen = most_telling(settled, problem)
             told = settled[chosen]
             shape = fitted_shape(
-                features(problem.space, told.codes, told.totals),
+                described(problem, told.codes, told.totals),
                 told.accuracy,
-                len(problem.costs),
+                told_apart(problem),
                 told.noise,
             )
             self._learnt = (name, Learnt(chosen, shape))
         learnt = self._learnt[1]
         data = known[np.concatenate([learnt.rows, np.arange(len(settled), len(known))])]
-        rows = features(problem.space, data.codes, data.totals)
-        scaling = scaled(rows, data.accuracy, len(problem.costs))
+        rows = described(problem, data.codes, data.totals)
+        scaling = scaled(rows, data.accuracy, told_apart(problem))
         targets = (data.accuracy - scaling.level) / scaling.spread
         return data, conditioned(scaling, learnt.shape, scaling.near(rows), targets, data.noise)
 
@@ -221,13 +238,12 @@ def most_telling(known: Known, problem: Problem) -> npt.NDArray[np.intp]:
     return np.concatenate([np.sort(nearest), np.arange(len(known) - NEWEST, len(known))])
 
 
-def predict(surrogate: Surrogate, space: SearchSpace, codes: Codes, totals: Floats) -> tuple[Floats, Floats]:
-    return surrogate.predict(features(space, codes, totals))
+def described(problem: Problem, codes: Codes, totals: Floats) -> Floats:
+    """What the surrogate sees, shape (n, features): choices, costs, and what was expected beforehand."""
+    rows = features(problem.space, codes, totals)
+    return rows if problem.expected is None else np.column_stack([rows, problem.expected(codes)])
 
 
-def ceilings(problem: Problem) -> Floats:
-    """Reference value of each cost that is minimised: its budget, or the greatest it can be."""
-    names = list(problem.costs)
-    return np.array(
-        [min(problem.limits[i], problem.reach[names[i]].maximum) for i in problem.cost_objectives]
-    )
+def told_apart(problem: Problem) -> int:
+    """How many of the last features tell most: the costs, and what was expected."""
+    return len(problem.costs) + (problem.expected is not None)

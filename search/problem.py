@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -26,13 +26,15 @@ Floats = npt.NDArray[np.float64]
 class Problem:
     """A space, what to optimise in it, and the upper bounds that must hold.
 
-    ``costs`` has a model for every cost that is an objective or has a budget.
+    ``costs`` has a model for every cost that is an objective or has a budget. ``expected`` tells what
+    accuracies (n,) of codes (n, dimensions) are believed to be before anything is measured, if something is.
     """
 
     space: SearchSpace
     objectives: tuple[Objective, ...]
     costs: Mapping[str, Cost]
     budgets: Mapping[str, float]
+    expected: Callable[[Codes], Floats] | None = None
 
     def __post_init__(self) -> None:
         for name in (*self.budgets, *(o.name for o in self.objectives if not o.is_accuracy)):
@@ -68,6 +70,13 @@ class Problem:
     def limits(self) -> Floats:
         """Upper bound of each column of :meth:`totals`, infinite where there is no budget."""
         return np.array([self.budgets.get(name, np.inf) for name in self.costs], dtype=np.float64)
+
+    @cached_property
+    def ceilings(self) -> Floats:
+        """Of each cost that is minimised, its budget or the greatest it can be: fronts are judged below it."""
+        names = list(self.costs)
+        tops = [min(self.limits[i], self.reach[names[i]].maximum) for i in self.cost_objectives]
+        return np.array(tops, dtype=np.float64)
 
     def totals(self, codes: Codes) -> Floats:
         """Every cost of every arch, shape (n, number of costs), in the order of ``costs``."""

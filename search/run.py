@@ -46,7 +46,10 @@ UPPER_BOUND = "upper_bound_top1"
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and what its config resolves to; ``costs`` are all that it records."""
+    """A run folder and what its config resolves to; ``costs`` are all that it records.
+
+    A ``predictor`` says what accuracies are; a ``prior`` only where a search that measures them begins.
+    """
 
     folder: Path
     config: RunConfig
@@ -55,6 +58,7 @@ class Run:
     problem: Problem
     costs: Mapping[str, Cost]
     predictor: Predictor | None = None
+    prior: Predictor | None = None
     storage: str | None = None
 
     @property
@@ -73,7 +77,8 @@ class Run:
     @property
     def outside(self) -> str | None:
         """What is to be said where the predictor is asked about what it was not trained on."""
-        return outside_domain(self.predictor.card, self.problem.space) if self.predictor is not None else None
+        asked = self.predictor or self.prior
+        return outside_domain(asked.card, self.problem.space) if asked is not None else None
 
     @property
     def measures(self) -> bool:
@@ -110,6 +115,8 @@ class Run:
             found["space"] = {name: list(choices) for name, choices in self.config.space.items()}
         if self.predictor is not None:
             found["predictor"] = f"{self.predictor.card.name}, {digest(self.predictor)}"
+        if self.measures:
+            found["prior"] = f"{self.prior.card.name}, {digest(self.prior)}" if self.prior is not None else ""
         if self.measures:
             found["weights"] = self.supernet.weights.sha256
         return found
@@ -175,8 +182,11 @@ def make_run(
     names = dict.fromkeys([*decisive, *config.costs, *free])
     costs = {name: build(name, target, config.costs) for name in names}
     problem = Problem(supernet.space, objectives, {name: costs[name] for name in decisive}, config.budgets)
-    predictor = predictor_of(folder, config, supernet, kept) if config.predictor is not None else None
-    return Run(folder, config, supernet, device, problem, costs, predictor, storage)
+    known = predictor_of(folder, config, supernet, kept) if config.predictor is not None else None
+    if known is not None and config.accuracy == configs.MEASURED:
+        problem = replace(problem, expected=lambda codes: known.predict(supernet.space, codes).top1)
+        return Run(folder, config, supernet, device, problem, costs, prior=known, storage=storage)
+    return Run(folder, config, supernet, device, problem, costs, predictor=known, storage=storage)
 
 
 def predictor_of(folder: Path, config: RunConfig, supernet: Supernet, kept: bool) -> Predictor:
@@ -201,8 +211,8 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say) -> Run
     device = open_device(known_device, supernet, say) if known_device is not None else None
     run = make_run(folder, config, supernet, device, storage)
     check_feasible(run.problem, run.where)
-    if run.predictor is not None:
-        check_choices(run.predictor, run.problem.space)
+    if (asked := run.predictor or run.prior) is not None:
+        check_choices(asked, run.problem.space)
         if run.outside is not None:
             say(run.outside)
     if run.measures:
@@ -234,8 +244,9 @@ def write_down(run: Run) -> None:
         documents.write_text(run.folder / CONFIG, configs.to_yaml(run.config))
     if run.device is not None and not (run.folder / DEVICE).exists():
         write_device(run.device, run.folder / DEVICE)
-    if run.predictor is not None and not (run.folder / PREDICTOR).exists():
-        predictors.write(run.predictor, run.folder / PREDICTOR)
+    kept = run.predictor or run.prior
+    if kept is not None and not (run.folder / PREDICTOR).exists():
+        predictors.write(kept, run.folder / PREDICTOR)
     if not (run.folder / studies.PLACE).exists():
         place = studies.new_place(run.folder, run.storage)
         documents.write_text(run.folder / studies.PLACE, configs.to_yaml(place))

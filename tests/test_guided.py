@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import moocore
 import numpy as np
 import numpy.typing as npt
 import optuna
@@ -20,8 +22,9 @@ from optuna.trial import TrialState
 from cost_models import registry
 from cost_models.protocol import Target
 from cost_models.registry import build
-from search.guided import GuidedSampler
-from search.improvement import front, improvement
+from search.guided import MOST, NEWEST, GuidedSampler, most_telling
+from search.history import History, Known
+from search.improvement import front, improvement, reached
 from search.objectives import parse_objectives
 from search.predictors.measured import read_all
 from search.problem import Floats, Problem
@@ -281,6 +284,91 @@ def volume(accuracy: Floats, cost: Floats, floor: float, ceiling: float) -> floa
     grid = np.linspace(0, ceiling, 4001)
     best = np.where(cost[None] <= grid[:, None], accuracy, floor).max(axis=1)
     return float((best - floor).mean() * ceiling)
+
+
+def test_what_is_expected_beforehand_helps() -> None:
+    """The best of 15 trials, where something of the accuracy is known and where nothing is."""
+    plain = embedded(["top1"], macs=2.5e6)
+    gains = []
+    for seed in range(5):
+        accuracy, other = additive(seed), additive(seed + 100)
+
+        def expected(
+            codes: Codes, a: Callable[[Codes], Floats] = accuracy, b: Callable[[Codes], Floats] = other
+        ) -> Floats:
+            return np.asarray(0.7 * a(codes) + 0.3 * b(codes) - 0.2)
+
+        best = {}
+        for problem in (plain, replace(plain, expected=expected)):
+            _, codes = search(problem, accuracy, 15, GuidedSampler(problem, seed=seed, startup=6))
+            assert problem.within(codes).all()
+            assert len(distinct(codes)) == 15
+            best[problem.expected is None] = float(accuracy(codes).max())
+        gains.append(best[False] - best[True])
+    assert np.median(gains) > 0.001
+    assert min(gains) > -0.001
+
+
+def test_a_stopped_candidate_counts_as_a_noisy_measurement() -> None:
+    problem = embedded(["top1"], macs=4e6)
+    study, _ = search(problem, additive(0), 12, GuidedSampler(problem, seed=0, startup=5))
+    trial = study.ask(distributions(problem.space))
+    trial.set_user_attr("raced", {"images": 1250, "of": 5000, "top1": 0.5, "rival": "x"})
+    study.tell(trial, state=TrialState.PRUNED)
+    history = History(problem)
+    running = study.ask(distributions(problem.space))
+    history.follow(study, study.trials[running.number])
+    assert len(history.known) == 13
+    assert history.known.accuracy[-1] == 0.5
+    assert history.known.noise.tolist() == [1.0] * 12 + [4.0]
+    assert (problem.totals(history.known.codes) == history.known.totals).all()
+
+
+def test_history_is_the_same_whether_followed_or_read_at_once() -> None:
+    """Trials that end in another order than they began, fail, or are pruned."""
+    problem = embedded(["top1"], macs=4e6)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    followed, rng = History(problem), np.random.default_rng(0)
+    running: list[optuna.Trial] = []
+    for step in range(120):
+        running.append(study.ask(distributions(problem.space)))
+        if step % 7 == 0:
+            study.enqueue_trial({d.name: d.choices[step % 2] for d in problem.space.dimensions})
+        while len(running) > 4:
+            ended = running.pop(int(rng.integers(len(running))))
+            outcome = rng.choice(["told", "told", "told", "failed", "pruned"])
+            if outcome == "told":
+                study.tell(ended, float(rng.random()))
+            else:
+                study.tell(ended, state=TrialState.FAIL if outcome == "failed" else TrialState.PRUNED)
+        now = study.trials[running[-1].number]
+        followed.follow(study, now)
+        fresh = History(problem)
+        fresh.follow(study, now)
+        for mine, theirs in zip(followed.known.columns(), fresh.known.columns(), strict=True):
+            assert np.array_equal(mine, theirs)
+        assert (np.diff(fresh.known.numbers) > 0).all()
+        assert sorted(keys(followed.running)) == sorted(keys(fresh.running))
+        assert followed.seen == fresh.seen
+    complete = study.get_trials(states=(TrialState.COMPLETE,))
+    assert followed.known.numbers.tolist() == [trial.number for trial in complete]
+    assert followed.known.accuracy.tolist() == [trial.value for trial in complete]
+
+
+def test_a_long_study_is_thought_about_with_as_many_archs_as_a_shorter_one() -> None:
+    problem = embedded(["top1", "macs"])
+    rng = np.random.default_rng(0)
+    codes = problem.space.sample(700, rng)
+    n = len(codes)
+    known = Known(codes, rng.random(n), problem.totals(codes), np.arange(n), np.ones(n))
+    rows = most_telling(known, problem)
+    assert len(set(rows.tolist())) == len(rows) == MOST
+    assert set(rows.tolist()) >= set(range(n - NEWEST, n)), "the newest are among them"
+    older = known[: n - NEWEST]
+    points = np.column_stack([-older.accuracy, older.totals[:, 0]])
+    best = np.flatnonzero(moocore.is_nondominated(points))
+    beaten = reached(known.accuracy, known.totals[:, :1], known.totals[best, :1]) > known.accuracy[best]
+    assert set(rows.tolist()) >= set(best[~beaten].tolist()), "so is the front"
 
 
 # -- parts --------------------------------------------------------------------------

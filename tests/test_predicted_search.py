@@ -221,10 +221,36 @@ def test_a_predictor_outside_its_domain_is_warned_of(
     assert "outside_domain" not in json.loads(Path("other/result.json").read_text())
 
 
+def test_a_measured_search_starts_from_a_predictor(config: Callable[..., Path], here: Here) -> None:
+    """Every other of the first candidates is one that the predictor puts first; all accuracies are measured."""
+    here("search", config(accuracy="measured"), "--out", "run")
+    study = open_run(Path("run")).study()
+    first, *_ = study.get_trials()[1:]  # before it comes the witness of the budget
+    predict = make_mlp(SUPERNET).predict
+    space = SUPERNET.space
+    some = space.sample(4000, np.random.default_rng(0))
+    macs = open_run(Path("run")).problem.costs["macs"].batch(some)
+    proposals = [space.arch(trial.params) for trial in study.get_trials()]
+    best = float(np.max(predict(space, space.encode(proposals)).top1))
+    assert best > np.quantile(predict(space, some[macs <= MACS]).top1, 0.999)
+    assert "validation" in first.user_attrs
+    found = json.loads(Path("run/result.json").read_text())
+    assert found["accuracy"] == "measured"
+    assert "predictor" not in found
+    assert "top1" not in found["chosen"]["predicted"]
+    assert "prior" in study.user_attrs["of"]
+    here("search", config(accuracy="measured", trials=7), "--out", "run")
+    _, said = here("search", config(accuracy="measured", predictor=None, trials=7), "--out", "run", code=2)
+    assert "prior" in said
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"accuracy": "measured"}, "drawn.safetensors' is given, but accuracy is measured"),
+        (
+            {"accuracy": "measured", "sampler": "random"},
+            "drawn.safetensors' is given, but accuracy is measured; of the samplers only guided starts from one",
+        ),
         ({"predictor": None}, "accuracy: predicted needs a predictor"),
         ({"accuracy": "predicted-then-measured", "measure": 7}, "measure: 7 of trials: 6 cannot be"),
         ({"objectives": ["top5"]}, "predictors know top1 only, not top5"),

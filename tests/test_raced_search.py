@@ -141,7 +141,7 @@ def test_a_stopped_candidate_is_pruned_with_what_is_known_of_it(evaluated: Evalu
         assert set(trial.user_attrs) == {"arch_id", "costs", "raced"}
         assert trial.constraints["macs"] <= 0
         record = trial.user_attrs["raced"]
-        assert set(record) == {"images", "top1", "rival"}
+        assert set(record) == {"images", "of", "top1", "rival"}
         assert record["images"] in (1250, 2500)
         assert record["top1"] < hits[record["rival"]].mean()
     images = sum(count for _, count in evaluated)
