@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test test-fast lint bench quality splits clean
+.PHONY: install demo test test-fast lint bench bench-search quality splits clean
 
 install: $(STAMP)
 
@@ -35,6 +35,16 @@ bench: install
 	@$(BIN)/python benchmarks/latency_error.py
 	@$(BIN)/python benchmarks/candidate_seconds.py
 	@$(BIN)/python benchmarks/ofa_efficiency.py
+
+# All searches side by side, several hours; it goes on where it was stopped, and writes docs/benchmarks.md.
+bench-search: install
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@$(BIN)/python benchmarks/one_budget.py
+	@$(BIN)/python benchmarks/cheap_front.py
+	@$(BIN)/python benchmarks/expensive_oracle.py
+	@$(BIN)/python benchmarks/measured_search.py
+	@$(BIN)/python benchmarks/overhead.py
+	@$(BIN)/python benchmarks/write_report.py
 
 quality: install
 	@$(BIN)/python benchmarks/supernet_quality.py

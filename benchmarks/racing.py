@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 import torch
-from measured_search import OUT, SUPERNET, Hits, Oracle
+from measured_search import HITS, SUPERNET, Hits, Oracle
 
 from search import study as studies
 from search.config import RunConfig
@@ -274,7 +274,7 @@ def main() -> None:
     parser.add_argument("--samplers", nargs="+", default=["guided", "nsga2"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=HITS.parent)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     tasks = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,10 @@ PROPOSED = "guided:codes"
 
 RACED = "raced"
 """User attribute of a trial that was stopped early (:meth:`search.racing.Raced.attribute`)."""
+
+
+FEW = 64
+"""Trials that are read one by one at most."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +85,17 @@ class History:
         self.seen = Seen(self._ended, set())
 
     def follow(self, study: Study, trial: FrozenTrial) -> None:
-        """Take in what has happened in the study; ``trial`` is the one that a proposal is made for."""
+        """Take in what has happened in the study's trials before ``trial``, the one that a proposal is made for."""
         from optuna.trial import TrialState
 
-        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        unread = [*self._open, *range(self._looked_at, len(trials))]
-        self._looked_at, self._open = len(trials), []
+        unread = [*self._open, *range(self._looked_at, trial.number)]
+        self._looked_at, self._open = max(self._looked_at, trial.number), []
         running, others, ended = [], set[bytes](), []
-        for number in unread:
-            other = trials[number]
+        for number, other in zip(unread, trials_of(study, unread), strict=True):
             row = codes_of_trial(self._problem.space, other)
             if not other.state.is_finished():
                 self._open.append(number)
-                if row is not None and number != trial.number:
+                if row is not None:
                     others.update(keys(row))
                     running += [row] if other.state == TrialState.RUNNING else []
             elif row is not None and other.state != TrialState.FAIL:
@@ -122,6 +124,18 @@ class History:
             order = np.argsort(self.known.numbers)
             for column in self.known.columns():
                 column[:] = column[order]
+
+
+def trials_of(study: Study, numbers: Sequence[int]) -> list[FrozenTrial]:
+    """Trials of a study by their numbers; a few are read one by one, since a list of all takes longer."""
+    storage, study_id = study._storage, study._study_id
+    if len(numbers) > FEW:
+        everything = storage.get_all_trials(study_id, deepcopy=False)
+        return [everything[number] for number in numbers]
+    return [
+        storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number))
+        for number in numbers
+    ]
 
 
 def accuracy_of_trial(study: Study, trial: FrozenTrial, problem: Problem) -> tuple[float, float] | None:

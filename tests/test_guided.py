@@ -331,7 +331,6 @@ def test_history_is_the_same_whether_followed_or_read_at_once() -> None:
     followed, rng = History(problem), np.random.default_rng(0)
     running: list[optuna.Trial] = []
     for step in range(120):
-        running.append(study.ask(distributions(problem.space)))
         if step % 7 == 0:
             study.enqueue_trial({d.name: d.choices[step % 2] for d in problem.space.dimensions})
         while len(running) > 4:
@@ -341,6 +340,7 @@ def test_history_is_the_same_whether_followed_or_read_at_once() -> None:
                 study.tell(ended, float(rng.random()))
             else:
                 study.tell(ended, state=TrialState.FAIL if outcome == "failed" else TrialState.PRUNED)
+        running.append(study.ask(distributions(problem.space)))
         now = study.trials[running[-1].number]
         followed.follow(study, now)
         fresh = History(problem)
