@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 import numpy as np
+import numpy.typing as npt
 
 from search.problem import Floats, Problem
 from search.region import Region, distinct
@@ -27,16 +28,24 @@ def spread(
 ) -> Codes:
     """One more arch to measure beside ``known`` (n, dimensions); shape (1 or 0, dimensions).
 
-    It lies in the stratum of log cost that has fewest known archs, and there
-    differs most from the known ones.
+    It lies in the stratum that has fewest known archs, and there differs most from the known ones.
+    Strata are of log cost where a cost is minimised. Else the best is near the budgets, and so are
+    all that are looked at: strata are the resolutions, whose effect on cost hides that of all else.
     """
+    problem = region.problem
     pool = distinct(region.repair(skewed(region.space, POOL, rng), rng), seen)
     if not len(pool):
         return pool
-    logs = np.log(np.maximum(strata_cost(region.problem, np.concatenate([pool, known])), 1e-300))
-    edges = np.linspace(logs[: len(pool)].min(), logs[: len(pool)].max(), strata + 1)[1:-1]
-    stratum = np.searchsorted(edges, logs)
-    crowd = np.bincount(stratum[len(pool) :], minlength=strata)
+    if problem.cost_objectives:
+        logs = log_costs(problem, np.concatenate([pool, known]))
+        edges = np.linspace(logs[: len(pool)].min(), logs[: len(pool)].max(), strata + 1)[1:-1]
+        stratum = np.searchsorted(edges, logs)
+    else:
+        pool = pool[near_budgets(problem, pool)]
+        resolution = problem.space.index.get("resolution")
+        both = np.concatenate([pool, known])
+        stratum = both[:, resolution] if resolution is not None else np.zeros(len(both), dtype=np.intp)
+    crowd = np.bincount(stratum[len(pool) :], minlength=int(stratum.max()) + 1)
     options = np.unique(stratum[: len(pool)])
     chosen = rng.permutation(options[crowd[options] == crowd[options].min()])[0]
     pool = pool[stratum[: len(pool)] == chosen]
@@ -46,9 +55,19 @@ def spread(
     return np.asarray(pool[[differences.argmax()]])
 
 
-def strata_cost(problem: Problem, codes: Codes) -> Floats:
-    """The first cost that is an objective, else the first with a budget, else 1 everywhere; shape (n,)."""
-    if not problem.costs:
-        return np.ones(len(codes))
-    column = problem.cost_objectives[0] if problem.cost_objectives else 0
-    return np.asarray(problem.totals(codes)[:, column])
+def near_budgets(problem: Problem, codes: Codes) -> npt.NDArray[np.bool_]:
+    """Which archs use most of a budget that they come near to, shape (n,): of each resolution the upper third."""
+    shares = (problem.totals(codes) / problem.limits).max(axis=1, initial=0)
+    resolution = problem.space.index.get("resolution")
+    groups = codes[:, resolution] if resolution is not None else np.zeros(len(codes), dtype=np.int16)
+    chosen = np.zeros(len(codes), dtype=np.bool_)
+    for group in np.unique(groups):
+        mine = np.flatnonzero(groups == group)
+        chosen[mine[shares[mine] >= np.quantile(shares[mine], 2 / 3)]] = True
+    return chosen
+
+
+def log_costs(problem: Problem, codes: Codes) -> Floats:
+    """Logarithm of the first cost that is minimised, shape (n,)."""
+    costs = problem.totals(codes)[:, problem.cost_objectives[0]]
+    return np.asarray(np.log(np.maximum(costs, np.finfo(np.float64).tiny)))
