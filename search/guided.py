@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial
@@ -36,10 +36,10 @@ from search.surrogate import Shape, Surrogate, conditioned, features, fitted_sha
 from supernet.arch import Choice
 from supernet.space import Codes
 
-MOST = 160
+MOST = 128
 """Archs that the surrogate is fitted to; its time grows with their cube."""
 
-NEWEST = 40
+NEWEST = 32
 """Of these, so many are the last; the others are those nearest to the front."""
 
 BOLDNESS = (0.02, 0.1, 0.5)
@@ -87,14 +87,13 @@ class GuidedSampler(BaseSampler):
         if self._problem is not None:
             ours = distributions(self._problem.space)
             wanted = [name for name, given in search_space.items() if ours.get(name) == given]
-            fixed = trial.system_attrs.get("fixed_params", {})
+            fixed = fixed_params(study, trial)
             if not all(name in fixed for name in wanted):
                 with THINKING, blas().limit(limits=1, user_api="blas"):
-                    row = self._propose(study, trial, fixed)
-                    study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, row[0].tolist())
+                    row = self._claim(study, trial, self._propose(study, trial, fixed))
                 values = {
                     d.name: d.choices[int(i)]
-                    for d, i in zip(self._problem.space.dimensions, row[0], strict=True)
+                    for d, i in zip(self._problem.space.dimensions, row, strict=True)
                 }
                 params = {name: values[name] for name in wanted}
         for name, distribution in search_space.items():
@@ -111,7 +110,7 @@ class GuidedSampler(BaseSampler):
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def _propose(self, study: Study, trial: FrozenTrial, fixed: Mapping[str, Choice]) -> Codes:
-        """Codes of one arch, shape (1, dimensions): new unless no arch within the budgets is."""
+        """Codes of archs, the best first, shape (n, dimensions), n > 0: new unless no arch within the budgets is."""
         assert self._problem is not None
         problem, space = self._problem, self._problem.space
         rng = np.random.default_rng([self._seed, trial.number])
@@ -125,7 +124,22 @@ class GuidedSampler(BaseSampler):
             found = self._improve(region, history, rng)
         if not len(found):
             found = region.fresh(history.seen)
-        return found[:1] if len(found) else region.anchor
+        return found if len(found) else region.anchor
+
+    def _claim(self, study: Study, trial: FrozenTrial, proposals: Codes) -> Codes:
+        """The first of the proposals, shape (dimensions,), that no earlier trial has by now; others see it at once.
+
+        Several processes think at the same time, and may think of the same.
+        """
+        history = self._history(study)
+        row = proposals[0]
+        study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, row.tolist())
+        history.follow(study, trial)
+        left = distinct(proposals, history.seen)
+        if len(left) and (left[0] != row).any():
+            row = left[0]
+            study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, row.tolist())
+        return np.asarray(row)
 
     def _first(self, region: Region, taken: Codes, history: History, rng: np.random.Generator) -> Codes:
         """New archs spread over the costs; where accuracies are expected, in turn with the best by these."""
@@ -214,6 +228,13 @@ class GuidedSampler(BaseSampler):
         return data, conditioned(scaling, learnt.shape, scaling.near(rows), targets, data.noise)
 
 
+def fixed_params(study: Study, trial: FrozenTrial) -> dict[str, Choice]:
+    """Values that are not for us to choose: of an enqueued trial, and of a PartialFixedSampler around us."""
+    around = study.sampler
+    outer = around._fixed_params if isinstance(around, PartialFixedSampler) else {}
+    return {**outer, **trial.system_attrs.get("fixed_params", {})}
+
+
 @dataclass(frozen=True)
 class Learnt:
     """What is settled now and then: the rows that are told to the surrogate, and its kernel's shape."""
@@ -224,7 +245,7 @@ class Learnt:
 
 def milestone(n: int) -> int:
     """The number of known archs, up to ``n``, at which the surrogate was last settled."""
-    step = 1 if n < 32 else 4 if n < MOST else 32
+    step = 1 if n < 32 else 4 if n < MOST else 16
     return n // step * step
 
 

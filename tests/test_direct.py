@@ -160,3 +160,11 @@ def test_an_arch_is_predicted_once() -> None:
 
     found = search_directly(bounded, predict, 5, 0, Effort(start=128, generations=6))
     assert len(asked) == len(set(asked)) == found.predictions
+
+
+def test_where_nothing_is_within_the_budgets_nothing_is_found(tmp_path: Path) -> None:
+    least = problem(tmp_path, ("top1", "macs"), {}).reach["macs"].minimum
+    unreachable = problem(tmp_path, ("top1",), {"macs": 0.99 * least})
+    found = search_directly(unreachable, rugged, 3, seed=0)
+    assert found.codes.shape == (0, len(unreachable.space.dimensions))
+    assert found.predictions == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +32,7 @@ from search.predictors.measured import read_all
 from search.problem import Floats, Problem
 from search.region import Region, distinct, keys, neighbours
 from search.samplers import build_sampler, distributions
+from search.study import open_storage
 from search.surrogate import features, fit
 from supernet.catalog import Supernet, open_supernet
 from supernet.space import Codes, Dimension, SearchSpace
@@ -230,6 +233,52 @@ def test_choices_fixed_by_the_user_stay_and_the_budget_holds_around_them() -> No
     arch = problem.space.arch(trial.params)
     assert (arch["resolution"], arch["depth.3"]) == (28, 4)
     assert problem.costs["macs"](arch) <= 3e6
+
+
+def test_around_the_values_of_a_partial_fixed_sampler_the_budget_holds() -> None:
+    problem = embedded(["top1"], macs=3e6)
+    guided = GuidedSampler(problem, seed=0, startup=4)
+    fixed = {"resolution": 28, "depth.3": 4}
+    with pytest.warns(optuna.exceptions.ExperimentalWarning):
+        sampler = optuna.samplers.PartialFixedSampler(fixed, guided)
+    _, codes = search(problem, additive(0), 10, sampler)
+    archs = problem.space.decode(codes)
+    assert {(arch["resolution"], arch["depth.3"]) for arch in archs} == {(28, 4)}
+    assert problem.within(codes).all()
+    assert len(distinct(codes)) == 10
+
+
+WORKER = """
+import sys, optuna
+from tests.test_guided import additive, embedded, search
+from search.guided import GuidedSampler
+from search.study import open_storage
+
+problem = embedded(["top1", "macs"], macs=4e6)
+study = optuna.load_study(study_name="shared", storage=open_storage(sys.argv[1]))
+search(problem, additive(0), 12, GuidedSampler(problem, seed=int(sys.argv[2]), startup=6), study)
+"""
+
+
+def test_processes_on_one_storage_propose_different_archs(tmp_path: Path) -> None:
+    problem, url = embedded(["top1", "macs"], macs=4e6), f"sqlite:///{tmp_path / 'study.db'}"
+    directions = [o.direction for o in problem.objectives]
+    study = optuna.create_study(study_name="shared", storage=open_storage(url), directions=directions)
+    root = Path(__file__).parents[1]
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, url, "0"], cwd=root, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for worker in workers:
+        _, said = worker.communicate(timeout=200)
+        assert worker.returncode == 0, said
+    trials = study.get_trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 24
+    codes = problem.space.encode([problem.space.arch(trial.params) for trial in trials])
+    assert problem.within(codes).all()
+    assert len(distinct(codes)) == 24
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
