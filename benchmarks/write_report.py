@@ -22,6 +22,7 @@ from oracles import ORACLES, WORDS
 from peers import EVALUATIONS, POPULATION
 from results import OUT, Row, read
 
+from search.units import counted
 from supernet import documents
 
 REPORT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -73,7 +74,7 @@ def made_on(found: dict[str, Any]) -> str:
     machine, dates = found["machine"], sorted({row["date"] for row in found["rows"]})
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    return f"{machine['cpu']}, {machine['cores']} cores, {when}; {versions}."
+    return f"{machine['cpu']}, {counted(machine['cores'], 'core')}, {when}; {versions}."
 
 
 def markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
