@@ -170,6 +170,7 @@ def result(
     reports = {candidates[0].arch.id: ACCURACY} if kind != "predicted" else {}
     return SimpleNamespace(
         upper_bound=None,
+        raced={},
         run=run,
         candidates=candidates,
         front=candidates,
