@@ -30,7 +30,7 @@ HELD = {True: "yes", False: "**no**", None: "not run"}
 
 INTRODUCTION = """# Searches side by side
 
-Ours and others, in one process, one after the other: the same predictors, the same costs, the same budgets,
+Ours and others, one after the other: the same predictors, the same costs, the same budgets,
 several seeds. Figures are medians, with the least and the greatest in brackets. Accuracies are
 predicted, not measured, where a section does not say otherwise. Written by `python benchmarks/write_report.py`.
 """
@@ -96,8 +96,9 @@ def oracle_words(names: Iterable[str]) -> list[str]:
 
 def one_budget_text(rows: Sequence[Row]) -> list[str]:
     names = oracles_of(rows)
-    given = {name: number for name, number in one_budget.EVALUATIONS.items() if number}
-    said = ", ".join(f"{name} {number:,}" for name, number in given.items())
+    there = {row["peer"] for row in rows}
+    given = {name: number for name, number in one_budget.EVALUATIONS.items() if number and name in there}
+    said = ", ".join(f"{name} {number:,}" for name, number in given.items()) or "none was run"
     heads = ("oracle", "budget", *one_budget_claims(rows, names))
     held = [
         (oracle, budget, *map(HELD.get, of.values()))
@@ -156,6 +157,8 @@ def expensive_oracle_text(rows: Sequence[Row]) -> list[str]:
         *oracle_words(names),
         "",
         *markdown(expensive_oracle.HEADS, expensive_oracle.lines_of(rows, names)),
+        "",
+        "A search without a curve was not run there.",
         "",
         "![Hypervolume against calls](images/expensive-oracle.png)",
     ]  # fmt: skip

@@ -57,7 +57,7 @@ class Mlp:
         """Weights and biases without what cannot change a prediction.
 
         Weight decay has left OFA's predictor for ResNet50 with 97 % of its weights at 1e-30 or less; such
-        numbers, which processors multiply very slowly, made it fifty times slower.
+        numbers, which processors multiply very slowly, would take nearly all of a prediction's time.
         """
         weights = [np.where(np.abs(weight) < NEGLIGIBLE, np.float32(0), weight) for weight in self.weights]
         biases = list(self.biases)
