@@ -217,6 +217,8 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say) -> Run
             say(run.outside)
     if run.measures:
         run.accuracy.load()
+        for line in run.accuracy.images():
+            say(line)
     if storage is not None:
         studies.open_storage(storage)
     return run
