@@ -161,4 +161,8 @@ def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
     latency = profiling.measure_latency_ms(
         folder / "model.onnx", bundle.card.preprocessing.channels, bundle.arch.resolution
     )
-    return {"arch_id": bundle.arch.id, "measured": {"accuracy": asdict(accuracy), "latency": asdict(latency)}}
+    return {
+        "arch_id": bundle.arch.id,
+        "preprocessing": bundle.card.preprocessing.model_dump(mode="json", exclude_none=True),
+        "measured": {"accuracy": asdict(accuracy), "latency": asdict(latency)},
+    }

@@ -119,6 +119,7 @@ class Run:
             found["prior"] = f"{self.prior.card.name}, {digest(self.prior)}" if self.prior is not None else ""
         if self.measures:
             found["weights"] = self.supernet.weights.sha256
+            found["preprocessing"] = self.supernet.preprocessing.told
         return found
 
     def study(self, create: bool = False) -> optuna.Study:

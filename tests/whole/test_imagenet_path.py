@@ -212,7 +212,8 @@ def test_the_bundle_has_these_figures_and_says_how_inputs_are_made(bundle, found
     assert card["classes"] == list(CLASSES)
     how = card["preprocessing"]
     assert (how["mean"], how["std"], how["crop"]) == (list(MEAN), list(STD), 0.875)
-    assert (how["resolution"], how["shorter_side"], how["channels"]) == (132, 151, 3)
+    assert (how["resolution"], how["rounded"], how["shorter_side"], how["channels"]) == (132, "up", 151, 3)
+    assert (how["resize"], how["pixels"]) == ("bilinear, antialiased", "8 bits, Pillow")
 
 
 def test_the_bundle_is_verified_and_evaluated(bundle, measuring, found, images) -> None:
