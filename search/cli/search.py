@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +11,10 @@ from typing import Annotated
 import typer
 
 from search.cli.options import Json, out_folder
+from supernet.catalog import DATA_SETS
+
+DIGITS = 6
+"""Of a hash in a folder's name that tell two paths apart."""
 
 
 def search(
@@ -54,7 +60,9 @@ def search(
         "trials": trials, "sampler": sampler, "seed": seed, "race": race,
     }  # fmt: skip
     resolved = load_config(config, overrides, budget or [])
-    folder = out or Path("runs") / run_name(config, budget or [], device, predictor, sampler, seed, race)
+    folder = out or Path("runs") / run_name(
+        config, budget or [], device, data, predictor, sampler, seed, race
+    )
     run = start(folder, resolved, storage, terminal.say)
     with terminal.resumable():
         with terminal.search_progress(run) as progress:
@@ -72,6 +80,7 @@ def run_name(
     config: Path,
     budgets: Sequence[str],
     device: str | None,
+    data: str | None,
     predictor: str | None,
     sampler: str | None,
     seed: int | None,
@@ -80,8 +89,17 @@ def run_name(
     """The default folder: the config's name and what was given beside it."""
     parts = [config.stem, *budgets]
     parts += [Path(device).stem] if device else []
+    parts += [data_name(data)] if data else []
     parts += [Path(predictor).name.removesuffix(".safetensors")] if predictor else []
     parts += [sampler] if sampler else []
     parts += [f"seed{seed}"] if seed is not None else []
     parts += ["race" if race else "no-race"] if race is not None else []
     return "-".join(part.replace("=", "").replace("/", "_") for part in parts)
+
+
+def data_name(data: str) -> str:
+    """A data set's name, or that of a folder with digits of its whole path: many are called ``images``."""
+    if data in DATA_SETS:
+        return data
+    path = Path(data).resolve()
+    return f"{path.name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:DIGITS]}"
