@@ -163,8 +163,8 @@ def of_preprocessing(how: Mapping[str, Any]) -> str:
     """From an image to an input, as a card has it: what decides which pixels a network sees."""
     if "crop" not in how:
         return f"squares of {how['stored']} pixels, resized to {how['resolution']}"
-    rounded = {"up": "up", "down": "down", "nearest": "to the nearest"}[how.get("rounded", "up")]
-    return f"shorter side {how['shorter_side']} (rounded {rounded}), middle {how['resolution']}"
+    rounded = {"up": "up", "down": "down", "nearest": "to nearest"}[how.get("rounded", "up")]
+    return f"side {how['shorter_side']} (rounded {rounded}), middle {how['resolution']}"
 
 
 def of_verification(summary: Mapping[str, Any]) -> list[Rows]:
