@@ -210,14 +210,14 @@ def left_out_of(folder: Path, walks: Mapping[str, Walk]) -> tuple[str, ...]:
     passed_over = sum(map(hidden, beside)) + sum(len(walk.hidden) for walk in walks.values())
     circular = [path for walk in walks.values() for path in walk.circular]
     empty = [name for name, walk in walks.items() if not walk.files]
-    clauses = {
-        f"files of no image's suffix ({by_suffix(others)})": others.total(),
-        "hidden files or folders": passed_over,
-        "files outside of class folders": sum(not hidden(entry) for entry in beside),
-        f"links to a folder that they are in ({some(circular)})": len(circular),
-        f"class folders without an image ({some(empty)})": len(empty),
-    }
-    return tuple(f"{count:,} {what}" for what, count in clauses.items() if count)
+    clauses = [
+        (others.total(), "file", f" of no image's suffix ({by_suffix(others)})"),
+        (passed_over, "hidden name", ""),
+        (sum(not hidden(entry) for entry in beside), "file", " outside of class folders"),
+        (len(circular), "link", f" to a folder that holds it ({some(circular)})"),
+        (len(empty), "class folder", f" without an image ({some(empty)})"),
+    ]
+    return tuple(f"{count:,} {what}{'s' * (count != 1)}{why}" for count, what, why in clauses if count)
 
 
 def by_suffix(counts: Mapping[str, int]) -> str:

@@ -100,10 +100,10 @@ def test_what_is_left_out_is_counted_with_the_reason(tmp_path: Path) -> None:
     assert found.origin is not None
     assert found.origin.left_out == (
         "3 files of no image's suffix (2 .txt, 1 without)",
-        "3 hidden files or folders",
-        "1 files outside of class folders",
-        "1 links to a folder that they are in (a/deep/up)",
-        "1 class folders without an image (b)",
+        "3 hidden names",
+        "1 file outside of class folders",
+        "1 link to a folder that holds it (a/deep/up)",
+        "1 class folder without an image (b)",
     )
     assert of_images({"report": found}, 2, "mine") == [
         "images in mine: report 1 of 1 of 2 classes; class folders are matched with the classes by name",
