@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from search.cli.search import run_name
+from search.runs.naming import run_name
 
 CONFIG = Path("configs/searches/macs.yaml")
 
 
-def named(data: str | None = None, device: str | None = None) -> str:
-    return run_name(CONFIG, ["macs=2e6"], device, data, None, None, 3, None)
+def named(data: str | None = None) -> str:
+    return run_name(CONFIG, {"data": data, "seed": 3}, ["macs=2e6"])
 
 
 def test_other_images_are_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
