@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from supernet.errors import InputError
+from supernet.errors import InputError, some
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,7 +71,7 @@ def open_subject(file: Path, image_size: int | None = None) -> Subject:
     if "arch" in data or "choices" in data:
         return of_arch(data, file, image_size)
     if "blocks" not in data:
-        raise InputError(f"{file} is none of: {FORMS}; its keys are {', '.join(data) or 'none'}")
+        raise InputError(f"{file} is none of: {FORMS}; its keys are {some(data) or 'none'}")
     config = net_config.parse(data, str(file))
     size = net_config.image_size_beside(file) if image_size is None else image_size
     if size is None:
