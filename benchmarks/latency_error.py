@@ -18,7 +18,9 @@ from datetime import date
 import numpy as np
 
 from cost_models import latency, profiling
-from cost_models.devices import FIT_SEED, FIT_SUBNETS, Device, Report, fit_host
+from cost_models.device import Device
+from cost_models.host import FIT_SEED, FIT_SUBNETS, fit_host
+from cost_models.profiling import Report
 from cost_models.protocol import Target
 from supernet import documents
 from supernet.catalog import Supernet, open_supernet

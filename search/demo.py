@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from cost_models.devices import cached_path, open_device
+from cost_models.devices import open_device
+from cost_models.host import cached_path
 from cost_models.profiling import LatencyMeasurement
 from search import compare as comparing
 from search import report

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost_models import profiling
-from cost_models.devices import Device
+from cost_models.device import Device
 from search.accuracy import left_out
 from search.front import pick
 from search.report import predicted_figures

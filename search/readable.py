@@ -13,7 +13,7 @@ from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cost_models.devices import Device
+    from cost_models.device import Device
 
 Rows = list[tuple[str, str]]
 """A name and a figure each."""
@@ -50,7 +50,7 @@ def of_device(device: Device) -> list[Rows]:
 
 def of_latency_source(device: Device) -> Rows:
     """The fitted model or the imported table, and how good it is."""
-    from cost_models.devices import BUSY_PERCENT
+    from cost_models.host import BUSY_PERCENT
 
     if device.table is not None:
         table = device.table
@@ -73,7 +73,7 @@ def of_latency_source(device: Device) -> Rows:
 
 def of_estimates(device: Device) -> Rows:
     """Power and region, or that they are not known."""
-    from cost_models.devices import carbon_intensity
+    from cost_models.grid import carbon_intensity
 
     power = device.power
     if power is None:

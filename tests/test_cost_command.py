@@ -14,8 +14,8 @@ import typer
 from ofa.imagenet_classification.networks import MobileNetV3Large, ResNet50
 from torch.utils.flop_counter import FlopCounterMode
 
-from cost_models.devices import Device, write_device
-from cost_models.latency_tables import LatencyTable
+from cost_models.device import Device, LatencyTable
+from cost_models.device_files import write_device
 from cost_models.protocol import Target
 from cost_models.published_tables import FORMATS
 from cost_models.registry import OF_A_DEVICE, build

@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from cost_models import profiling
-from cost_models.devices import cached_path
+from cost_models.host import cached_path
 from search.cli import app, main
 from search.config import RunConfig, load_config, normalised
 from supernet import documents

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cost_models import energy, latency, profiling
-from cost_models.devices import Device, Power, carbon_intensity
-from cost_models.latency import LatencyModel
+from cost_models import energy, latency, latency_fit, profiling
+from cost_models.device import Device, LatencyModel, Power
+from cost_models.grid import carbon_intensity
 from cost_models.profiling import LatencyMeasurement
 from cost_models.protocol import Target
 from supernet import documents
@@ -27,7 +27,7 @@ def model(net: Supernet) -> LatencyModel:
     """A microsecond for each layer and nothing for its size."""
     archs = profiling.choose_archs(net.space, 40, np.random.default_rng(0))
     times = [0.001 * len(net.layers(a)) for a in archs]
-    return latency.fit(net, archs, [LatencyMeasurement(t, t, t, 1) for t in times])
+    return latency_fit.fit(net, archs, [LatencyMeasurement(t, t, t, 1) for t in times])
 
 
 def device_of(model: LatencyModel, region: str = "WORLD", **power: float) -> Device:

@@ -4,6 +4,8 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,51 @@ def upward_edges(root: Path) -> list[str]:
             upward = (imported_packages(path) | modules_named(path, root)) & forbidden
             edges += [f"{path.relative_to(root)} -> {name}" for name in sorted(upward)]
     return edges
+
+
+def imported_modules(path: Path, known: set[str]) -> set[str]:
+    """Modules of ``known`` that a file imports, in functions and behind TYPE_CHECKING too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found & known
+
+
+def circle(root: Path, packages: Sequence[str]) -> list[str]:
+    """Modules that import each other in turn, the first one again at the end; empty where there are none."""
+    files = [path for package in packages for path in sorted((root / package).rglob("*.py"))]
+    by_name = {".".join(path.relative_to(root).with_suffix("").parts): path for path in files}
+    graph = {name: imported_modules(path, set(by_name)) for name, path in by_name.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_modules_import_each_other() -> None:
+    assert circle(ROOT, ["cost_models"]) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import cost_models.one",
+        "from cost_models import one",
+        "def later():\n    from cost_models.one import thing",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from cost_models.one import Thing",
+    ],
+)
+def test_a_circle_is_found(line: str, tmp_path: Path) -> None:
+    (tmp_path / "cost_models").mkdir()
+    (tmp_path / "cost_models" / "one.py").write_text("from cost_models.two import name\n")
+    (tmp_path / "cost_models" / "two.py").write_text("name = 'cost_models.one'\n")
+    assert circle(tmp_path, ["cost_models"]) == []
+    (tmp_path / "cost_models" / "two.py").write_text(line + "\n")
+    assert set(circle(tmp_path, ["cost_models"])) == {"cost_models.one", "cost_models.two"}
 
 
 def test_no_import_goes_upward() -> None:

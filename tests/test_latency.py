@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cost_models import latency, profiling
-from cost_models.devices import Device, Power
-from cost_models.latency import LatencyModel
+from cost_models import latency, latency_fit, profiling
+from cost_models.device import Device, LatencyModel, Power
+from cost_models.layer_features import features
 from cost_models.profiling import LatencyMeasurement, measure_in_turns, measure_latency_ms
 from cost_models.protocol import Target
 from supernet.arch import Arch
@@ -51,7 +51,7 @@ def exactly(ms: float) -> LatencyMeasurement:
 
 def model_of(net: Supernet, **change: object) -> LatencyModel:
     archs = profiling.choose_archs(net.space, 60, np.random.default_rng(0))
-    return latency.fit(net, archs, [exactly(true_ms(net, a)) for a in archs]).model_copy(update=change)
+    return latency_fit.fit(net, archs, [exactly(true_ms(net, a)) for a in archs]).model_copy(update=change)
 
 
 def device_of(model: LatencyModel | None) -> Device:
@@ -73,7 +73,9 @@ def test_the_fit_recovers_a_known_additive_truth_on_unseen_archs(net: Supernet) 
 def test_the_cross_validated_error_tells_of_noise(net: Supernet) -> None:
     archs = profiling.choose_archs(net.space, 60, np.random.default_rng(0))
     noise = np.exp(np.random.default_rng(1).normal(0, 0.1, len(archs)))
-    model = latency.fit(net, archs, [exactly(true_ms(net, a) * n) for a, n in zip(archs, noise, strict=True)])
+    model = latency_fit.fit(
+        net, archs, [exactly(true_ms(net, a) * n) for a, n in zip(archs, noise, strict=True)]
+    )
     assert 3 < model.error_percent < 20
     assert min(model.coefficients.values()) >= 0
 
@@ -105,11 +107,11 @@ def test_an_unmeasured_or_unknown_layer_is_an_error_never_zero(net: Supernet) ->
 def test_the_features_of_a_layer_by_hand() -> None:
     point = Layer("p", "conv", 24, 40, 7, 7, act="h_swish")
     expected = {"conv1.calls": 1, "conv1.work": 32 * 48 * 49, "h_swish.elements": 40 * 49}
-    assert latency.features(point) == expected
+    assert features(point) == expected
     depth = Layer("d", "depthwise", 40, 40, 14, 7, kernel=5, stride=2)
-    assert latency.features(depth) == {"depthwise5.calls": 1, "depthwise5.work": 48 * 25 * 49}
-    assert latency.features(Layer("l", "linear", 256, 10, 1, 1))["linear.work"] == 2560
-    assert latency.features(Layer("a", "add", 40, 40, 7, 7))["add.work"] == 2 * 40 * 49
+    assert features(depth) == {"depthwise5.calls": 1, "depthwise5.work": 48 * 25 * 49}
+    assert features(Layer("l", "linear", 256, 10, 1, 1))["linear.work"] == 2560
+    assert features(Layer("a", "add", 40, 40, 7, 7))["add.work"] == 2 * 40 * 49
 
 
 def test_chosen_archs_are_distinct_cover_every_choice_and_the_corners(net: Supernet) -> None:

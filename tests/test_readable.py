@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from cost_models.devices import Device, carbon_intensity
-from cost_models.latency import LatencyModel
+from cost_models.device import Device, LatencyModel
+from cost_models.grid import carbon_intensity
 from cost_models.profiling import LatencyMeasurement
 from search import readable, report, terminal
 from search.objectives import Objective

@@ -121,7 +121,8 @@ def summary(subject: Subject, file: Path, device: str | None) -> dict[str, Any]:
 
 def of_device(subject: Subject, file: Path, name: str) -> tuple[str, dict[str, float]]:
     """A device's own name, and what it predicts for the subject; a table knows ``latency_ms_std`` too."""
-    from cost_models.devices import device_costs, open_device
+    from cost_models.device import device_costs
+    from cost_models.devices import open_device
     from cost_models.latency import latency_std_ms
     from cost_models.latency_tables import listed
     from cost_models.protocol import Target

@@ -1,0 +1,85 @@
+"""A latency model from measured subnets: non-negative prices of what their layers are made of.
+
+The prices are the non-negative least squares of relative errors (Lawson & Hanson, 1974).
+Where two features always come together (a gate's pool and its convolutions) one of them
+may carry the price of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from cost_models.device import LatencyModel
+from cost_models.layer_features import features
+from cost_models.profiling import LatencyMeasurement
+from supernet.arch import Arch
+from supernet.catalog import Supernet
+
+FOLDS = 8
+FOLD_SEED = 0
+SIGNIFICANT_DIGITS = 6
+
+Floats = npt.NDArray[np.float64]
+
+
+def fit(
+    supernet: Supernet,
+    archs: Sequence[Arch],
+    measured: Sequence[LatencyMeasurement],
+    settings: Mapping[str, str | int | float] | None = None,
+) -> LatencyModel:
+    """The latency model of the quietest rounds of measured subnets, with its cross-validated error."""
+    names, amounts = feature_table(supernet, archs)
+    times = np.array([m.low_ms for m in measured])
+    prices = solve(amounts, times)
+    rounded = [float(f"{price:.{SIGNIFICANT_DIGITS}g}") for price in prices]
+    folds = min(FOLDS, len(archs))
+    return LatencyModel(
+        supernet=supernet.name,
+        fingerprint=supernet.fingerprint,
+        intercept_ms=rounded[-1],
+        coefficients=dict(zip(names, rounded[:-1], strict=True)),
+        subnets=len(archs),
+        error_percent=round(100 * float(np.median(held_out_errors(amounts, times, folds))), 2),
+        folds=folds,
+        spread_percent=round(100 * float(np.median([m.spread for m in measured])), 2),
+        settings=dict(settings or {}),
+    )
+
+
+def feature_table(supernet: Supernet, archs: Sequence[Arch]) -> tuple[list[str], Floats]:
+    """Names of the features, and their sums over the layers of each arch with a last column of ones."""
+    rows: list[dict[str, float]] = []
+    for arch in archs:
+        row: dict[str, float] = {}
+        for layer in supernet.layers(arch):
+            for name, amount in features(layer).items():
+                row[name] = row.get(name, 0.0) + amount
+        rows.append(row)
+    names = sorted({name for row in rows for name in row})
+    return names, np.array([[row.get(name, 0.0) for name in names] + [1.0] for row in rows])
+
+
+def solve(amounts: Floats, times_ms: Floats) -> Floats:
+    """Non-negative prices of the columns of ``amounts`` (n, features) that minimise relative errors."""
+    from scipy.optimize import nnls
+
+    relative = amounts / times_ms[:, None]
+    scale = relative.max(axis=0)
+    scale[scale == 0] = 1.0
+    prices, _ = nnls(relative / scale, np.ones(len(times_ms)))
+    return np.asarray(prices / scale, dtype=np.float64)
+
+
+def held_out_errors(amounts: Floats, times_ms: Floats, folds: int) -> Floats:
+    """Absolute relative error of each subnet by a fit to the other folds, shape (n,)."""
+    order = np.random.default_rng(FOLD_SEED).permutation(len(times_ms))
+    errors = np.empty(len(times_ms))
+    for held in np.array_split(order, folds):
+        kept = np.setdiff1d(order, held)
+        prices = solve(amounts[kept], times_ms[kept])
+        errors[held] = np.abs(amounts[held] @ prices / times_ms[held] - 1)
+    return errors
