@@ -24,10 +24,11 @@ from search.samplers import SAMPLERS, distributions
 from search.study import candidates
 from search.trials import search
 from supernet.accuracy import Accuracy
-from supernet.catalog import PRETRAINED, open_supernet
+from supernet.catalog import open_supernet
 from supernet.data import Dataset, load_dataset
 from supernet.documents import CONFIGS
 from supernet.evaluation import evaluate, specialise
+from supernet.stored_weights import PRETRAINED
 from tests.own_data import write_folders
 
 Oncefit = Callable[..., subprocess.CompletedProcess]
