@@ -36,9 +36,10 @@ class LatencyTable(Document):
 class LatencyModel(Document):
     """What was fitted, to what, and how well; coefficients are milliseconds per unit of a feature.
 
-    ``error_percent`` is the median absolute relative error of subnets that the fit had not
-    seen, by cross-validation; ``spread_percent`` how much slower the median round of
-    measurements was than the quietest, median over the subnets: the state of the machine.
+    ``error_percent`` is the median absolute relative error of the ``tested`` random subnets, each
+    by a fit that had not seen it, and ``worst_error_percent`` the largest; ``spread_percent`` how
+    much slower the median round of measurements was than the quietest, median over the subnets:
+    the state of the machine.
     """
 
     kind: Literal["layer_sum"] = "layer_sum"
@@ -47,7 +48,9 @@ class LatencyModel(Document):
     intercept_ms: float = Field(ge=0)
     coefficients: dict[str, float]
     subnets: int
+    tested: int | None = None
     error_percent: float
+    worst_error_percent: float | None = None
     folds: int
     spread_percent: float
     settings: dict[str, str | int | float] = {}

@@ -13,6 +13,7 @@ import numpy as np
 from cost_models import profiling
 from cost_models.device import Device
 from cost_models.device_files import kept_devices, write_device
+from cost_models.fit_design import choose_archs
 from cost_models.latency import latency_ms
 from cost_models.latency_fit import fit
 from cost_models.profiling import Report
@@ -25,6 +26,8 @@ HOST = "host"
 FIT_SUBNETS = 32
 """Subnets that the host's latency is fitted to; more take longer and help little."""
 FIT_SEED = 0
+DESIGN = "corners, random, picked"
+"""How the subnets are chosen: a fit to others is another one."""
 BUSY_PERCENT = 10.0
 """Spread of repeated measurements above which a fit comes from a busy machine, and is not kept."""
 NOT_KEPT: dict[Path, Device] = {}
@@ -32,7 +35,7 @@ NOT_KEPT: dict[Path, Device] = {}
 
 
 def host_device(supernet: Supernet, report: Report, refresh: bool = False) -> Device:
-    """This machine, with a latency model for ``supernet``: the cached one, or measured now (about 15 s).
+    """This machine, with a latency model for ``supernet``: the cached one, or measured now.
 
     A fit of a busy machine is good until this process ends, and not kept for the next.
     """
@@ -71,15 +74,21 @@ def host_device(supernet: Supernet, report: Report, refresh: bool = False) -> De
 
 
 def fit_host(host: Device, supernet: Supernet, report: Report, today: str) -> Device:
-    """Measure this machine: ``host`` with CPU, versions, date and a latency model for ``supernet``."""
-    archs = profiling.choose_archs(supernet.space, FIT_SUBNETS, np.random.default_rng(FIT_SEED))
+    """Measure this machine: ``host`` with CPU, versions, date and a latency model for ``supernet``.
+
+    It is fitted to the whole supernet, whatever its choices are restricted to: the fit is kept for others.
+    """
+    whole = supernet.restricted({})
+    design = choose_archs(whole, FIT_SUBNETS, np.random.default_rng(FIT_SEED))
     report(
-        f"measuring this host's latency on {len(archs)} subnets of {supernet.name}, about 15 s when it is quiet"
+        f"measuring this host's latency on {len(design.archs)} subnets of {whole.name}: "
+        "about 15 s for a small supernet when it is quiet, minutes for a large one"
     )
-    measured = profiling.profile(supernet, archs, report)
-    latency = fit(supernet, archs, measured, profiling.settings())
+    measured = profiling.profile(whole, design.archs, report)
+    latency = fit(whole, design.archs, measured, profiling.settings(), tested=design.random)
     report(
-        f"fitted: median error {latency.error_percent:.1f} % on subnets not seen, "
+        f"fitted: median error {latency.error_percent:.1f} %, largest {latency.worst_error_percent:.1f} %, "
+        f"on {latency.tested} random subnets not seen; "
         f"spread of repeated measurements {latency.spread_percent:.1f} %"
     )
     found = {"cpu": profiling.cpu_name(), "versions": profiling.versions(), "date": today, "latency": latency}
@@ -90,7 +99,7 @@ def cached_path(supernet: Supernet) -> Path:
     """Where this host's fit for a supernet is kept; another CPU, version or setting is another file."""
     made_with: Mapping[str, object] = {
         "cpu": profiling.cpu_name(), "versions": profiling.versions(), "settings": profiling.settings(),
-        "subnets": FIT_SUBNETS, "seed": FIT_SEED,
+        "design": DESIGN, "subnets": FIT_SUBNETS, "seed": FIT_SEED,
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:8]
     return kept_devices() / f"{HOST}-{supernet.fingerprint}-{digest}.yaml"

@@ -7,7 +7,7 @@ may carry the price of both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -30,20 +30,29 @@ def fit(
     archs: Sequence[Arch],
     measured: Sequence[LatencyMeasurement],
     settings: Mapping[str, str | int | float] | None = None,
+    tested: Collection[Arch] | None = None,
 ) -> LatencyModel:
-    """The latency model of the quietest rounds of measured subnets, with its cross-validated error."""
+    """The latency model of the quietest rounds of measured subnets, with its cross-validated error.
+
+    That is of the archs ``tested``, each by a fit to the others; of all where none are named.
+    Archs that were chosen for what they are say nothing of archs that were not.
+    """
     names, amounts = feature_table(supernet, archs)
     times = np.array([m.low_ms for m in measured])
     prices = solve(amounts, times)
     rounded = [float(f"{price:.{SIGNIFICANT_DIGITS}g}") for price in prices]
-    folds = min(FOLDS, len(archs))
+    places = np.array([i for i, arch in enumerate(archs) if not tested or arch in tested])
+    folds = min(FOLDS, len(places))
+    errors = 100 * held_out_errors(amounts, times, places, folds)
     return LatencyModel(
         supernet=supernet.name,
         fingerprint=supernet.fingerprint,
         intercept_ms=rounded[-1],
         coefficients=dict(zip(names, rounded[:-1], strict=True)),
         subnets=len(archs),
-        error_percent=round(100 * float(np.median(held_out_errors(amounts, times, folds))), 2),
+        tested=len(places),
+        error_percent=round(float(np.median(errors)), 2),
+        worst_error_percent=round(float(errors.max()), 2),
         folds=folds,
         spread_percent=round(100 * float(np.median([m.spread for m in measured])), 2),
         settings=dict(settings or {}),
@@ -74,12 +83,13 @@ def solve(amounts: Floats, times_ms: Floats) -> Floats:
     return np.asarray(prices / scale, dtype=np.float64)
 
 
-def held_out_errors(amounts: Floats, times_ms: Floats, folds: int) -> Floats:
-    """Absolute relative error of each subnet by a fit to the other folds, shape (n,)."""
-    order = np.random.default_rng(FOLD_SEED).permutation(len(times_ms))
-    errors = np.empty(len(times_ms))
-    for held in np.array_split(order, folds):
-        kept = np.setdiff1d(order, held)
+def held_out_errors(amounts: Floats, times_ms: Floats, tested: npt.NDArray[np.intp], folds: int) -> Floats:
+    """Absolute relative error of each subnet at ``tested`` by a fit to all but its fold, shape (tested,)."""
+    order = np.random.default_rng(FOLD_SEED).permutation(len(tested))
+    errors = np.empty(len(tested))
+    for fold in np.array_split(order, folds):
+        held = tested[fold]
+        kept = np.setdiff1d(np.arange(len(times_ms)), held)
         prices = solve(amounts[kept], times_ms[kept])
-        errors[held] = np.abs(amounts[held] @ prices / times_ms[held] - 1)
+        errors[fold] = np.abs(amounts[held] @ prices / times_ms[held] - 1)
     return errors

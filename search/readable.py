@@ -13,7 +13,7 @@ from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cost_models.device import Device
+    from cost_models.device import Device, LatencyModel
 
 Rows = list[tuple[str, str]]
 """A name and a figure each."""
@@ -66,9 +66,16 @@ def of_latency_source(device: Device) -> Rows:
     busy = "; the machine was busy" if model.spread_percent > BUSY_PERCENT else ""
     return [
         ("latency fitted to", f"{counted(model.subnets, 'subnet')} of {model.supernet}"),
-        ("error of the fit, cross-validated", f"{model.error_percent:.1f} % (median)"),
+        ("error of the fit, cross-validated", f"{model.error_percent:.1f} % ({of_error(model)})"),
         ("spread of repeated measurements", f"{model.spread_percent:.1f} %{busy}"),
     ]
+
+
+def of_error(model: LatencyModel) -> str:
+    """What the error of a fit is of, as far as its file says so."""
+    if model.tested is None or model.worst_error_percent is None:
+        return "median"
+    return f"median of {model.tested} random subnets, largest {model.worst_error_percent:.1f} %"
 
 
 def of_estimates(device: Device) -> Rows:

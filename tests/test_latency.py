@@ -11,6 +11,7 @@ import pytest
 
 from cost_models import latency, latency_fit, profiling
 from cost_models.device import Device, LatencyModel, Power
+from cost_models.fit_design import choose_archs
 from cost_models.layer_features import features
 from cost_models.profiling import LatencyMeasurement, measure_in_turns, measure_latency_ms
 from cost_models.protocol import Target
@@ -50,7 +51,7 @@ def exactly(ms: float) -> LatencyMeasurement:
 
 
 def model_of(net: Supernet, **change: object) -> LatencyModel:
-    archs = profiling.choose_archs(net.space, 60, np.random.default_rng(0))
+    archs = choose_archs(net, 60, np.random.default_rng(0)).archs
     return latency_fit.fit(net, archs, [exactly(true_ms(net, a)) for a in archs]).model_copy(update=change)
 
 
@@ -71,7 +72,7 @@ def test_the_fit_recovers_a_known_additive_truth_on_unseen_archs(net: Supernet) 
 
 
 def test_the_cross_validated_error_tells_of_noise(net: Supernet) -> None:
-    archs = profiling.choose_archs(net.space, 60, np.random.default_rng(0))
+    archs = choose_archs(net, 60, np.random.default_rng(0)).archs
     noise = np.exp(np.random.default_rng(1).normal(0, 0.1, len(archs)))
     model = latency_fit.fit(
         net, archs, [exactly(true_ms(net, a) * n) for a, n in zip(archs, noise, strict=True)]
@@ -114,15 +115,22 @@ def test_the_features_of_a_layer_by_hand() -> None:
     assert features(Layer("a", "add", 40, 40, 7, 7))["add.work"] == 2 * 40 * 49
 
 
-def test_chosen_archs_are_distinct_cover_every_choice_and_the_corners(net: Supernet) -> None:
-    archs = profiling.choose_archs(net.space, 32, np.random.default_rng(0))
-    assert len(set(archs)) == len(archs) == 32
-    assert {net.space.smallest(), net.space.largest()} <= set(archs)
-    for dimension in net.space.dimensions:
-        assert {a.values[dimension.name] for a in archs if dimension.name in a.values} == set(
-            dimension.choices
-        )
-    assert archs == profiling.choose_archs(net.space, 32, np.random.default_rng(0))
+def test_a_slow_subnet_is_warm_after_a_slice_and_a_fast_one_after_ten_runs() -> None:
+    now, runs = 0.0, 0
+
+    def run_for(seconds: float) -> int:
+        nonlocal now, runs
+        now, runs = 0.0, 0
+
+        def run() -> None:
+            nonlocal now, runs
+            now += seconds
+            runs += 1
+
+        profiling.warm_up(run, 0.015, lambda: now)
+        return runs
+
+    assert [run_for(seconds) for seconds in (0.0001, 0.004, 0.1)] == [profiling.WARM_UP_RUNS, 4, 1]
 
 
 def test_runners_take_turns_and_rounds_give_median_and_range() -> None:
