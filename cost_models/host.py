@@ -16,7 +16,7 @@ from cost_models.device_files import kept_devices, write_device
 from cost_models.fit_design import choose_archs
 from cost_models.latency import latency_ms
 from cost_models.latency_fit import fit
-from cost_models.profiling import Report
+from cost_models.profiling import BUSY_PERCENT, Report
 from cost_models.protocol import Target
 from supernet import documents
 from supernet.catalog import Supernet
@@ -28,8 +28,6 @@ FIT_SUBNETS = 32
 FIT_SEED = 0
 DESIGN = "corners, random, picked"
 """How the subnets are chosen: a fit to others is another one."""
-BUSY_PERCENT = 10.0
-"""Spread of repeated measurements above which a fit comes from a busy machine, and is not kept."""
 NOT_KEPT: dict[Path, Device] = {}
 """Fits of this process that are in no file, by where they would be: a demo measures a busy machine once."""
 

@@ -50,7 +50,7 @@ def of_device(device: Device) -> list[Rows]:
 
 def of_latency_source(device: Device) -> Rows:
     """The fitted model or the imported table, and how good it is."""
-    from cost_models.host import BUSY_PERCENT
+    from cost_models.profiling import BUSY_PERCENT
 
     if device.table is not None:
         table = device.table
@@ -129,8 +129,12 @@ def of_training(validation: Mapping[str, Accuracy]) -> list[Rows]:
 
 
 def of_latency(latency: Mapping[str, Any]) -> tuple[str, str]:
-    """The median of measured rounds, between the quietest and the slowest."""
-    return "latency (ms), measured here", "{median_ms:.3f} [{low_ms:.3f}, {high_ms:.3f}]".format(**latency)
+    """The median of measured rounds, between the quietest and the slowest, and whether it is worth anything."""
+    from cost_models.profiling import LatencyMeasurement
+
+    busy = "; the machine was busy" if LatencyMeasurement(**latency).busy else ""
+    figures = "{median_ms:.3f} [{low_ms:.3f}, {high_ms:.3f}]".format(**latency)
+    return "latency (ms), measured here", figures + busy
 
 
 def of_export(summary: Mapping[str, Any]) -> list[Rows]:

@@ -100,6 +100,8 @@ def test_predicted_and_measured_latency_are_told_apart() -> None:
     rows = flat(readable.of_export(EXPORTED))
     assert rows["latency (ms), predicted for host"] == "0.1024"
     assert rows["latency (ms), measured here"] == "0.101 [0.100, 0.120]"
+    busy = {**LATENCY, "median_ms": 0.171}
+    assert readable.of_latency(busy)[1] == "0.171 [0.100, 0.120]; the machine was busy"
     assert rows["MACs (M)"] == "2.932"
     assert rows["model.onnx (KiB)"] == "538.6"
 
