@@ -20,10 +20,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from cost_models.latency_fit import Floats, feature_table
+from cost_models.latency_fit import feature_table
 from cost_models.layer_features import features
 from cost_models.tables import layers_by_choice
 from supernet.arch import Arch, Choice
+from supernet.arrays import Floats
 from supernet.catalog import Supernet
 from supernet.space import SearchSpace
 

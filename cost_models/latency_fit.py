@@ -16,13 +16,12 @@ from cost_models.device import LatencyModel
 from cost_models.layer_features import features
 from cost_models.profiling import LatencyMeasurement
 from supernet.arch import Arch
+from supernet.arrays import Floats
 from supernet.catalog import Supernet
 
 FOLDS = 8
 FOLD_SEED = 0
 SIGNIFICANT_DIGITS = 6
-
-Floats = npt.NDArray[np.float64]
 
 
 def fit(
