@@ -21,10 +21,10 @@ from cost_models import latency, profiling
 from cost_models.device import Device
 from cost_models.fit_design import choose_archs
 from cost_models.host import FIT_SEED, FIT_SUBNETS, fit_host
-from cost_models.profiling import Report
 from cost_models.protocol import Target
 from supernet import documents
 from supernet.catalog import Supernet, open_supernet
+from supernet.messages import Say
 
 UNSEEN = 20
 UNSEEN_SEED = 1
@@ -43,7 +43,7 @@ def main() -> None:
         print(f"{name:40} {value:.3f}" if isinstance(value, float) else f"{name:40} {value}")
 
 
-def measure(supernet: Supernet, report: Report) -> dict[str, object]:
+def measure(supernet: Supernet, report: Say) -> dict[str, object]:
     """Errors in percent of the measured latency, the spread between rounds, and seconds."""
     template = documents.read(documents.find("devices", "host"), Device)
     start = time.perf_counter()

@@ -15,16 +15,16 @@ from cost_models.device_files import device_file
 from cost_models.host import HOST, host_device
 from cost_models.latency import check_space
 from cost_models.latency_tables import read_latency_table
-from cost_models.profiling import Report
 from supernet import documents
 from supernet.catalog import Supernet
 from supernet.errors import InputError
+from supernet.messages import Say
 
 NAME = r"\w[\w-]*(\.[\w-]+)*"
 """What a device may be called: its file is named after it."""
 
 
-def open_device(name_or_path: str, supernet: Supernet, report: Report, refresh: bool = False) -> Device:
+def open_device(name_or_path: str, supernet: Supernet, report: Say, refresh: bool = False) -> Device:
     """The device of a name or a YAML file, fit for ``supernet``; ``host`` is measured where it must be.
 
     Raises InputError for an unknown name, a wrong file, a latency model of another space, and

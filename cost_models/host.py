@@ -16,11 +16,12 @@ from cost_models.device_files import kept_devices, write_device
 from cost_models.fit_design import choose_archs
 from cost_models.latency import latency_ms
 from cost_models.latency_fit import fit
-from cost_models.profiling import BUSY_PERCENT, Report
+from cost_models.profiling import BUSY_PERCENT
 from cost_models.protocol import Target
 from supernet import documents
 from supernet.catalog import Supernet
 from supernet.errors import InputError
+from supernet.messages import Say
 
 HOST = "host"
 FIT_SUBNETS = 32
@@ -32,7 +33,7 @@ NOT_KEPT: dict[Path, Device] = {}
 """Fits of this process that are in no file, by where they would be: a demo measures a busy machine once."""
 
 
-def host_device(supernet: Supernet, report: Report, refresh: bool = False) -> Device:
+def host_device(supernet: Supernet, report: Say, refresh: bool = False) -> Device:
     """This machine, with a latency model for ``supernet``: the cached one, or measured now.
 
     A fit of a busy machine is good until this process ends, and not kept for the next.
@@ -71,7 +72,7 @@ def host_device(supernet: Supernet, report: Report, refresh: bool = False) -> De
     return device
 
 
-def fit_host(host: Device, supernet: Supernet, report: Report, today: str) -> Device:
+def fit_host(host: Device, supernet: Supernet, report: Say, today: str) -> Device:
     """Measure this machine: ``host`` with CPU, versions, date and a latency model for ``supernet``.
 
     It is fitted to the whole supernet, whatever its choices are restricted to: the fit is kept for others.

@@ -22,6 +22,7 @@ import numpy as np
 from supernet.arch import Arch
 from supernet.catalog import Supernet
 from supernet.errors import InputError
+from supernet.messages import Say
 
 RUNTIME = "onnxruntime"
 PROVIDER = "CPUExecutionProvider"
@@ -38,9 +39,6 @@ BUSY_PERCENT = 10.0
 ATTEMPTS = 3
 """How often at most a subnet is timed to find the machine quiet."""
 INPUT_SEED = 0
-
-Report = Callable[[str], None]
-"""Takes a line for people about what goes on."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def quietest(measure: Callable[[], LatencyMeasurement], attempts: int = ATTEMPTS
 
 
 def profile(
-    supernet: Supernet, archs: Sequence[Arch], report: Report, rounds: int = ROUNDS
+    supernet: Supernet, archs: Sequence[Arch], report: Say, rounds: int = ROUNDS
 ) -> list[LatencyMeasurement]:
     """Latencies of subnets of ``supernet``, exported with untrained weights (they do not change the time)."""
     from supernet.onnx_export import export_onnx

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,7 @@ from supernet.kept_weights import (
     recorded,
     remedy,
 )  # fmt: skip
-
-Report = Callable[[str], None]
-"""Takes a line for people about what goes on."""
+from supernet.messages import Say
 
 
 class Addresses(Document):
@@ -45,7 +43,7 @@ class Addresses(Document):
 def fetch(
     name: str,
     today: str,
-    report: Report,
+    report: Say,
     progress: Progress,
     cache: Path | None = None,
     addresses: Sequence[str] = (),
@@ -100,7 +98,7 @@ def unfetched(name: str, failures: Sequence[str], official: Published | None) ->
 
 
 def import_file(
-    name: str, file: Path, today: str, report: Report, cache: Path | None = None, replace: bool = False
+    name: str, file: Path, today: str, report: Say, cache: Path | None = None, replace: bool = False
 ) -> Record:
     """Keep the weights in a checkpoint that is on disk.
 

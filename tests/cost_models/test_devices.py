@@ -21,6 +21,7 @@ from supernet import documents
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
+from supernet.messages import Say
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Replaces the measurement by the number of layers in microseconds; holds the number of subnets of each."""
     calls: list[int] = []
 
-    def pretend(net: Supernet, archs: list[Arch], report: profiling.Report) -> list[LatencyMeasurement]:
+    def pretend(net: Supernet, archs: list[Arch], report: Say) -> list[LatencyMeasurement]:
         calls.append(len(archs))
         times = [0.001 * len(net.layers(arch)) for arch in archs]
         return [LatencyMeasurement(1.02 * t, t, 1.5 * t, 9) for t in times]
