@@ -2,7 +2,8 @@
 
 A device is a YAML file in ``configs/devices`` or anywhere. ``host`` is this machine:
 its file holds power and region, and its latency model is fitted once for each
-supernet and kept in a cache folder, where imported latency tables are too.
+supernet and kept in a cache folder, where imported latency tables are too. A file with
+``base`` is another device on another grid or with other power figures.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from pathlib import Path
 
 from cost_models.device import Device
 from cost_models.device_files import device_file
-from cost_models.host import HOST, host_device
+from cost_models.host import HOST, host_device, host_file
 from cost_models.latency import check_space
 from cost_models.latency_tables import read_latency_table
+from cost_models.variants import Variant, check_grid, check_measured_with, from_file, in_region, varied
 from supernet import documents
 from supernet.catalog import Supernet
 from supernet.errors import InputError
@@ -24,17 +26,39 @@ NAME = r"\w[\w-]*(\.[\w-]+)*"
 """What a device may be called: its file is named after it."""
 
 
-def open_device(name_or_path: str, supernet: Supernet, report: Say, refresh: bool = False) -> Device:
-    """The device of a name or a YAML file, fit for ``supernet``; ``host`` is measured where it must be.
+def open_device(
+    given: str | Variant, supernet: Supernet, report: Say, refresh: bool = False, region: str | None = None
+) -> Device:
+    """A device by its name, its YAML file or as a variant, fit for ``supernet``; ``host`` is measured where it must be.
 
-    Raises InputError for an unknown name, a wrong file, a latency model of another space, and
-    for ``refresh``, which measures anew, of another device than ``host``.
+    ``region`` takes it to another grid. Raises InputError for an unknown name, a wrong file, a latency
+    model of another space, fields that would not be honoured, and for ``refresh``, which
+    measures anew, of another device than ``host``.
     """
-    if name_or_path == HOST:
+    return opened(in_region(given, region), supernet, report, refresh)
+
+
+def opened(
+    given: str | Variant, supernet: Supernet, report: Say, refresh: bool, above: tuple[Path, ...] = ()
+) -> Device:
+    """``above`` are the files whose base it is, in turn."""
+    if isinstance(given, Variant):
+        check_grid(given)
+        return varied(opened(given.base, supernet, report, refresh, above), given)
+    if given == HOST:
         return host_device(supernet, report, refresh)
+    path = device_file(given)
+    if path.samefile(host_file()):
+        return host_device(supernet, report, refresh)
+    data = documents.load(path)
+    if "base" in data:
+        if path.resolve() in above:
+            raise InputError(f"{path} is its own base, by way of {above[-1]}; a base is another device")
+        return opened(from_file(data, path), supernet, report, refresh, (*above, path.resolve()))
     if refresh:
-        raise InputError(f"--refresh measures {HOST} again; {name_or_path} is read from its file")
-    device = documents.read(device_file(name_or_path), Device)
+        raise InputError(f"--refresh measures {HOST} again; {given} is read from its file")
+    device = documents.check(data, Device, str(path))
+    check_measured_with(device, str(path))
     if device.latency is not None:
         check_space(device.latency, supernet, device.name)
     return device

@@ -38,7 +38,7 @@ def host_device(supernet: Supernet, report: Say, refresh: bool = False) -> Devic
 
     A fit of a busy machine is good until this process ends, and not kept for the next.
     """
-    host = documents.read(documents.find("devices", HOST), Device)
+    host = read_host()
     path = cached_path(supernet)
     if not refresh and path in NOT_KEPT:
         return NOT_KEPT[path]
@@ -70,6 +70,23 @@ def host_device(supernet: Supernet, report: Say, refresh: bool = False) -> Devic
         report(f"kept in {path}")
         del NOT_KEPT[path]
     return device
+
+
+def host_file() -> Path:
+    """The file with this machine's power and region."""
+    return documents.find("devices", HOST)
+
+
+def read_host() -> Device:
+    """This machine without a latency. Raises InputError for a file that asks for another measurement than is made."""
+    host = documents.read(host_file(), Device)
+    made = {"runtime": profiling.RUNTIME, "threads": profiling.THREADS}
+    for name, value in made.items():
+        if (asked := getattr(host, name)) not in (None, value):
+            raise InputError(
+                f"{host_file()}: {name}: {asked} is not honoured: {HOST} is measured with {name}: {value}; put that back"
+            )
+    return host
 
 
 def fit_host(host: Device, supernet: Supernet, report: Say, today: str) -> Device:

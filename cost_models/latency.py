@@ -50,8 +50,9 @@ def known_latency(target: Target) -> tuple[Device, LatencyModel | LatencyTable]:
         raise InputError("latency_ms needs a device: give --device host to measure and use this machine")
     if device.latency is None:
         raise InputError(
-            f"device {device.name!r} has no latency model: --device host fits one for this machine, "
-            "and a path to a fitted device's YAML file uses that one"
+            f"device {device.name!r} has no latency model: --device host fits one for this machine, and "
+            "base: host in the device's file, in place of runtime and threads, takes that one with the file's "
+            "own region and power"
         )
     check_space(device.latency, target.supernet, device.name)
     return device, device.latency

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import Json, out_folder
+from search.cli.options import Json, Region, out_folder
 
 
 def search(
@@ -18,6 +18,7 @@ def search(
     device: Annotated[
         str | None, typer.Option(help="Device name or YAML file; host is this machine.", metavar="NAME")
     ] = None,
+    region: Region = None,
     budget: Annotated[
         list[str] | None, typer.Option(help="Upper bound of a cost; may be repeated.", metavar="COST=NUMBER")
     ] = None,
@@ -53,8 +54,10 @@ def search(
         "device": device, "data": data, "predictor": predictor,
         "trials": trials, "sampler": sampler, "seed": seed, "race": race,
     }  # fmt: skip
-    resolved = load_config(config, overrides, budget or [])
-    folder = out or Path("runs") / run_name(config, budget or [], device, predictor, sampler, seed, race)
+    resolved = load_config(config, overrides, budget or [], region)
+    folder = out or Path("runs") / run_name(
+        config, budget or [], device, region, predictor, sampler, seed, race
+    )
     run = start(folder, resolved, storage, terminal.say)
     with terminal.resumable():
         with terminal.search_progress(run) as progress:
@@ -72,6 +75,7 @@ def run_name(
     config: Path,
     budgets: Sequence[str],
     device: str | None,
+    region: str | None,
     predictor: str | None,
     sampler: str | None,
     seed: int | None,
@@ -80,6 +84,7 @@ def run_name(
     """The default folder: the config's name and what was given beside it."""
     parts = [config.stem, *budgets]
     parts += [Path(device).stem] if device else []
+    parts += [region] if region else []
     parts += [Path(predictor).name.removesuffix(".safetensors")] if predictor else []
     parts += [sampler] if sampler else []
     parts += [f"seed{seed}"] if seed is not None else []

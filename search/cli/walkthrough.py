@@ -15,8 +15,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cost_models.devices import open_device
-from cost_models.host import cached_path
+from cost_models.host import HOST, cached_path
 from cost_models.profiling import ATTEMPTS, BUSY_PERCENT, LatencyMeasurement
+from cost_models.variants import Variant, in_region
 from search.reports import compare as comparing
 from search.reports import report
 from search.reports.export import export_candidate, verify_summary
@@ -105,14 +106,18 @@ class Timed:
         return None if self.latency.busy else False
 
 
-def run_demo(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[str, Any]:
+def run_demo(
+    out: Path, trials: int, terminal: ModuleType, as_json: bool, region: str | None = None
+) -> dict[str, Any]:
     """Run every step, tell what it does and why; returns the figures that it printed."""
     check_writable(out)
     with exclusive(out):
-        return steps(out, trials, terminal, as_json)
+        return steps(out, trials, terminal, as_json, in_region(HOST, region))
 
 
-def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[str, Any]:
+def steps(
+    out: Path, trials: int, terminal: ModuleType, as_json: bool, where: str | Variant
+) -> dict[str, Any]:
     say: Callable[[str], None] = terminal.say
     supernet = open_supernet(SUPERNET)
     stages = Stages()
@@ -134,7 +139,7 @@ def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[s
     )
     with stages.stage("fit latency") as notes:
         kept = cached_path(supernet).is_file()
-        device = open_device("host", supernet, lambda text: say(f"     {text}"))
+        device = open_device(where, supernet, lambda text: say(f"     {text}"))
         notes += [TAKEN_UP] if kept else []
 
     budget = latency_budget(out, supernet, device)
@@ -143,12 +148,12 @@ def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[s
         f"Search the most accurate subnet within {budget:g} ms. Optuna proposes, each candidate is cut out of "
         "the supernet and measured on 5,000 validation images. The budget holds for the predicted latency.",
     )
-    config = RunConfig(supernet=SUPERNET, device="host", budgets={"latency_ms": budget}, trials=trials)
+    config = RunConfig(supernet=SUPERNET, device=where, budgets={"latency_ms": budget}, trials=trials)
     with stages.stage("search within a budget") as notes:
         fast = searched(out / "latency", config, terminal, notes)
 
     step(3, "Search a front: all the best trade-offs of accuracy against multiply-adds (MACs).")
-    config = RunConfig(supernet=SUPERNET, device="host", objectives=("top1", "macs"), trials=trials)
+    config = RunConfig(supernet=SUPERNET, device=where, objectives=("top1", "macs"), trials=trials)
     with stages.stage("search a front") as notes:
         front = searched(out / "macs", config, terminal, notes)
 

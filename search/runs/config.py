@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field
 
 from cost_models.registry import ALIASES, known_costs
+from cost_models.variants import Variant, any_in_region, parse_device
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
 from supernet import documents
@@ -38,7 +39,7 @@ class RunConfig(documents.Document):
     measure: Annotated[int, Field(gt=0)] = 10
     race: bool = False
     data: str | None = None
-    device: str | None = None
+    device: str | Variant | None = None
     objectives: tuple[str, ...] = ("top1",)
     budgets: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
     costs: dict[str, str] = {}
@@ -47,8 +48,13 @@ class RunConfig(documents.Document):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-def load_config(path: Path, overrides: Mapping[str, object], budgets: Sequence[str]) -> RunConfig:
-    """The config in ``path`` with the options given beside it; ``budgets`` are ``cost=number``."""
+def load_config(
+    path: Path, overrides: Mapping[str, object], budgets: Sequence[str], region: str | None = None
+) -> RunConfig:
+    """The config in ``path`` with the options given beside it; ``budgets`` are ``cost=number``.
+
+    ``region`` is that of the device.
+    """
     path = documents.find("searches", path)
     data = documents.load(path)
     given = {key: value for key, value in overrides.items() if value is not None}
@@ -56,6 +62,8 @@ def load_config(path: Path, overrides: Mapping[str, object], budgets: Sequence[s
     if budgets:
         own = data.get("budgets") or {}
         data["budgets"] = {**own, **dict(map(parse_budget, budgets))} if isinstance(own, dict) else own
+    device = parse_device(data.get("device"), f"{path}: device", path.parent)
+    data["device"] = any_in_region(device, region)
     return normalised(documents.check(data, RunConfig, str(path)), str(path))
 
 

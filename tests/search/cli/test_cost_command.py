@@ -172,6 +172,10 @@ def test_a_device_adds_what_it_predicts(
         assert result["costs"][name] == build(name, target)(arch)
     out = shown(*arguments)
     assert f"latency (ms), predicted for known   {result['costs']['latency_ms']:.4g}" in out
+    there = found(*arguments, "--region", "POL")
+    assert there["device"] == "known-POL"
+    assert there["costs"]["latency_ms"] == result["costs"]["latency_ms"]
+    assert there["costs"]["co2e_mg"] > 5 * result["costs"]["co2e_mg"]
 
 
 @pytest.fixture(scope="module")
