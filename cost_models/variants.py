@@ -33,7 +33,7 @@ def parse_device(given: object, where: str, folder: Path) -> str | Variant | Non
 
     Raises InputError for anything else.
     """
-    if given is None or isinstance(given, str):
+    if given is None or isinstance(given, (str, Variant)):
         return given
     if isinstance(given, Mapping):
         return with_full_base(parse_variant(given, where), folder)

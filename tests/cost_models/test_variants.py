@@ -16,6 +16,7 @@ from cost_models.protocol import Target
 from cost_models.registry import build
 from cost_models.variants import Variant
 from search.runs.config import RunConfig, differences, load_config, to_yaml
+from search.runs.naming import run_name
 from search.runs.run import DEVICE, make_run, write_down
 from supernet import documents
 from supernet.arch import Arch
@@ -115,7 +116,7 @@ def test_what_a_latency_was_measured_with_cannot_be_changed_beside_a_base(
     search = {"supernet": "fmnist_mbv3", "device": given}
     for call in (
         lambda: open_device(write(tmp_path / "mine.yaml", given), net, print),
-        lambda: load_config(Path(write(tmp_path / "search.yaml", search)), {}, []),
+        lambda: load_config(Path(write(tmp_path / "search.yaml", search)), {}, {}),
     ):
         with pytest.raises(InputError) as caught:
             call()
@@ -191,7 +192,7 @@ def config_of(
     tmp_path: Path, device: object, region: str | None = None, option: str | None = None
 ) -> RunConfig:
     path = write(tmp_path / "search.yaml", {"supernet": "fmnist_mbv3", "device": device})
-    return load_config(Path(path), {"device": option}, [], region)
+    return load_config(Path(path), {"device": option, "region": region}, {})
 
 
 def test_a_search_names_a_variant_and_an_option_takes_it_elsewhere(known: Path, tmp_path: Path) -> None:
@@ -233,3 +234,11 @@ def test_a_run_is_of_the_variant_and_its_config_reads_back(
     assert run.costs["co2e_mg"](arch) == pytest.approx(run.costs["energy_mj"](arch) * grams * 1e3 / 3.6e9)
     write_down(run)
     assert open_device(str(run.folder / DEVICE), net, print) == run.device
+
+
+def test_a_runs_folder_is_named_after_the_variant() -> None:
+    assert run_name("macs.yaml", {"device": "host", "region": "FRA"}, []) == "macs-host-FRA"
+    assert (
+        run_name("macs.yaml", {"device": {"base": "inner/known.yaml", "region": "POL"}}, [])
+        == "macs-known-POL"
+    )
