@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
-import yaml
 from pydantic import Discriminator, Field, Tag
 
 from cost_models import profiling
@@ -26,6 +25,7 @@ from cost_models.latency_tables import LatencyTable, read_latency_table
 from cost_models.protocol import Target
 from cost_models.published_tables import FORMATS
 from supernet import documents
+from supernet.amounts import Count
 from supernet.cache import default_cache
 from supernet.catalog import Supernet
 from supernet.documents import Document
@@ -78,7 +78,7 @@ class Device(Document):
 
     name: str
     runtime: str | None = None
-    threads: int | None = Field(default=None, gt=0)
+    threads: Count | None = None
     region: str | None = None
     power: Power | None = None
     cpu: str | None = None
@@ -236,15 +236,8 @@ def fit_host(host: Device, supernet: Supernet, report: Report, today: str) -> De
 
 def write_device(device: Device, path: Path) -> None:
     """Write a device's YAML file, whole or not at all."""
-    text = yaml.dump(
-        device.model_dump(exclude_none=True),
-        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),  # libyaml's where it is there, as for reading
-        default_flow_style=None if device.table is not None else False,  # None: a line for each entry
-        width=LINE,
-        sort_keys=False,
-        allow_unicode=True,
-    )
-    documents.write_text(path, text)
+    flow = None if device.table is not None else False  # None: a line for each entry
+    documents.write_text(path, documents.dump(device.model_dump(exclude_none=True), flow, LINE))
 
 
 def kept_devices() -> Path:

@@ -12,7 +12,8 @@ import typer
 
 from search.commands import cost, devices, predictor, weights
 from search.terminal import print_json
-from supernet.errors import InputError
+from supernet.bounds import MOST, check_at_most
+from supernet.errors import InputError, paragraph, refused_by_system, short
 
 app = typer.Typer(
     name="oncefit",
@@ -315,6 +316,7 @@ def demo(
     from search import terminal
     from search.demo import run_demo
 
+    check_at_most(trials, MOST, "--trials")
     with terminal.resumable():
         figures = run_demo(out, trials, terminal, as_json)
     if as_json:
@@ -333,15 +335,26 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     try:
+        check_text(given)
         app(given, prog_name="oncefit")
-    except InputError as error:
+    except (InputError, OSError, RuntimeError) as error:
+        told = error if isinstance(error, InputError) else refused_by_system(error)
+        if told is None:
+            raise
         if debug:
             import traceback
 
             traceback.print_exc()
-        sys.stderr.write(f"oncefit: {error}\n")
+        sys.stderr.write(f"oncefit: {paragraph(str(told))}\n")
         raise SystemExit(2) from None
     raise SystemExit(0)
+
+
+def check_text(arguments: Sequence[str]) -> None:
+    """Raises InputError for an argument that is not UTF-8, which no file and no message could hold."""
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise InputError(f"{short(argument)} is not UTF-8 text; rename the file, or mend the locale")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 
 from cost_models.registry import OF_A_DEVICE
 from search.front import Coverage, best, coverage, dominated_share, front, points
-from search.objectives import Objective
+from search.objectives import Objective, check_limit
 from search.plots import COLOURS, draw_steps, new_figure, save
 from search.report import as_dict as as_candidate
 from search.run import Run, open_run, settled
@@ -63,6 +63,8 @@ def compare(
     ``storage`` is the full URL of the runs whose study is there, if it needs a password. Raises
     InputError for fewer than two runs, other images or a cost that a run lacks.
     """
+    for budget in at:
+        check_limit(budget, "--at")
     different = {folder.resolve(): folder for folder in reversed(folders)}
     if len(different) < 2:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -30,6 +31,12 @@ class Objective:
     def signed(self, value: float) -> float:
         """The value so that less is better: the only place where a sign is flipped."""
         return -value if self.is_accuracy else value
+
+
+def check_limit(limit: float, what: str) -> None:
+    """Raises InputError, which begins with ``what``, for an upper bound of a cost that nothing could be within."""
+    if not 0 < limit < math.inf:
+        raise InputError(f"{what} {limit:g} must be positive and finite")
 
 
 def parse_objectives(names: Iterable[str]) -> tuple[Objective, ...]:

@@ -206,6 +206,8 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say) -> Run
     """
     check_folder(folder, config)
     check_writable(folder)
+    if storage is None:
+        studies.check_database(folder)
     supernet = open_supernet(config.supernet).restricted(config.space)
     known_device = str(folder / DEVICE) if (folder / DEVICE).exists() else config.device
     device = open_device(known_device, supernet, say) if known_device is not None else None

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, Field
 
 from supernet import documents
+from supernet.amounts import Count
+from supernet.bounds import MOST
 
 
 def odd(kernel: int) -> int:
@@ -19,9 +21,6 @@ def odd(kernel: int) -> int:
     return kernel
 
 
-MOST = 1_000_000
-"""Channels, pixels and the like beyond it are a slip of the pen."""
-Count = Annotated[int, Field(gt=0, le=MOST)]
 Kernel = Annotated[Count, AfterValidator(odd)]
 Dropout = Annotated[float, Field(ge=0, le=1)]
 """It costs nothing: at inference nothing is dropped."""
@@ -32,9 +31,8 @@ Object = dict[str, Any]
 
 
 class Keys(documents.Document):
-    """An object of a net.config. Values are not converted: ``"3"`` is no number of channels."""
+    """An object of a net.config."""
 
-    model_config = ConfigDict(strict=True)
     name: str
 
 

@@ -16,10 +16,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, StringConstraints
 
 from supernet import documents
+from supernet.atomic import make_folder
 from supernet.cache import VARIABLE, default_cache
 from supernet.catalog import StoredWeights, Supernet, open_supernet
 from supernet.documents import Document
@@ -265,7 +265,7 @@ def keep(
     record = Record(source=source, date=today, checkpoint=checkpoint, weights=weights)
     os.replace(unnamed, kept_path(supernet.name, record, cache))
     documents.write_text(
-        record_path(supernet.name, cache), yaml.safe_dump(record.model_dump(), sort_keys=False)
+        record_path(supernet.name, cache), documents.dump(record.model_dump())
     )
     remove_others(supernet.name, record, cache)
     return record
@@ -308,7 +308,7 @@ def alone(name: str, cache: Path | None) -> Iterator[None]:
 def writable(path: Path) -> None:
     """Make the folder. Raises InputError where that cannot be."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         (path / ".writable").touch()
         (path / ".writable").unlink()
     except OSError as error:

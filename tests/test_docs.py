@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import typer
-import yaml
 
 from cost_models import profiling
 from cost_models.devices import cached_path
@@ -17,6 +16,7 @@ from search.config import RunConfig, load_config, normalised
 from supernet import documents
 from supernet.catalog import Supernet
 from supernet.data import Dataset
+from supernet.parsing import parse_yaml
 from tests import tiny
 from tests.own_data import write_folders
 
@@ -101,7 +101,7 @@ def test_a_search_that_is_shown_has_a_valid_config(line: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_yaml_that_is_shown_is_a_valid_search(page: Path) -> None:
     for block in blocks(page, "yaml"):
-        normalised(documents.check(yaml.safe_load(block), RunConfig, page.name), page.name)
+        normalised(documents.check(parse_yaml(block, page.name), RunConfig, page.name), page.name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
