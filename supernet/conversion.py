@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from supernet.checkpoints import misfit
 from supernet.errors import InputError
 
 PREFIXES = ("module.", "net.")
@@ -129,5 +130,5 @@ def check_fits(net: nn.Module, state: Mapping[str, Tensor], called: str) -> None
 
 def explained(error: Exception) -> str:
     if isinstance(error, RuntimeError):
-        return in_a_line(error)
+        return misfit(error)
     return f"it holds {error}, which is not in that supernet"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from supernet.bounds import MOST_SEED, check_at_most
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def train(
     from search.predictors.measured import read_all
     from supernet.catalog import open_supernet
 
+    check_at_most(seed, MOST_SEED, "--seed")
     path, opened = target(name, out, replace), open_supernet(supernet)
     rows = read_all(sources, opened)
     terminal.say(f"fitting to {len(rows):,} rows of {len(rows.merged()):,} subnets")
@@ -181,8 +183,8 @@ def hold_against(
         rows = rows.without(measured.read_all(exclude, opened))
         if not len(rows):
             raise InputError("no row is left: every subnet of the files is in those to exclude")
-    warn_outside(card, rows)
     figures = by_group(predictor, rows)
+    warn_outside(card, rows)
     if as_json:
         terminal.print_json({"predictor": name, "scores": as_dict(figures)})
     else:
