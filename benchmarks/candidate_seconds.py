@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from search.accuracy import MeasuredAccuracy
+from search.runs.measuring import MeasuredAccuracy
 from supernet.catalog import open_supernet
 
 ARCHS = 30

@@ -20,12 +20,12 @@ import numpy as np
 from cost_models.protocol import Target
 from cost_models.registry import Cost, build
 from cost_models.tables import Factor, TableCost, extreme
-from search import bound as bounds
-from search.certificate import certify, nearest
-from search.direct import search_directly
-from search.objectives import parse_objectives
+from search.feasible.certificate import certify, nearest
 from search.predictors import files
-from search.problem import Problem
+from search.predictors import upper_bound as bounds
+from search.problem.objectives import parse_objectives
+from search.problem.problem import Problem
+from search.proposing.predictor_search import search_directly
 from supernet import documents
 from supernet.catalog import open_supernet
 

@@ -21,8 +21,8 @@ import peers
 from oracles import ORACLES, REFERENCE, Oracle, open_oracle
 from results import Results, Row, spread
 
-from search.direct import Predict
-from search.problem import Floats
+from search.proposing.predictor_search import Predict
+from supernet.arrays import Floats
 from supernet.space import Codes
 
 NAME = "cheap_front"

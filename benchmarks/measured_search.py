@@ -26,10 +26,11 @@ from results import OUT, Results, Row, spread
 
 from cost_models.protocol import Target
 from cost_models.registry import build
-from search.accuracy import MeasuredAccuracy
-from search.objectives import parse_objectives
-from search.problem import Problem
-from search.samplers import build_sampler, distributions
+from search.problem.objectives import parse_objectives
+from search.problem.problem import Problem
+from search.proposing.distributions import distributions
+from search.proposing.samplers import build_sampler
+from search.runs.measuring import MeasuredAccuracy
 from supernet.arch import Arch
 from supernet.catalog import open_supernet
 

@@ -22,9 +22,9 @@ from oracles import MILLION, Oracle, normal
 from threadpoolctl import threadpool_limits
 
 from cost_models.registry import Cost
-from search.commands.predictor import read_state
+from search.cli.predictor import read_state
 from search.predictors.measured import from_settings
-from search.problem import Floats
+from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
 
 Spec = dict[str, Any]

@@ -30,12 +30,12 @@ from ofa_finders import Latency, seed_all, tutorial_predictor
 from cost_models.devices import open_device
 from cost_models.protocol import Target
 from cost_models.registry import build
-from search.direct import search_directly
-from search.objectives import parse_objectives
 from search.predictors import files
 from search.predictors.measured import from_settings
-from search.problem import Problem
-from search.units import amount
+from search.problem.objectives import parse_objectives
+from search.problem.problem import Problem
+from search.proposing.predictor_search import search_directly
+from search.reports.units import amount
 from supernet.catalog import open_supernet
 
 BUDGETS = (

@@ -26,11 +26,12 @@ import peers
 from oracles import ORACLES, REFERENCE, Oracle, open_oracle
 from results import Results, Row, spread
 
-from search.direct import Effort, Predict
-from search.problem import Floats, Problem
-from search.region import distinct, neighbours
-from search.units import amount
+from search.feasible.region import distinct, neighbours
+from search.problem.problem import Problem
+from search.proposing.predictor_search import Effort, Predict
+from search.reports.units import amount
 from supernet import documents
+from supernet.arrays import Floats
 from supernet.space import Codes
 
 NAME = "one_budget"

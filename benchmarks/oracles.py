@@ -19,12 +19,13 @@ import numpy.typing as npt
 from cost_models.devices import import_device
 from cost_models.protocol import Target
 from cost_models.registry import Cost, build
-from search.commands.predictor import read_state, sha256_of
-from search.improvement import front
-from search.objectives import parse_objectives
+from search.cli.predictor import read_state, sha256_of
 from search.predictors import files, mlp
 from search.predictors.protocol import Predictor
-from search.problem import Floats, Problem
+from search.problem.objectives import parse_objectives
+from search.problem.problem import Problem
+from search.proposing.acquisition import front
+from supernet.arrays import Floats
 from supernet.catalog import Supernet, open_supernet
 from supernet.space import Codes, SearchSpace
 

@@ -23,11 +23,12 @@ from results import Results, Row
 
 from cost_models.protocol import Target
 from cost_models.registry import build
-from search.front import front
-from search.objectives import parse_objectives
-from search.problem import Problem
-from search.samplers import build_sampler, distributions
-from search.study import attributes, candidates, judged, open_storage
+from search.problem.objectives import parse_objectives
+from search.problem.problem import Problem
+from search.proposing.distributions import distributions
+from search.proposing.samplers import build_sampler
+from search.runs.front import front
+from search.runs.study import attributes, candidates, judged, open_storage
 from supernet.accuracy import Accuracy, wilson
 from supernet.arch import Arch
 from supernet.catalog import open_supernet

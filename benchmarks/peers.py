@@ -17,12 +17,14 @@ import ofa_finders
 from oracles import Oracle
 from threadpoolctl import threadpool_limits
 
-from search.direct import Effort, Predict, search_directly
-from search.improvement import front
-from search.problem import Floats, Problem
-from search.region import keys
-from search.samplers import build_sampler, distributions
+from search.feasible.region import keys
+from search.problem.problem import Problem
+from search.proposing.acquisition import front
+from search.proposing.distributions import distributions
+from search.proposing.predictor_search import Effort, Predict, search_directly
+from search.proposing.samplers import build_sampler
 from supernet.arch import Arch
+from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
 
 OPTUNA = ("nsga2", "tpe", "random")

@@ -21,13 +21,15 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import BayesianRidge
 from sklearn.svm import SVR
 
-from search import surrogate
-from search.commands.predictor import read_state
+from search.cli.predictor import read_state
 from search.predictors import mlp, training
 from search.predictors.features import encoding_of
-from search.predictors.measured import Measured, read_all
-from search.predictors.protocol import Floats, Prediction
+from search.predictors.measured import Measured
+from search.predictors.protocol import Prediction
 from search.predictors.scores import POINTS, Scores, score
+from search.proposing import surrogate
+from search.runs.measured_subnets import read_all
+from supernet.arrays import Floats
 from supernet.catalog import open_supernet
 
 SUPERNET = open_supernet("ofa_mbv3_w1.0")

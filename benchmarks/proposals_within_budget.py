@@ -11,7 +11,7 @@ dimension, and weights w_i = 1 + sin(i) / 2 for the dimensions i = 1, 2, ...,
 The last column but one is the best top-1 in percent, or for two objectives the hypervolume of the
 front as a percentage of the box from top-1 0.85 to 0.95 and from no multiply-adds to the budget.
 
---plain takes Optuna's samplers as they are, without search.within_budget. All samplers without names.
+--plain takes Optuna's samplers as they are, without search.proposing.within_budget. All samplers without names.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ import optuna
 
 from cost_models.protocol import Target
 from cost_models.registry import build
-from search.objectives import parse_objectives
-from search.problem import Problem
-from search.samplers import SAMPLERS, build_sampler, distributions
-from search.trials import PROPOSALS_PER_TRIAL
-from search.within_budget import WithinBudget
+from search.problem.objectives import parse_objectives
+from search.problem.problem import Problem
+from search.proposing.distributions import distributions
+from search.proposing.samplers import SAMPLERS, build_sampler
+from search.proposing.within_budget import WithinBudget
+from search.runs.trials import PROPOSALS_PER_TRIAL
 from supernet.catalog import open_supernet
 from supernet.space import Codes, SearchSpace
 
@@ -46,7 +47,7 @@ def top1(space: SearchSpace, codes: Codes) -> float:
 
 
 def search(problem: Problem, sampler: optuna.samplers.BaseSampler) -> dict[str, float]:
-    """What search.trials does with proposals, in memory."""
+    """What search.runs.trials does with proposals, in memory."""
     study = optuna.create_study(directions=[o.direction for o in problem.objectives], sampler=sampler)
     choices = distributions(problem.space)
     smallest = {d.name: d.choices[0] for d in problem.space.dimensions}

@@ -28,12 +28,12 @@ import optuna
 import torch
 from measured_search import HITS, SUPERNET, Hits, Oracle
 
-from search import study as studies
-from search.config import RunConfig
-from search.front import points
-from search.racing import LEVEL, Race, Raced, Rival, dominated, images_saved, packed
-from search.run import make_run
-from search.trials import search
+from search.runs import study as studies
+from search.runs.config import RunConfig
+from search.runs.front import points
+from search.runs.racing import LEVEL, Race, Raced, Rival, dominated, images_saved, packed
+from search.runs.run import make_run
+from search.runs.trials import search
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch
 from supernet.catalog import open_supernet

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from cost_models.protocol import Target
 from cost_models.registry import build
-from search.accuracy import MeasuredAccuracy
+from search.runs.measuring import MeasuredAccuracy
 from supernet.catalog import open_supernet
 from supernet.evaluation import evaluate, recalibrate_on_images
 from supernet.training_job import SIZES, arch_of_size

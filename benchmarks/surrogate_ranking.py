@@ -23,8 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from search import surrogate
-from search.problem import Floats
+from search.proposing import surrogate
+from supernet.arrays import Floats
 from supernet.mobilenet_v3 import MobileNetV3Spec, Stage, space
 from supernet.space import Codes
 

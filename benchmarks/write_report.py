@@ -22,7 +22,7 @@ from oracles import ORACLES, WORDS
 from peers import EVALUATIONS, POPULATION
 from results import OUT, Row, read
 
-from search.units import counted
+from search.reports.units import counted
 from supernet import documents
 
 REPORT = Path(__file__).parents[1] / "docs" / "benchmarks.md"

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from cost_models.latency_tables import LatencyStd, LatencyTable, latency_cost, latency_std
@@ -22,6 +21,7 @@ from cost_models.profiling import LatencyMeasurement
 from cost_models.protocol import Target
 from cost_models.tables import TableCost, table_cost
 from supernet.arch import Arch
+from supernet.arrays import Floats
 from supernet.catalog import Supernet
 from supernet.documents import Document
 from supernet.errors import InputError
@@ -38,8 +38,6 @@ MOVERS = ("pool", "add", "scale")
 FOLDS = 8
 FOLD_SEED = 0
 SIGNIFICANT_DIGITS = 6
-
-Floats = npt.NDArray[np.float64]
 
 
 class LatencyModel(Document):

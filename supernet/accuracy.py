@@ -27,6 +27,10 @@ class PredictedAccuracy:
     std: float | None = None
 
 
+NINETY_PERCENT = 1.645
+"""Standard deviations on either side of a normal mean that nine in ten values lie within."""
+
+
 def wilson(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion (Wilson, 1927)."""
     from scipy.stats import binomtest

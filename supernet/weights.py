@@ -264,9 +264,7 @@ def keep(
     weights = Content(size=unnamed.stat().st_size, sha256=sha256)
     record = Record(source=source, date=today, checkpoint=checkpoint, weights=weights)
     os.replace(unnamed, kept_path(supernet.name, record, cache))
-    documents.write_text(
-        record_path(supernet.name, cache), documents.dump(record.model_dump())
-    )
+    documents.write_text(record_path(supernet.name, cache), documents.dump(record.model_dump()))
     remove_others(supernet.name, record, cache)
     return record
 

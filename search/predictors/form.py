@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from cost_models.tables import Factor
-from search.predictors.protocol import Floats
+from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
 
 

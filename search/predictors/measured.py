@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from search.predictors.protocol import Floats
 from supernet.arch import Arch, Choice
+from supernet.arrays import Floats
 from supernet.errors import InputError
 from supernet.space import Codes, SearchSpace
 
@@ -90,15 +90,6 @@ class Measured:
         return Measured(self.space, self.codes[firsts], means, tuple(self.groups[i] for i in firsts))
 
 
-def read_all(places: Sequence[Path], supernet: Supernet) -> Measured:
-    """All rows of CSV files and run folders, a group each. Raises InputError for what is not of ``supernet``."""
-    found = [
-        from_run(place, supernet, group) if place.is_dir() else from_csv(place, supernet, group)
-        for place, group in zip(places, labels(places), strict=True)
-    ]
-    return joined(found, supernet.family.space)
-
-
 def labels(places: Sequence[Path]) -> list[str]:
     """File names, or whole paths where two files have the same name."""
     short = [place.name for place in places]
@@ -119,34 +110,6 @@ def of_rows(rows: Sequence[tuple[Arch, float]], space: SearchSpace, group: str) 
     """Archs of ``space`` with their top-1."""
     codes = space.encode([arch for arch, _ in rows])
     return Measured(space, codes, np.array([top1 for _, top1 in rows], dtype=float), (group,) * len(rows))
-
-
-# -- runs --------------------------------------------------------------------------
-
-
-def from_run(folder: Path, supernet: Supernet, group: str | None = None) -> Measured:
-    """The candidates of a run that were measured on the validation split.
-
-    Raises InputError for a run of another network, and for one that measured nothing.
-    """
-    from search.run import open_run
-    from search.study import candidates
-
-    run = open_run(folder)
-    if run.supernet.fingerprint != supernet.fingerprint:
-        raise InputError(
-            f"{folder} is a run of {run.supernet.name} with the network {run.supernet.fingerprint}, not of "
-            f"{supernet.name} ({supernet.fingerprint}); give runs and files of one supernet"
-        )
-    space = supernet.family.space
-    rows = [
-        (space.arch(candidate.arch.values), candidate.validation.top1)
-        for candidate in candidates(run.study(), run.problem)
-        if candidate.validation is not None
-    ]
-    if not rows:
-        raise InputError(f"{folder} has no measured candidate: its accuracies are predicted, or none is done")
-    return of_rows(rows, space, group or folder.name)
 
 
 # -- CSV files ---------------------------------------------------------------------

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from supernet.accuracy import PredictedAccuracy
 from supernet.arch import Choice
+from supernet.arrays import Floats
 from supernet.documents import Document
 from supernet.space import Codes, SearchSpace
-
-Floats = npt.NDArray[np.float64]
 
 
 class HeldOut(Document):

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from cost_models.tables import Factor
 from search.predictors.features import Encoding, Rows
 from search.predictors.form import Form
-from search.predictors.protocol import Floats, Prediction, PredictorCard
-from search.predictors.stages import form_of
+from search.predictors.protocol import Prediction, PredictorCard
+from search.predictors.saturating_form import form_of
+from supernet.arrays import Floats
 from supernet.errors import InputError
 from supernet.space import Codes, SearchSpace
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.predictors.protocol import Floats, Prediction
-from search.units import NINETY_PERCENT
+from search.predictors.protocol import Prediction
+from supernet.accuracy import NINETY_PERCENT
+from supernet.arrays import Floats
 
 POINTS = 100.0
 """Points of top-1 in a fraction of 1."""

@@ -19,9 +19,10 @@ import numpy as np
 
 from search.predictors.features import Encoding, encoding_of
 from search.predictors.measured import Measured
-from search.predictors.protocol import Floats, HeldOut, Prediction, PredictorCard
+from search.predictors.protocol import HeldOut, Prediction, PredictorCard
 from search.predictors.saturating import CHOICES, KIND, Curve, Saturating, Size, chunks
 from search.predictors.scores import Scores, score
+from supernet.arrays import Floats
 from supernet.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,0 +1,99 @@
+"""The command line. Heavy packages are imported inside the commands that use them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from search.cli import (
+    compare,
+    cost,
+    demo,
+    device,
+    devices,
+    evaluate,
+    export,
+    predictor,
+    search,
+    train,
+    verify,
+    weights,
+)
+from supernet.errors import InputError, paragraph, refused_by_system, short
+
+app = typer.Typer(
+    name="oncefit",
+    help="One pretrained once-for-all supernet, fitted to every device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"oncefit {version('oncefit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """One pretrained once-for-all supernet, fitted to every device."""
+
+
+app.command()(search.search)
+app.command()(export.export)
+app.command()(verify.verify)
+app.command()(evaluate.evaluate)
+app.command()(compare.compare)
+app.command()(cost.cost)
+app.command()(device.device)
+app.command()(train.train)
+app.command()(demo.demo)
+app.add_typer(predictor.app, name="predictor")
+app.add_typer(weights.app, name="weights")
+app.add_typer(devices.app, name="devices")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point: wrong input is one paragraph and exit code 2; Ctrl-C is 130."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    try:
+        check_text(given)
+        app(given, prog_name="oncefit")
+    except (InputError, OSError, RuntimeError) as error:
+        told = error if isinstance(error, InputError) else refused_by_system(error)
+        if told is None:
+            raise
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        sys.stderr.write(f"oncefit: {paragraph(str(told))}\n")
+        raise SystemExit(2) from None
+    raise SystemExit(0)
+
+
+def check_text(arguments: Sequence[str]) -> None:
+    """Raises InputError for an argument that is not UTF-8, which no file and no message could hold."""
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise InputError(f"{short(argument)} is not UTF-8 text; rename the file, or mend the locale")
+
+
+if __name__ == "__main__":
+    main()

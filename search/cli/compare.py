@@ -1,0 +1,42 @@
+"""``oncefit compare``: the fronts of runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.options import Json, out_folder
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Two or more run folders.", metavar="RUN")],
+    cost: Annotated[
+        str | None, typer.Option(help="Cost to compare in.", metavar="COST", show_default="that of the runs")
+    ] = None,
+    at: Annotated[
+        list[float] | None,
+        typer.Option(help="Budget of that cost; may be repeated.", metavar="NUMBER", show_default="four"),
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Optuna storage.", metavar="URL", show_default="where the runs have it")
+    ] = None,
+    out: Annotated[Path | None, out_folder("runs/comparison")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the fronts of runs, in a table and a plot.
+
+    Hypervolume, who dominates whom, and the best accuracy at given budgets.
+    """
+    from search.cli import terminal
+    from search.reports import compare as comparing
+
+    comparison = comparing.compare(runs, cost, at or [], storage)
+    files = comparing.write(comparison, out or Path("runs") / "comparison")
+    if as_json:
+        terminal.print_json(comparing.to_json(comparison))
+    else:
+        for table in comparing.tables(comparison):
+            terminal.show(table)
+    terminal.say_files(files)

@@ -1,0 +1,33 @@
+"""``oncefit device``: a device and how well its latency model fits."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from search.cli.options import Json
+
+
+def device(
+    name: Annotated[str, typer.Argument(help="Device name or YAML file.", metavar="NAME")] = "host",
+    supernet: Annotated[
+        str, typer.Option(help="Supernet to fit latency to.", metavar="NAME")
+    ] = "fmnist_mbv3",
+    refresh: Annotated[bool, typer.Option("--refresh", help="Measure this machine again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a device and how well its latency model fits.
+
+    The device host is this machine. It is measured if it was not before, and kept if it was quiet.
+    """
+    from cost_models.devices import open_device
+    from search.cli import terminal
+    from search.reports import words as readable
+    from supernet.catalog import open_supernet
+
+    found = open_device(name, open_supernet(supernet), terminal.say, refresh)
+    if as_json:
+        terminal.print_json(found.model_dump(mode="json"))
+    else:
+        terminal.show_titled(f"device {found.name}", readable.table(readable.of_device(found)))

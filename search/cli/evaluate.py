@@ -1,0 +1,35 @@
+"""``oncefit evaluate``: measure a bundle on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.options import Bundle, Json
+
+
+def evaluate(
+    bundle: Bundle,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Images, one folder a class.", metavar="DIR", show_default="the report split"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a bundle on this machine: top-1, top-5, latency.
+
+    What is measured is the ONNX model in ONNX Runtime.
+    """
+    from search.cli import terminal
+    from search.reports import words as readable
+    from search.reports.export import evaluate_summary
+
+    summary = evaluate_summary(bundle, images)
+    if as_json:
+        terminal.print_json(summary)
+    else:
+        terminal.show_titled(
+            f"bundle {bundle}", readable.table(readable.of_evaluation(summary, images)), readable.INTERVALS
+        )

@@ -1,0 +1,16 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
+Run = Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")]
+Bundle = Annotated[Path, typer.Argument(help="Bundle folder.", metavar="BUNDLE")]
+
+
+def out_folder(default: str) -> Any:
+    return typer.Option("--out", help="Folder to write to.", metavar="DIR", show_default=default)

@@ -1,0 +1,48 @@
+"""``oncefit train``: a supernet by progressive shrinking."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.options import Json, out_folder
+
+
+def train(
+    recipe: Annotated[
+        Path, typer.Argument(help="YAML file, as configs/training/fmnist_mbv3.yaml.", metavar="RECIPE")
+    ],
+    alone: Annotated[
+        str | None, typer.Option(help="Train one subnet only: small, medium or large.", metavar="SIZE")
+    ] = None,
+    out: Annotated[Path | None, out_folder("runs/training/RECIPE")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a supernet by progressive shrinking.
+
+    The same command resumes a killed training.
+    """
+    from search.cli import terminal
+    from search.reports import words as readable
+    from supernet import documents, training_job
+    from supernet.atomic import check_writable
+    from supernet.errors import unknown
+
+    if alone is not None and alone not in training_job.SIZES:
+        raise unknown("size", alone, training_job.SIZES)
+    path = documents.find("training", recipe)
+    folder = out or Path("runs") / "training" / path.stem
+    check_writable(folder)
+    with terminal.resumable(), terminal.training_progress() as progress:
+        trained = training_job.run(path, folder, alone, progress)
+    if as_json:
+        terminal.print_json(asdict(trained) | {"weights": str(trained.weights)})
+    else:
+        terminal.show_titled(
+            f"weights {trained.weights}\nsha256  {trained.sha256}",
+            readable.table(readable.of_training(trained.validation)),
+            f"Measured on the validation split. {readable.INTERVAL}",
+        )

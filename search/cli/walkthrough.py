@@ -1,0 +1,443 @@
+"""``oncefit demo``: the main job from end to end on the embedded supernet."""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from cost_models.devices import cached_path, open_device
+from cost_models.profiling import LatencyMeasurement
+from search.reports import compare as comparing
+from search.reports import report
+from search.reports.export import export_candidate, verify_summary
+from search.reports.units import heading, scaled
+from search.runs.config import RunConfig
+from search.runs.front import best
+from search.runs.run import Progress, Result, Run, conclude, start
+from search.runs.study import Candidate, exclusive, save
+from search.runs.trials import search
+from supernet.arch import Arch
+from supernet.atomic import check_writable
+from supernet.catalog import open_supernet
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SUPERNET = "fmnist_mbv3"
+BUDGET_SHARE = 0.3
+"""The demo's latency budget lies this far up the reachable range."""
+TIMED = 5
+"""So many of the most accurate candidates are timed at most, to find one that holds its budget."""
+TAKEN_UP = "taken up from an earlier run"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the demo; ``peak_memory_mib`` is the process's largest resident set up to its end."""
+
+    name: str
+    seconds: float
+    peak_memory_mib: int
+    note: str
+
+
+@dataclass
+class Stages:
+    """The stages of the demo that have ended."""
+
+    ended: list[Stage] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[list[str]]:
+        """Yields the notes of the stage, to be added to."""
+        began, notes = time.monotonic(), list[str]()
+        yield notes
+        seconds = round(time.monotonic() - began, 1)
+        self.ended.append(Stage(name, seconds, peak_memory_mib(), ", ".join(notes)))
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "stages": [asdict(stage) for stage in self.ended],
+            "seconds": round(sum(stage.seconds for stage in self.ended), 1),
+            "peak_memory_mib": self.ended[-1].peak_memory_mib,
+        }
+
+
+def peak_memory_mib() -> int:
+    """This process's largest resident set so far.
+
+    Linux starts ``ru_maxrss`` of a new process at its parent's, so a demo that a large process
+    launches would report that one's memory; VmHWM counts the process's own.
+    """
+    try:
+        [peak] = re.findall(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+        return int(peak) // 1024
+    except (OSError, ValueError):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A candidate with its latency, measured on this host."""
+
+    candidate: Candidate
+    latency: LatencyMeasurement
+    onnx_bytes: int
+
+    def within(self, budget_ms: float) -> bool:
+        return self.latency.median_ms <= budget_ms
+
+
+def run_demo(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[str, Any]:
+    """Run every step, tell what it does and why; returns the figures that it printed."""
+    check_writable(out)
+    with exclusive(out):
+        return steps(out, trials, terminal, as_json)
+
+
+def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[str, Any]:
+    say: Callable[[str], None] = terminal.say
+    supernet = open_supernet(SUPERNET)
+    stages = Stages()
+    say(
+        filled(
+            f"oncefit demo. {SUPERNET} is one network trained once on Fashion-MNIST; "
+            f"{supernet.space.size / 1e9:.1f} billion smaller networks lie inside it and share its weights. "
+            "We look for the one that fits this machine."
+        )
+    )
+
+    def step(number: int, text: str) -> None:
+        say("\n" + filled(text, f"{number}/7  "))
+
+    step(
+        1,
+        "How fast is this machine? Some subnets are timed with ONNX Runtime (one thread, batch 1), and a "
+        "latency model is fitted, so that millions of others need no timing.",
+    )
+    with stages.stage("fit latency") as notes:
+        kept = cached_path(supernet).is_file()
+        device = open_device("host", supernet, lambda text: say(f"     {text}"))
+        notes += [TAKEN_UP] if kept else []
+
+    budget = latency_budget(out, supernet, device)
+    step(
+        2,
+        f"Search the most accurate subnet within {budget:g} ms. Optuna proposes, each candidate is cut out of "
+        "the supernet and measured on 5,000 validation images. The budget holds for the predicted latency.",
+    )
+    config = RunConfig(supernet=SUPERNET, device="host", budgets={"latency_ms": budget}, trials=trials)
+    with stages.stage("search within a budget") as notes:
+        fast = searched(out / "latency", config, terminal, notes)
+
+    step(3, "Search a front: all the best trade-offs of accuracy against multiply-adds (MACs).")
+    config = RunConfig(supernet=SUPERNET, device="host", objectives=("top1", "macs"), trials=trials)
+    with stages.stage("search a front") as notes:
+        front = searched(out / "macs", config, terminal, notes)
+
+    step(4, "Measure what was found on 10,000 report images that no search has seen.")
+    with stages.stage("report split"):
+        results = [conclude(run, lambda _: None) for run in (fast, front)]
+
+    step(
+        5,
+        "Is it as fast as predicted? The most accurate candidate is timed on this machine, with ONNX Runtime as "
+        f"before; if it is over {budget:g} ms, the next most accurate, at most {TIMED} of them.",
+    )
+    with stages.stage("time the winner"):
+        timed = timed_until_within(results[0], budget, out, say)
+        winner = timed[-1] if timed[-1].within(budget) else timed[0]
+        results[0] = with_chosen(results[0], winner.candidate)
+        files = [path for result in results for path in report.write(result)]
+
+    step(
+        6,
+        "Export the winner as a bundle (weights, ONNX, card), read it back and verify it, and set it beside the "
+        "largest and the smallest subnet.",
+    )
+    with stages.stage("export and verify"):
+        bundle = out / "bundle"
+        export_candidate(results[0], winner.candidate, bundle)
+        verified = verify_summary(bundle)
+        rows = side_by_side(results[0], winner, out)
+
+    step(7, "Compare the two runs.\n")
+    with stages.stage("compare"):
+        comparison = comparing.compare([fast.folder, front.folder], None, [])
+        files += comparing.write(comparison, out / "comparison")
+
+    figures = {
+        "budget": {"latency_ms": budget},
+        "winner": winner_dict(winner, timed, budget),
+        "subnets": rows,
+        "verified": verified,
+        "comparison": comparing.as_dict(comparison),
+        **stages.figures(),
+        "files": [str(path) for path in [*files, bundle]],
+    }
+    tell(figures, results, comparison, terminal, as_json)
+    return figures
+
+
+def filled(text: str, indent: str = "") -> str:
+    """Lines of at most eighty characters; all but the first stand below the indent's end."""
+    return textwrap.fill(text, 80, initial_indent=indent, subsequent_indent=" " * len(indent))
+
+
+def latency_budget(out: Path, supernet: Any, device: Any) -> float:
+    """Between the fastest and the slowest subnet; a run that was begun keeps its budget."""
+    from cost_models.protocol import Target
+    from cost_models.registry import build
+    from search.runs.run import CONFIG
+    from supernet import documents
+
+    if (out / "latency" / CONFIG).exists():
+        begun = documents.read(out / "latency" / CONFIG, RunConfig).budgets
+        if "latency_ms" in begun:
+            return begun["latency_ms"]
+    reach = build("latency_ms", Target(supernet, device)).reach()
+    return float(f"{reach.minimum + BUDGET_SHARE * (reach.maximum - reach.minimum):.2g}")
+
+
+def searched(folder: Path, config: RunConfig, terminal: ModuleType, notes: list[str]) -> Run:
+    """The run of a folder, searched to its end; a note tells what an earlier process had measured."""
+    run = start(folder, config, None, terminal.say)
+    with terminal.search_progress(run) as progress:
+
+        def show(now: Progress) -> None:
+            if now.proposals == 0 < now.trials:
+                notes.append(
+                    TAKEN_UP if now.trials >= now.of else f"{now.trials} of {now.of} from an earlier run"
+                )
+            progress(now)
+
+        search(run, show)
+    return run
+
+
+def timed_until_within(
+    result: Result, budget_ms: float, folder: Path, say: Callable[[str], None]
+) -> list[Timed]:
+    """The most accurate candidates, timed one after the other; only the last may be within the budget.
+
+    Where even the last is over, ``TIMED`` of them were tried, or all there are.
+    """
+    timed: list[Timed] = []
+    left = list(result.candidates)
+    while left and len(timed) < TIMED and not (timed and timed[-1].within(budget_ms)):
+        left.remove(candidate := best(left, result.run.axes))
+        found = Timed(candidate, *time_subnet(result.run, candidate.arch, folder))
+        timed.append(found)
+        over = found.latency.median_ms / budget_ms - 1
+        say(
+            f"     {candidate.arch.id} ({100 * candidate.value('top1'):.2f} %): predicted "
+            f"{candidate.costs['latency_ms']:.4f} ms, measured {found.latency.median_ms:.4f} ms, "
+            + (f"{100 * over:.1f} % over" if over > 0 else "within")
+        )
+    return timed
+
+
+def time_subnet(run: Run, arch: Arch, folder: Path) -> tuple[LatencyMeasurement, int]:
+    """Latency on this host of a subnet with its weights, and the bytes of its ONNX model."""
+    import tempfile
+
+    from cost_models.profiling import measure_latency_ms
+    from supernet.onnx_export import export_onnx
+
+    channels = run.supernet.layers(arch)[0].in_channels
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        model = Path(made) / "model.onnx"
+        export_onnx(run.accuracy.subnet(arch), channels, arch.resolution, model)
+        return measure_latency_ms(model, channels, arch.resolution), model.stat().st_size
+
+
+def with_chosen(result: Result, chosen: Candidate) -> Result:
+    """The same result with another candidate chosen, measured on the report split."""
+    run, reports = result.run, dict(result.reports)
+    if chosen.arch.id not in reports:
+        reports[chosen.arch.id] = run.accuracy(chosen.arch, "report")
+        save(run.study(), chosen.arch, reports[chosen.arch.id])
+    return replace(result, chosen=chosen, reports=reports)
+
+
+def winner_dict(winner: Timed, timed: list[Timed], budget_ms: float) -> dict[str, Any]:
+    """Which candidates were timed, in which order, and whether the winner holds its budget."""
+    return {
+        "arch_id": winner.candidate.arch.id,
+        "within_budget": winner.within(budget_ms),
+        "timed": [
+            {
+                "arch_id": one.candidate.arch.id,
+                "validation_top1": one.candidate.value("top1"),
+                "predicted_ms": one.candidate.costs["latency_ms"],
+                "measured_ms": one.latency.median_ms,
+                "within_budget": one.within(budget_ms),
+            }
+            for one in timed
+        ],
+    }
+
+
+def side_by_side(result: Result, winner: Timed, out: Path) -> dict[str, Any]:
+    """The winner, the largest and the smallest subnet: all measured here, costs predicted."""
+    from supernet.evaluation import evaluate
+
+    run = result.run
+    space = run.supernet.space
+    rows = {}
+    archs = {"winner": winner.candidate.arch, "largest": space.largest(), "smallest": space.smallest()}
+    for name, arch in archs.items():
+        if name == "winner":
+            latency, size = winner.latency, winner.onnx_bytes
+        else:
+            latency, size = time_subnet(run, arch, out)
+        report = result.reports.get(arch.id)
+        if report is None:
+            report = evaluate(run.accuracy.subnet(arch), arch, run.accuracy.data, "report")
+        rows[name] = {
+            "arch_id": arch.id,
+            "predicted": {cost: model(arch) for cost, model in run.costs.items()},
+            "measured": {
+                "report": asdict(report),
+                "latency": asdict(latency),
+            },
+            "onnx_bytes": size,
+        }
+    return rows
+
+
+def beside(subnets: dict[str, Any], budget_ms: float) -> Table:
+    """The winner beside the ends of the space, one figure a line; the budget is the winner's."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title="The winner beside the ends of the space", title_justify="left")
+    table.add_column("")
+    for name in subnets:
+        table.add_column(name, justify="right")
+
+    def line(label: str, of: Callable[[dict[str, Any]], str]) -> None:
+        table.add_row(label, *(of(row) for row in subnets.values()))
+
+    def accuracy(name: str) -> Callable[[dict[str, Any]], str]:
+        return lambda row: f"{100 * row['measured']['report'][name]:.2f}"
+
+    def interval(name: str) -> Callable[[dict[str, Any]], str]:
+        return lambda row: "{:.2f}-{:.2f}".format(
+            *(100 * row["measured"]["report"][f"{name}_{end}"] for end in ("low", "high"))
+        )
+
+    def cost(name: str) -> Callable[[dict[str, Any]], str]:
+        return lambda row: f"{scaled(name, row['predicted'][name]):.3g}"
+
+    line("arch", lambda row: str(row["arch_id"]))
+    for name in ("top1", "top5"):
+        line(f"{name.replace('top', 'top-')} (%), measured", accuracy(name))
+        line("   95 % interval", interval(name))
+    table.add_row("latency (ms), budget", f"{budget_ms:.3f}")
+    line("latency (ms), measured", lambda row: f"{row['measured']['latency']['median_ms']:.3f}")
+    line(
+        "   quietest to slowest round",
+        lambda row: "{low_ms:.3f}-{high_ms:.3f}".format(**row["measured"]["latency"]),
+    )
+    line("latency (ms), predicted", lambda row: f"{row['predicted']['latency_ms']:.3f}")
+    line(heading("macs"), cost("macs"))
+    line(heading("params"), cost("params"))
+    line(heading("co2e_mg") + "/inference, estimated", cost("co2e_mg"))
+    line("model.onnx (KiB)", lambda row: f"{row['onnx_bytes'] / 1024:.0f}")
+    return table
+
+
+def tell(
+    figures: dict[str, Any],
+    results: list[Result],
+    comparison: comparing.Comparison,
+    terminal: ModuleType,
+    as_json: bool,
+) -> None:
+    """The final words: what was won, where it lies, what to type next."""
+    say: Callable[[str], None] = terminal.say
+    con = terminal.console(stderr=as_json)
+    for table in comparing.tables(comparison):
+        con.print(table)
+    con.print(beside(figures["subnets"], figures["budget"]["latency_ms"]))
+    say(filled(verdict(figures)) + "\n")
+    rows = figures["subnets"]
+    gap = 100 * (rows["largest"]["measured"]["report"]["top1"] - rows["winner"]["measured"]["report"]["top1"])
+    speed = (
+        rows["largest"]["measured"]["latency"]["median_ms"]
+        / rows["winner"]["measured"]["latency"]["median_ms"]
+    )
+    compared = (
+        f"It is {speed:.1f} times as fast as the largest subnet and {abs(gap):.2f} points "
+        f"{'less' if gap > 0 else 'more'} accurate; no training was needed to get it."
+    )
+    say(filled(compared) + "\n")
+    con.print(stage_table(figures))
+    say("\nFiles:")
+    for path in figures["files"]:
+        say(f"  {path}")
+    fast, front = (result.run.folder for result in results)
+    prefix = ".venv/bin/oncefit" if Path(".venv/bin/oncefit").exists() else "oncefit"
+    say("\nNext, type one of these:")
+    for command, purpose in (
+        (f"evaluate {fast.parent / 'bundle'}", "measure the bundle again; --images DIR for your own images"),
+        ("search configs/searches/macs.yaml --budget macs=2e6", "another budget; --help shows what else"),
+        (f"export {front} --pick knee", "the best compromise of the front as a bundle"),
+    ):
+        say(f"  {prefix} {command}\n      {purpose}")
+
+
+def verdict(figures: dict[str, Any]) -> str:
+    """Whether the winner holds its budget when it is measured, and what was done to find one that does."""
+    budget, winner = figures["budget"]["latency_ms"], figures["winner"]
+    latency = figures["subnets"]["winner"]["measured"]["latency"]
+    tried = len(winner["timed"])
+    if winner["within_budget"]:
+        others = f"{tried - 1} more accurate, within it by prediction, did not when measured"
+        return (
+            f"The winner holds its budget of {budget:g} ms when measured on this machine: {latency['median_ms']:.4f} ms. "
+            + (
+                f"It is not the most accurate candidate: {others}."
+                if tried > 1
+                else "It is the most accurate candidate."
+            )
+        )
+    if latency["low_ms"] <= budget:
+        cause = (
+            f"Its quietest round took {latency['low_ms']:.3f} ms, so the machine may be busy: run the demo again, "
+            "with another --out, when it is quiet."
+        )
+    else:
+        cause = "The latency fit is off for them: with another ONCEFIT_CACHE and --out the demo fits it anew."
+    return (
+        f"OVER BUDGET: the winner was measured at {latency['median_ms']:.4f} ms, "
+        f"{100 * (latency['median_ms'] / budget - 1):.1f} % over its budget of {budget:g} ms, which it holds by "
+        f"prediction only. None of the {tried} most accurate candidates held it when measured. {cause}"
+    )
+
+
+def stage_table(figures: dict[str, Any]) -> Table:
+    """Seconds of each stage, and the peak memory up to its end."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left", show_footer=True,
+                  title="Stages; peak memory is up to its end")  # fmt: skip
+    table.add_column("", footer="total")
+    table.add_column("seconds", justify="right", footer=f"{figures['seconds']:g}")
+    table.add_column("MiB", justify="right", footer=str(figures["peak_memory_mib"]))
+    table.add_column("")
+    for stage in figures["stages"]:
+        table.add_row(stage["name"], f"{stage['seconds']:g}", str(stage["peak_memory_mib"]), stage["note"])
+    return table

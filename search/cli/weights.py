@@ -1,0 +1,161 @@
+"""``oncefit weights``: the weights that do not ship, listed, fetched and imported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from supernet.weights import Record
+
+app = typer.Typer(
+    help="List, fetch and import weights that do not ship.", no_args_is_help=True, rich_markup_mode=None
+)
+
+MEGABYTE = 1_000_000
+SHORT = 12
+"""Digits of a sha256 that tell two apart."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
+Name = Annotated[str, typer.Argument(help="Supernet's name or YAML file.", metavar="NAME")]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option("--cache-dir", help="Folder to keep them in, else ONCEFIT_CACHE.", metavar="DIR"),
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Take what comes in place of what was here.")]
+
+
+@app.command("list")
+def list_weights(cache_dir: CacheDir = None, as_json: Json = False) -> None:
+    """Show which weights are here, and where from."""
+    from search.cli import terminal
+    from supernet import weights
+
+    found = {name: weights.read_record(name, cache_dir) for name in weights.names(cache_dir)}
+    if as_json:
+        listed = {name: as_dict(name, record, cache_dir) for name, record in found.items()}
+        print_json({"folder": str(weights.folder(cache_dir)), "weights": listed})
+    else:
+        terminal.show_titled(f"weights in {weights.folder(cache_dir)}", table(found), NOTE)
+
+
+@app.command()
+def fetch(
+    name: Name,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from", help="Address to use; may be repeated.", metavar="URL", show_default="published"
+        ),
+    ] = None,
+    replace: Replace = False,
+    cache_dir: CacheDir = None,
+    as_json: Json = False,
+) -> None:
+    """Download a checkpoint and keep its weights.
+
+    A download that was stopped is continued. What was once fetched is checked for ever.
+    """
+    from search.cli import terminal
+    from supernet import weights
+
+    today = date.today().isoformat()
+    with terminal.resumable(), download_progress() as progress:
+        record = weights.fetch(name, today, terminal.say, progress, cache_dir, source or (), replace)
+    tell(name, record, cache_dir, as_json)
+
+
+@app.command("import")
+def import_checkpoint(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="Checkpoint, or safetensors file.", metavar="FILE")],
+    replace: Replace = False,
+    cache_dir: CacheDir = None,
+    as_json: Json = False,
+) -> None:
+    """Keep the weights in a checkpoint that is on disk.
+
+    Takes what ofa publishes, any torch.save of its state dict, and safetensors.
+    """
+    from search.cli import terminal
+    from supernet import weights
+
+    today = date.today().isoformat()
+    tell(name, weights.import_file(name, file, today, terminal.say, cache_dir, replace), cache_dir, as_json)
+
+
+NOTE = "size and sha256 of the checkpoint; oncefit weights fetch NAME gets what is not here"
+
+
+def table(found: dict[str, Record | None]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE)
+    for heading in ("supernet", "state", "size (MB)", "sha256", "source"):
+        made.add_column(heading, justify="right" if "size" in heading else "left", overflow="fold")
+    for name, record in found.items():
+        if record is None:
+            made.add_row(name, "not here", "", "", "")
+        else:
+            size, sha256 = f"{record.checkpoint.size / MEGABYTE:.1f}", record.checkpoint.sha256[:SHORT]
+            made.add_row(name, f"here since {record.date}", size, sha256, Text(record.source))
+    return made
+
+
+def print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+def as_dict(name: str, record: Record | None, cache_dir: Path | None) -> dict[str, Any]:
+    """``here``, and what is known of weights that are."""
+    from supernet.weights import weights_path
+
+    if record is None:
+        return {"here": False}
+    return {"here": True, "file": str(weights_path(name, cache_dir)), **record.model_dump()}
+
+
+def tell(name: str, record: Record, cache_dir: Path | None, as_json: bool) -> None:
+    """What is kept now, and how other commands find it."""
+    from search.cli import terminal
+    from supernet import weights
+    from supernet.cache import VARIABLE, default_cache
+    from supernet.catalog import open_supernet
+
+    name = open_supernet(name).name
+    path = weights.locate(name, cache_dir).path
+    if as_json:
+        print_json({"supernet": name} | as_dict(name, record, cache_dir))
+    else:
+        terminal.say(
+            f"the weights of {name} are in {path} (sha256 of the checkpoint: {record.checkpoint.sha256})"
+        )
+    if cache_dir is not None and cache_dir.resolve() != default_cache().resolve():
+        terminal.say(f"set {VARIABLE}={cache_dir} for other commands to find them")
+
+
+@contextmanager
+def download_progress() -> Iterator[Callable[[int, int | None], None]]:
+    """Whole megabytes; there is no bar before the first byte."""
+    from search.cli import terminal
+
+    with ExitStack() as opened:
+        show_state: Callable[[int, int, str], None] | None = None
+
+        def update(done: int, total: int | None) -> None:
+            nonlocal show_state
+            show_state = show_state or opened.enter_context(terminal.bar("downloading"))
+            here, of = done // MEGABYTE, (total if total is not None else done) // MEGABYTE
+            show_state(here, of, "MB" if total is not None else "MB, size unknown")
+
+        yield update

@@ -1,0 +1,141 @@
+"""The archs within the budgets: how to get into them and how to walk in them, with bounded effort."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+
+from search.feasible.certificate import certify, nearest_of
+from search.problem.problem import Problem
+from supernet.arrays import Floats
+from supernet.space import Codes, SearchSpace
+
+WALK_STEP = 20
+WALK_LIMIT = 20_000
+"""Archs that :meth:`Region.fresh` looks at before it calls the region exhausted."""
+
+
+def keys(codes: Codes) -> list[bytes]:
+    """One hashable key for each row of canonical codes."""
+    rows = np.ascontiguousarray(codes, dtype=np.int16)
+    whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))
+    return cast("list[bytes]", whole.ravel().tolist())
+
+
+def distinct(codes: Codes, seen: Container[bytes] = ()) -> Codes:
+    """The first of each of several equal rows, without those in ``seen``, in order."""
+    first = {key: i for i, key in reversed(list(enumerate(keys(codes)))) if key not in seen}
+    return codes[sorted(first.values())]
+
+
+def neighbours(space: SearchSpace, codes: Codes) -> Codes:
+    """Archs of one row of ``codes`` with one choice changed, canonical and distinct."""
+    changed = []
+    for column, size in enumerate(space.sizes):
+        for choice in range(size):
+            rows = codes.copy()
+            rows[:, column] = choice
+            changed.append(rows)
+    return distinct(space.canonical(np.concatenate(changed)), set(keys(codes)))
+
+
+def descend(
+    start: Codes, score: Callable[[Codes], Floats], around: Callable[[Codes], Codes], enough: float
+) -> tuple[Codes, float]:
+    """From the best of ``start`` to its best neighbour while that is better, until ``enough`` is reached.
+
+    Less is better. Returns one arch, shape (1, dimensions), and its score; at most four steps a dimension.
+    """
+    scores = score(start)
+    here, least = start[[scores.argmin()]], float(scores.min())
+    for _ in range(4 * start.shape[1]):
+        if least <= enough:
+            break
+        near = around(here)
+        scores = score(near)
+        if not len(near) or scores.min() >= least:
+            break
+        here, least = near[[scores.argmin()]], float(scores.min())
+    return here, least
+
+
+@dataclass(frozen=True)
+class Region:
+    """A problem's archs within its budgets; ``fixed`` maps columns to codes that must stay."""
+
+    problem: Problem
+    fixed: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def space(self) -> SearchSpace:
+        return self.problem.space
+
+    def pin(self, codes: Codes) -> Codes:
+        """The same archs, canonical, with the fixed choices as they must be."""
+        codes = codes.copy()
+        for column, code in self.fixed.items():
+            codes[:, column] = code
+        return self.space.canonical(codes)
+
+    def excess(self, codes: Codes) -> Floats:
+        """Sum of relative excesses over the budgets, shape (n,); 0 within all of them."""
+        limits = self.problem.limits
+        over = np.maximum(self.problem.totals(codes) - limits, 0)
+        return np.asarray((over / np.maximum(np.abs(limits), np.finfo(np.float64).tiny)).sum(axis=1))
+
+    @cached_property
+    def anchor(self) -> Codes:
+        """An arch within the budgets, shape (1, dimensions); the nearest to them that was found if none is."""
+        space, problem = self.space, self.problem
+
+        def from_best_of(starts: Codes) -> tuple[Codes, float]:
+            around = lambda here: self.pin(neighbours(space, here))  # noqa: E731
+            return descend(self.pin(starts), self.excess, around, enough=0.0)
+
+        ends = [space.smallest(), *(problem.reach[name].smallest for name in problem.budgets)]
+        found, excess = from_best_of(space.encode(ends))
+        if excess > 0:
+            found, excess = from_best_of(np.concatenate([found, certify(problem).visited]))
+        if excess > 0 and not nearest_of(problem).infeasible:
+            found, _ = from_best_of(np.concatenate([found, nearest_of(problem).codes]))
+        return found
+
+    def repair(self, codes: Codes, rng: np.random.Generator) -> Codes:
+        """Archs within the budgets near ``codes``; those that are within stay as they are.
+
+        As few randomly ordered choices as bisection finds are replaced by the anchor's.
+        """
+        codes = self.pin(codes)
+        broken = np.flatnonzero(~self.problem.within(codes))
+        if not len(broken):
+            return codes
+        given = codes[broken]
+        order = rng.random(given.shape).argsort(axis=1)
+        low = np.zeros(len(broken), dtype=np.intp)
+        high = np.full(len(broken), given.shape[1], dtype=np.intp)
+        best = np.repeat(self.anchor, len(broken), axis=0)
+        for _ in range(int(given.shape[1]).bit_length()):
+            middle = (low + high) // 2
+            trial = self.space.canonical(np.where(order < middle[:, None], self.anchor, given))
+            within = self.problem.within(trial)
+            best[within] = trial[within]
+            high = np.where(within, middle, high)
+            low = np.where(within, low, np.minimum(middle + 1, high))
+        codes[broken] = best
+        return codes
+
+    def fresh(self, seen: Container[bytes]) -> Codes:
+        """Archs of the region not in ``seen``, by one-change steps from the anchor; none if exhausted."""
+        queue, visited = self.anchor[self.problem.within(self.anchor)], set(keys(self.anchor))
+        while len(queue) and len(visited) < WALK_LIMIT:
+            new = distinct(queue, seen)
+            if len(new):
+                return new
+            around = distinct(self.pin(neighbours(self.space, queue[:WALK_STEP])), visited)
+            visited.update(keys(around))
+            queue = np.concatenate([queue[WALK_STEP:], around[self.problem.within(around)]])
+        return self.anchor[:0]

@@ -1,0 +1,73 @@
+"""What no arch within the budgets is predicted above, where the form of the predictor allows a proof."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from cost_models.tables import Factor, TableCost
+from search.feasible.integer_program import Line, Program, Total, above, finish, relaxations
+from search.predictors.form import Form, Formed
+from search.predictors.protocol import Predictor
+from search.problem.problem import Problem
+from supernet.space import Codes
+
+SECONDS = 5.0
+FORMS = 4
+"""Ways of writing the same prediction that are tried, each after what the relaxation of the last one mixed."""
+ROUNDING = 1e-5
+"""Of the latent quality, which predictors compute in single precision."""
+
+
+def upper_bound(
+    problem: Problem, predictor: Predictor, best: Codes, seconds: float = SECONDS
+) -> float | None:
+    """Top-1 that no arch within the budgets is predicted above; None where the predictor's form allows no proof.
+
+    ``best``, shape (n, dimensions), are archs within the budgets: the better they are, the closer is the bound.
+    Budgets of black boxes are not used, which makes the bound higher.
+    """
+    form = predictor.form(problem.space) if isinstance(predictor, Formed) else None
+    if form is None:
+        return None
+    until = time.monotonic() + seconds
+    known = float(form.latent(best).max()) - form.level if len(best) else -np.inf
+    bounds = []
+    while True:
+        relaxed = relaxations(program_of(problem, form), until)
+        if relaxed is None:
+            return None
+        bounds.append(relaxed[0].bound)
+        if form.tighter is None or len(bounds) == FORMS or time.monotonic() > until:
+            break
+        form = form.tighter(relaxed[0].mixtures)
+    bound = max(known, min(*bounds, finish(relaxed, until, known).bound))
+    return float(form.top1(np.array(bound + form.level + ROUNDING))) if np.isfinite(bound) else None
+
+
+def program_of(problem: Problem, form: Form) -> Program:
+    """The greatest latent quality within the budgets, without its level."""
+    totals, forbidden = limits(problem)
+    roofs: list[tuple[Line, ...]] = []
+    for bend in form.bends:
+        low, high = (float(sum(end(f.table) for f in bend.factors)) for end in (np.min, np.max))
+        roofs.append(above(bend.curve, low, high, len(totals)))
+        totals.append(Total(bend.factors))
+    return Program(problem.space, form.factors, tuple(totals), tuple(roofs), tuple(forbidden))
+
+
+def limits(problem: Problem) -> tuple[list[Total], list[Factor]]:
+    """The budgets of costs in lookup tables: sums that are at most 1, and where a largest value is over."""
+    totals, forbidden = [], []
+    for name, limit in problem.budgets.items():
+        model = problem.costs[name].model
+        if not isinstance(model, TableCost):
+            continue
+        if model.combine == "max":
+            forbidden += [replace(f, table=(f.table > limit).astype(np.float64)) for f in model.factors]
+        else:
+            factors = tuple(replace(f, table=f.table / limit) for f in model.factors)
+            totals.append(Total(factors, 1 - model.offset / limit))
+    return totals, forbidden

@@ -1,0 +1,104 @@
+"""What measuring an arch is expected to add to the front.
+
+Costs are known exactly, so only the accuracy y is uncertain. The area (volume)
+that (cost c, accuracy y) adds below the reference costs is the integral over
+all costs t >= c of max(0, y - f(t)), where f(t) is the best accuracy known at
+costs up to t. Its expectation is the same integral over the expected
+improvement on f(t) (Jones et al., 1998): one formula for no cost, where it is
+the expected improvement itself, one cost, or more (Emmerich et al., 2006).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from supernet.arrays import Floats
+
+STEPS = {1: 64, 2: 14}
+"""Most steps of the front along each of so many costs; a longer front is thinned out."""
+
+FEW = 6
+"""The same for more costs."""
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """Boxes of the cost space with the best accuracy known in each."""
+
+    lower: Floats
+    upper: Floats
+    best: Floats
+
+    def __call__(self, mean: Floats, std: Floats, costs: Floats) -> Floats:
+        """Expected added volume of n archs: means and deviations (n,), costs (n, k); shape (n,)."""
+        sides = np.clip(self.upper - np.maximum(self.lower, costs[:, None, :]), 0, None)
+        return np.asarray((sides.prod(axis=2) * expected_excess(mean, std, self.best)).sum(axis=1))
+
+
+def expected_excess(mean: Floats, std: Floats, best: Floats) -> Floats:
+    """E max(0, y - b) of normal y for each arch and each b, shape (n, len(best)), never quite 0."""
+    from scipy.special import ndtr
+
+    z = (mean[:, None] - best) / std[:, None]
+    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    far = 1e-12 * np.exp(-np.abs(np.minimum(z, 0)) / 10)
+    return np.asarray(std[:, None] * (np.maximum(density + z * ndtr(z), 0) + far))
+
+
+def improvement(accuracy: Floats, costs: Floats, floor: float, ceiling: Floats) -> Improvement:
+    """Over the front of known archs: accuracies (n,), costs (n, k) up to ``ceiling`` (k,), accuracy from ``floor``."""
+    k = costs.shape[1]
+    if k == 0:
+        none = np.empty((1, 0))
+        return Improvement(none, none, np.array([max([floor, *accuracy.tolist()])]))
+    kept = front(accuracy, costs)
+    steps = [np.concatenate([[-np.inf], thinned(costs[kept, i], STEPS.get(k, FEW))]) for i in range(k)]
+    tops = [np.append(step[1:], top) for step, top in zip(steps, ceiling, strict=True)]
+    lower = np.stack([grid.ravel() for grid in np.meshgrid(*steps, indexing="ij")], axis=1)
+    upper = np.stack([grid.ravel() for grid in np.meshgrid(*tops, indexing="ij")], axis=1)
+    below = (costs[kept][None] <= lower[:, None]).all(axis=2)
+    best = np.where(below, accuracy[kept], floor).max(axis=1, initial=floor)
+    return Improvement(lower, upper, best)
+
+
+def thinned(values: Floats, most: int) -> Floats:
+    """The distinct values in ascending order, or ``most`` of them evenly by rank."""
+    values = np.unique(values)
+    if len(values) <= most:
+        return values
+    return np.asarray(values[np.linspace(0, len(values) - 1, most).round().astype(np.intp)])
+
+
+def front(accuracy: Floats, costs: Floats) -> npt.NDArray[np.intp]:
+    """Indices, most accurate first, of archs that no other beats; accuracies (n,), costs (n, k)."""
+    if not len(accuracy):
+        return np.empty(0, dtype=np.intp)
+    if costs.shape[1] == 0:
+        return np.array([accuracy.argmax()], dtype=np.intp)
+    order = np.lexsort([*costs.T[::-1], -accuracy])
+    if costs.shape[1] == 1:
+        cost = costs[order, 0]
+        cheaper = cost[1:] < np.minimum.accumulate(cost)[:-1]
+        return np.asarray(order[np.concatenate([[True], cheaper])])
+    kept: list[int] = []
+    for i in order:
+        if not (costs[kept] <= costs[i]).all(axis=1).any():
+            kept.append(int(i))
+    return np.array(kept, dtype=np.intp)
+
+
+def reached(accuracy: Floats, costs: Floats, at: Floats) -> Floats:
+    """The best accuracy (n,) known at no more than the costs ``at`` (m, k), shape (m,); the least where there is none.
+
+    ``costs`` (n, k) are those of the accuracies.
+    """
+    least = float(accuracy.min())
+    members = front(accuracy, costs)[::-1]  # of one cost: from cheap to dear
+    if costs.shape[1] == 1:
+        steps = np.concatenate([[least], accuracy[members]])
+        return np.asarray(steps[np.searchsorted(costs[members, 0], at[:, 0], side="right")])
+    below = (costs[members] <= at[:, None]).all(axis=2)
+    return np.asarray(np.where(below, accuracy[members], least).max(axis=1))

@@ -1,0 +1,157 @@
+"""From a run to a bundle, and what the commands say of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cost_models import profiling
+from cost_models.devices import Device
+from search.reports.report import predicted_figures
+from search.runs.front import pick
+from search.runs.measuring import left_out
+from search.runs.run import Result, conclude, open_run
+from search.runs.study import Candidate, save
+from supernet import documents
+from supernet.arch import Arch
+from supernet.catalog import Supernet, open_supernet
+from supernet.errors import InputError
+from supernet.messages import Say, say
+
+if TYPE_CHECKING:
+    from supernet.bundle import Bundle
+    from supernet.bundle_card import DeviceKeys
+    from supernet.data import Dataset
+
+BUNDLES = "bundles"
+
+
+def export_bundle(
+    folder: Path, which: str, storage: str | None, out: Path | None, say: Say
+) -> tuple[Path, dict[str, Any]]:
+    """Export a candidate of a run's front; returns the bundle's folder and its figures."""
+    result = conclude(open_run(folder, storage), say)
+    candidates = list({c.arch.id: c for c in [*result.front, result.chosen]}.values())
+    candidate = pick(candidates, result.run.axes, which)
+    target = out or folder / BUNDLES / candidate.arch.id
+    return target, export_candidate(result, candidate, target)
+
+
+def export_candidate(result: Result, candidate: Candidate, target: Path) -> dict[str, Any]:
+    """Write the bundle of one candidate with its accuracy on the report split.
+
+    That is measured once for each arch of a run that measures, and kept in its study.
+    """
+    from supernet.bundle import write_bundle
+
+    run, arch = result.run, candidate.arch
+    measuring = run.accuracy
+    subnet = measuring.subnet(arch)
+    report = result.reports.get(arch.id)
+    if report is None:
+        report = measuring.evaluate(subnet, arch, "report")
+        if run.measures:  # else the study knows neither weights nor images, which may be others next time
+            save(run.study(), arch, report)
+    measured = {"validation": candidate.validation, "report": report}
+    device = run.device
+    card = write_bundle(
+        target,
+        run.supernet,
+        measuring.net,
+        arch,
+        measuring.data,
+        {**candidate.costs, **predicted_figures(candidate)},
+        {name: found for name, found in measured.items() if found is not None},
+        subnet=subnet,
+        device=device_keys(device) if device is not None else None,
+        measure_latency=latency_of(arch, run.supernet) if device is not None and is_here(device) else None,
+    ).card
+    return {
+        "arch_id": card.arch_id,
+        "folder": str(target),
+        **({"device": card.device.model_dump(exclude_none=True)} if card.device is not None else {}),
+        "predicted": card.figures.predicted,
+        "measured": card.figures.measured,
+        "size_bytes": {path.name: path.stat().st_size for path in sorted(target.iterdir())},
+    }
+
+
+def device_keys(device: Device) -> DeviceKeys:
+    """What a card says of the device that costs are predicted for."""
+    from supernet.bundle_card import DeviceKeys
+
+    return DeviceKeys(
+        name=device.name,
+        cpu=device.cpu,
+        runtime=device.runtime,
+        versions=device.versions,
+        threads=device.threads,
+        region=device.region,
+        date=device.date,
+        latency_error_percent=device.fitted.error_percent if device.fitted is not None else None,
+    )
+
+
+def is_here(device: Device) -> bool:
+    """Whether a latency measured on this machine is one of the device."""
+    here = (profiling.cpu_name(), profiling.RUNTIME, profiling.THREADS)
+    return (device.cpu, device.runtime, device.threads) == here
+
+
+def latency_of(arch: Arch, supernet: Supernet) -> Callable[[Path], profiling.LatencyMeasurement]:
+    """A function that measures the ONNX model of ``arch`` on this machine."""
+    channels = supernet.layers(arch)[0].in_channels
+    return lambda model: profiling.measure_latency_ms(model, channels, arch.resolution)
+
+
+def verify_summary(folder: Path, supernet: str | None = None, data: str | None = None) -> dict[str, Any]:
+    """What :func:`supernet.bundle.verify_bundle` finds; a card only names its supernet and data set.
+
+    Raises InputError where they are not found by these names and not given.
+    """
+    from supernet.bundle import open_bundle, verify_bundle
+
+    bundle = open_bundle(folder)
+    name = bundle.card.supernet.name
+    if supernet is None and name not in documents.names("supernets"):
+        raise InputError(
+            f"{folder} was cut out of the supernet {name}, which does not ship with oncefit; "
+            "give its YAML file with --supernet"
+        )
+    opened = open_supernet(supernet) if supernet is not None else None
+    found = data_set(bundle, data)
+    result = verify_bundle(folder, found, opened)
+    if found.undecodable:
+        say(left_out(found.undecodable))
+    return asdict(result)
+
+
+def data_set(bundle: Bundle, given: str | None = None) -> Dataset:
+    """The data set that a bundle's figures are of, by its card or where it is now."""
+    from supernet.data import load_dataset
+
+    name = given or bundle.card.data.name
+    if given is None and name != "fashion_mnist" and not Path(name).is_dir():
+        raise InputError(
+            f"{bundle.folder} was measured on images in {name}, and there is no such folder here; "
+            "oncefit verify takes it as --data, oncefit evaluate takes other images as --images"
+        )
+    return load_dataset(name, bundle)
+
+
+def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
+    """Accuracy and latency of a bundle, both measured here and now."""
+    from supernet.bundle import evaluate_bundle, open_bundle
+    from supernet.data import load_folder
+
+    bundle = open_bundle(folder)
+    found = data_set(bundle).report if images is None else load_folder(images, bundle)
+    accuracy = evaluate_bundle(bundle, found, "report" if images is None else str(images))
+    if found.undecodable:
+        say(left_out(found.undecodable))
+    latency = profiling.measure_latency_ms(
+        folder / "model.onnx", bundle.card.preprocessing.channels, bundle.arch.resolution
+    )
+    return {"arch_id": bundle.arch.id, "measured": {"accuracy": asdict(accuracy), "latency": asdict(latency)}}

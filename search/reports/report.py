@@ -1,0 +1,273 @@
+"""What a run leaves behind: front.csv, front.png, result.json and a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search.predictors.protocol import Prediction
+from search.predictors.scores import Scores, score
+from search.proposing.samplers import GUIDED
+from search.reports import words as readable
+from search.reports.plots import draw_front
+from search.reports.units import amount, counted, heading, percent, predicted_percent, scaled, short
+from search.runs.front import knee
+from search.runs.racing import images_saved
+from search.runs.run import Result
+from search.runs.study import Candidate
+from supernet import documents
+from supernet.accuracy import Accuracy
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FRONT_CSV, FRONT_PNG, RESULT_JSON = "front.csv", "front.png", "result.json"
+
+
+def as_dict(
+    candidate: Candidate, reports: Mapping[str, Accuracy], stds: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """A candidate for JSON, with what was predicted and what was measured; nothing else is known.
+
+    ``stds`` are standard deviations of predicted costs.
+    """
+    measured = {"validation": candidate.validation, "report": reports.get(candidate.arch.id)}
+    return {
+        "arch_id": candidate.arch.id,
+        "arch": candidate.arch.to_dict(),
+        "trial": candidate.number,
+        "predicted": {
+            **candidate.costs,
+            **{f"{name}_std": std for name, std in (stds or {}).items()},
+            **predicted_figures(candidate),
+        },
+        "measured": {name: asdict(found) for name, found in measured.items() if found is not None},
+    }
+
+
+def predicted_figures(candidate: Candidate) -> dict[str, float]:
+    """The predicted accuracy, if there is one, and its standard deviation, if the predictor knows it."""
+    if candidate.predicted is None:
+        return {}
+    figures = {"top1": candidate.predicted.top1, "top1_std": candidate.predicted.std}
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def result_dict(result: Result) -> dict[str, Any]:
+    run = result.run
+    return {
+        "run": str(run.folder),
+        "supernet": run.supernet.name,
+        "fingerprint": run.supernet.fingerprint,
+        "device": run.where if run.device is not None else None,
+        "accuracy": run.config.accuracy,
+        **({"predictor": run.predictor.card.name} if run.predictor is not None else {}),
+        "objectives": list(run.config.objectives),
+        "budgets": run.config.budgets,
+        "sampler": run.config.sampler,
+        "seed": run.config.seed,
+        ("measured_candidates" if run.measures else "predicted_candidates"): len(result.candidates),
+        **({"stopped_early": stopped_early(result)} if run.config.race else {}),
+        ("predictions" if direct(result) else "proposals"): result.proposals,
+        **({"outside_domain": run.outside} if run.outside is not None else {}),
+        **bound_figures(result),
+        **({"rank_correlation": rank_correlation(agreement(result))} if both(result) else {}),
+        "chosen": as_dict(result.chosen, result.reports, run.stds(result.chosen.arch)),
+        "knee": knee(result.front, run.axes).arch.id,
+        "front": [as_dict(candidate, result.reports) for candidate in result.front],
+    }
+
+
+def front_rows(result: Result) -> list[dict[str, Any]]:
+    """One flat row a front member, for CSV."""
+    rows = []
+    for candidate in result.front:
+        report = result.reports.get(candidate.arch.id)
+        row: dict[str, Any] = {"arch_id": candidate.arch.id, "chosen": candidate == result.chosen}
+        figures = {**candidate.costs, **predicted_figures(candidate)}
+        row.update({f"predicted_{name}": value for name, value in figures.items()})
+        if candidate.validation is not None:
+            row["validation_top1"] = candidate.validation.top1
+            row["validation_top5"] = candidate.validation.top5
+            for name in ("top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high"):
+                row[f"report_{name}"] = getattr(report, name) if report is not None else None
+        row.update(candidate.arch.values)
+        rows.append(row)
+    return rows
+
+
+def write(result: Result) -> list[Path]:
+    """Write the three files into the run folder; returns their paths."""
+    folder = result.run.folder
+    table, png, js = (folder / name for name in (FRONT_CSV, FRONT_PNG, RESULT_JSON))
+    documents.write_text(table, as_csv(front_rows(result)))
+    documents.write_text(js, json.dumps(result_dict(result), indent=2) + "\n")
+    draw_front(result, png)
+    return [table, png, js]
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV, with every column that one of them has; what a row lacks is empty.
+
+    Written without pandas, whose import takes longer than all the rest of a predicted search's end.
+    """
+    columns = dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def table(result: Result) -> Table:
+    """The front, or for one objective the chosen subnet, for the terminal."""
+    return front_table(result) if len(result.run.config.objectives) > 1 else chosen_table(result)
+
+
+def chosen_table(result: Result) -> Table:
+    """One subnet, a figure a line."""
+    run, chosen = result.run, result.chosen
+    measured = {"report split": result.reports.get(chosen.arch.id), "validation": chosen.validation}
+    accuracies = {name: found for name, found in measured.items() if found is not None}
+    found = readable.of_subnet(accuracies, chosen.costs, run.where, chosen.predicted, run.stds(chosen.arch))
+    return readable.table([[("arch", chosen.arch.id)], *found])
+
+
+def front_table(result: Result) -> Table:
+    """One line a subnet; what 80 columns do not hold beside predictions and costs is in front.csv."""
+    from rich import box
+    from rich.table import Table
+
+    run = result.run
+    names = list(dict.fromkeys([*run.config.budgets, *(o.name for o in run.axes[1:])]))
+    columns: dict[str, Callable[[Candidate, Accuracy | None], str]] = {
+        "\narch": lambda c, _: c.arch.id + (" *" if c == result.chosen else "")
+    }
+    if run.measures:
+        columns["top-1 (%)\nreport [95 %]"] = lambda _, report: percent(report, "top1")
+    if run.measures and run.predictor is None and len(names) < 3:
+        columns["top-5 (%)\nreport"] = lambda _, report: f"{100 * report.top5:.2f}" if report else "-"
+    if run.measures and len(names) + (run.predictor is not None) < 3:
+        columns["top-1 (%)\nvalidation"] = lambda c, _: f"{100 * c.value('top1'):.2f}"
+    if run.predictor is not None:
+        columns["top-1 (%)\npredicted"] = lambda c, _: predicted_percent(c.predicted)
+    for name in names:
+        columns[heading(name).replace(" (", "\n(")] = partial(cost_figure, name)
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for head in columns:
+        made.add_column(head, justify="right" if made.columns else "left")
+    for candidate in result.front:
+        report = result.reports.get(candidate.arch.id)
+        made.add_row(*(figure(candidate, report) for figure in columns.values()))
+    return made
+
+
+def cost_figure(name: str, candidate: Candidate, _: Accuracy | None) -> str:
+    return short(scaled(name, candidate.costs[name]))
+
+
+def legend(result: Result) -> str:
+    """What the table's words mean, a sentence a line."""
+    run = result.run
+    limits = " and ".join(amount(name, limit) for name, limit in run.config.budgets.items())
+    mark = "*" if len(run.config.objectives) > 1 else "The"
+    by = "on the validation split" if run.measures else "by prediction"
+    costs = f"costs are predicted for {run.where}" if run.device is not None else "costs are computed"
+    count = counted(len(result.candidates), "candidate")
+    lines = [f"{mark} best {by}{f' within {limits}' if limits else '; no budget was given'}."]
+    if run.measures:
+        lines.append(f"Accuracies are measured [95 % interval]; {costs}.")
+    else:
+        lines.append(f"No accuracy is measured; {costs}.")
+    asked = "predicted" if direct(result) else "proposed"
+    if run.predictor is not None:
+        lines += [f"Top-1 is predicted by {run.predictor.card.name}", f"for {run.predictor.card.split}."]
+        lines += textwrap.wrap(run.outside, 80) if run.outside is not None else []
+        lines += textwrap.wrap(of_bound(result), 80) if len(run.config.objectives) == 1 else []
+    if both(result):
+        lines.append(f"Rank correlation of predicted and measured top-1: {told(agreement(result))}.")
+    what = "measured" if run.measures else "kept"
+    lines.append(f"{count} {what}, {result.proposals:,} {asked}.")
+    if result.raced:
+        stopped = stopped_early(result)
+        share = f"{100 * stopped['share_of_images_saved']:.0f} % fewer images evaluated"
+        lines.append(f"{stopped['candidates']} more stopped early: {share}.")
+    return "\n".join(lines)
+
+
+def bound_figures(result: Result) -> dict[str, float]:
+    """What no subnet within the budgets is predicted above, and how far below it the best prediction is, if proven."""
+    predicted = [c.predicted.top1 for c in result.candidates if c.predicted is not None]
+    if result.upper_bound is None or not predicted:
+        return {}
+    gap = 100 * (result.upper_bound - max(predicted))
+    return {"upper_bound_top1": result.upper_bound, "upper_bound_gap_points": gap}
+
+
+def of_bound(result: Result) -> str:
+    """The same as a sentence, which does not leave out that nothing is proven."""
+    assert result.run.predictor is not None
+    if not (figures := bound_figures(result)):
+        return (
+            f"No upper bound: the form of the predictor {result.run.predictor.card.name} does not allow one."
+        )
+    bound = math.ceil(1e4 * figures["upper_bound_top1"]) / 100  # rounded to the side that is proven
+    within = (
+        " within the budget" + "s" * (len(result.run.config.budgets) > 1) if result.run.config.budgets else ""
+    )
+    return (
+        f"No subnet{within} is predicted above {bound:.2f} % (gap {figures['upper_bound_gap_points']:.2f} points), "
+        "proven by integer programming."
+    )
+
+
+def stopped_early(result: Result) -> dict[str, Any]:
+    """How many candidates a race stopped, and which share of all their and the others' images that saved."""
+    validation = result.candidates[0].validation
+    assert validation is not None
+    saved = images_saved(result.raced, len(result.candidates), validation.images)
+    return {"candidates": len(result.raced), "share_of_images_saved": saved}
+
+
+def direct(result: Result) -> bool:
+    """Whether the predictor was asked about whole populations, and ``proposals`` counts these."""
+    return result.run.predictor is not None and result.run.config.sampler == GUIDED
+
+
+def told(found: Scores) -> str:
+    """Rank correlations in words."""
+    if math.isnan(found.spearman):
+        return "not defined, all of one kind are equal"
+    return f"Spearman {found.spearman:.2f}, Kendall {found.kendall_tau:.2f}"
+
+
+def rank_correlation(found: Scores) -> dict[str, float]:
+    """For JSON, which knows no NaN: what is not defined is absent."""
+    figures = {"subnets": found.rows, "spearman": found.spearman, "kendall": found.kendall_tau}
+    return {name: value for name, value in figures.items() if not math.isnan(value)}
+
+
+def both(result: Result) -> bool:
+    """Whether there are subnets enough, predicted and measured, to see how well the two agree."""
+    return len([c for c in result.candidates if c.predicted is not None and c.validation is not None]) > 2
+
+
+def agreement(result: Result) -> Scores:
+    """How well predictions and measurements agree, of the candidates that have both."""
+    pairs = [
+        (c.predicted.top1, c.validation.top1)
+        for c in result.candidates
+        if c.predicted is not None and c.validation is not None
+    ]
+    predicted, measured = np.array(pairs).T
+    return score(Prediction(predicted, None), measured)

@@ -1,0 +1,177 @@
+"""Devices, subnets and bundles in words: names beside figures, for tables that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cost_models.registry import OF_A_DEVICE
+from search.reports.units import counted, heading, percent, predicted_percent, scaled, short
+from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cost_models.devices import Device
+
+Rows = list[tuple[str, str]]
+"""A name and a figure each."""
+
+INTERVAL = "In brackets: the 95 % interval."
+INTERVALS = "In brackets: the 95 % interval; of latency, the quietest and slowest round."
+
+
+def table(sections: Sequence[Rows]) -> Table:
+    """A line for each row, and an empty one between sections."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE, show_header=False)
+    for rows in sections:
+        for name, figure in rows:
+            made.add_row(Text(name), Text(figure))  # as it is: a path may hold brackets
+        made.add_section()
+    return made
+
+
+def of_device(device: Device) -> list[Rows]:
+    """What it is and how its latency is known, then what energy and CO2e are estimated with."""
+    rows = [("CPU", device.cpu)] if device.cpu else []
+    if device.runtime is not None:
+        version = device.versions.get(device.runtime)
+        runtime = f"{device.runtime} {version}" if version else device.runtime
+        threads = f", {counted(device.threads, 'thread')}" if device.threads is not None else ""
+        rows.append(("runtime", runtime + threads))
+    rows += [("measured on", device.date)] if device.date else []
+    return [rows + of_latency_source(device), of_estimates(device)]
+
+
+def of_latency_source(device: Device) -> Rows:
+    """The fitted model or the imported table, and how good it is."""
+    from cost_models.devices import BUSY_PERCENT
+
+    if device.table is not None:
+        table = device.table
+        entries = sum(len(part.entries) for part in table.tables.values())
+        return [
+            ("latency", f"{table.format} tables, {entries:,} entries with standard deviations"),
+            ("latency measured for", f"blocks of {table.supernet}"),
+            ("resolutions", ", ".join(map(str, table.resolutions))),
+        ]
+    model = device.fitted
+    if model is None:
+        return [("latency", "not measured")]
+    busy = "; the machine was busy" if model.spread_percent > BUSY_PERCENT else ""
+    return [
+        ("latency fitted to", f"{counted(model.subnets, 'subnet')} of {model.supernet}"),
+        ("error of the fit, cross-validated", f"{model.error_percent:.1f} % (median)"),
+        ("spread of repeated measurements", f"{model.spread_percent:.1f} %{busy}"),
+    ]
+
+
+def of_estimates(device: Device) -> Rows:
+    """Power and region, or that they are not known."""
+    from cost_models.devices import carbon_intensity
+
+    power = device.power
+    if power is None:
+        watts = "not known: no energy, no CO2e"
+    else:
+        watts = f"{power.static_w:g} W, {power.pj_per_mac:g} pJ per MAC, {power.pj_per_byte:g} pJ per byte"
+    rows = [("power, assumed" if power is not None else "power", watts)]
+    if device.region is not None:
+        grid = carbon_intensity(device.region)
+        rows.append(("region", f"{device.region}: {grid.grams_per_kwh:.0f} g CO2e per kWh ({grid.year})"))
+    elif power is not None:
+        rows.append(("region", "not known: no CO2e"))
+    return rows
+
+
+def of_subnet(
+    accuracies: Mapping[str, Accuracy],
+    predicted: Mapping[str, float],
+    device: str | None,
+    top1: PredictedAccuracy | None = None,
+    stds: Mapping[str, float] | None = None,
+) -> list[Rows]:
+    """Measured accuracies by what they are called, the predicted one, and costs; those of a device are for it.
+
+    ``stds`` are standard deviations of costs.
+    """
+    found = [
+        (f"top-{k} (%), {name}", percent(a, f"top{k}")) for name, a in accuracies.items() for k in (1, 5)
+    ]
+    if top1 is not None:
+        found.append(("top-1 (%), predicted", predicted_percent(top1)))
+    known = stds or {}
+    costs = [
+        (heading(name) + (f", predicted for {device}" if name in OF_A_DEVICE else ""),
+         short(scaled(name, value)) + (f" (std {scaled(name, known[name]):.2g})" if name in known else ""))
+        for name, value in predicted.items()
+    ]  # fmt: skip
+    return [found, costs]
+
+
+def of_training(validation: Mapping[str, Accuracy]) -> list[Rows]:
+    """Subnets by size."""
+    return [
+        [(f"top-{k} (%), {size}", percent(a, f"top{k}")) for k in (1, 5)] for size, a in validation.items()
+    ]
+
+
+def of_latency(latency: Mapping[str, Any]) -> tuple[str, str]:
+    """The median of measured rounds, between the quietest and the slowest."""
+    return "latency (ms), measured here", "{median_ms:.3f} [{low_ms:.3f}, {high_ms:.3f}]".format(**latency)
+
+
+def of_export(summary: Mapping[str, Any]) -> list[Rows]:
+    """What :func:`search.reports.export.export_candidate` returns."""
+    measured, device = summary["measured"], summary.get("device")
+    accuracies = {
+        name: Accuracy(**measured[split])
+        for name, split in (("report split", "report"), ("validation", "validation"))
+        if split in measured
+    }
+    predicted = dict(summary["predicted"])
+    top1, std = predicted.pop("top1", None), predicted.pop("top1_std", None)
+    known = PredictedAccuracy(top1, std) if top1 is not None else None
+    found, costs = of_subnet(accuracies, predicted, device and device["name"], known)
+    if "latency" in measured:
+        found.append(of_latency(measured["latency"]))
+    files = [(f"{name} (KiB)", f"{size / 1024:.1f}") for name, size in summary["size_bytes"].items()]
+    return [[("arch", summary["arch_id"])], found, costs, files]
+
+
+def of_evaluation(summary: Mapping[str, Any], images: Path | None) -> list[Rows]:
+    """What :func:`search.reports.export.evaluate_summary` returns."""
+    accuracy = Accuracy(**summary["measured"]["accuracy"])
+    where = f"in {images}" if images is not None else "of the report split"
+    return [
+        [("arch", summary["arch_id"]), ("images", f"{counted(accuracy.images, 'image')} {where}")],
+        [(f"top-{k} (%)", percent(accuracy, f"top{k}")) for k in (1, 5)]
+        + [of_latency(summary["measured"]["latency"])],
+    ]
+
+
+def of_verification(summary: Mapping[str, Any]) -> list[Rows]:
+    """What :func:`search.reports.export.verify_summary` returns."""
+    images = summary["images"]
+
+    def top1(share: float) -> str:
+        low, high = wilson(round(share * images), images)
+        return f"{100 * share:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
+
+    return [
+        [("hashes", f"{counted(len(summary['files']), 'file')} and the card are unchanged")],
+        [
+            ("top-1 (%), ONNX Runtime", top1(summary["top1_onnxruntime"])),
+            ("top-1 (%), torch", top1(summary["top1_torch"])),
+            ("measured on", f"{counted(images, 'image')} of the report split"),
+        ],
+        [
+            ("largest difference of a logit", f"{summary['max_difference']:.1e}"),
+            ("compared on", counted(summary["compared_images"], "image")),
+        ],
+    ]

@@ -1,0 +1,163 @@
+"""What a search is told: a YAML file, overridden by the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cost_models.registry import ALIASES, known_costs
+from search.problem.limits import check_limit
+from search.problem.objectives import ACCURACIES, Objective, parse_objectives
+from search.proposing.samplers import GUIDED, SAMPLERS
+from supernet import documents
+from supernet.amounts import Count, Seed
+from supernet.catalog import DATA_SETS
+from supernet.errors import InputError, unknown
+
+How = Literal["measured", "predicted", "predicted-then-measured"]
+MEASURED: How = "measured"
+PREDICTED: How = "predicted"
+BOTH: How = "predicted-then-measured"
+
+
+class RunConfig(documents.Document):
+    """``configs/searches/*.yaml``: everything that decides a run.
+
+    ``space`` leaves only some choices of dimensions or kinds; ``accuracy`` is measured on
+    images (then a ``predictor`` only tells ``guided`` where to begin), predicted by it, or both for the ``measure``
+    best. ``race`` stops measuring what is dominated, see :mod:`search.runs.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
+    ``budgets`` are upper bounds that no result exceeds.
+    """
+
+    supernet: str
+    space: dict[str, Annotated[tuple[int | float, ...], Field(min_length=1)]] = {}
+    accuracy: How = MEASURED
+    predictor: str | None = None
+    measure: Count = 10
+    race: bool = False
+    data: str | None = None
+    device: str | None = None
+    objectives: tuple[str, ...] = ("top1",)
+    budgets: dict[str, float] = {}
+    costs: dict[str, str] = {}
+    sampler: str = "guided"
+    trials: Count = 60
+    seed: Seed = 0
+
+
+def load_config(path: Path, overrides: Mapping[str, object], budgets: Sequence[str]) -> RunConfig:
+    """The config in ``path`` with the options given beside it; ``budgets`` are ``cost=number``."""
+    path = documents.find("searches", path)
+    data = documents.load(path)
+    given = {key: value for key, value in overrides.items() if value is not None}
+    data = {**with_full_paths(data, path.parent), **with_full_paths(given, Path())}
+    if budgets:
+        own = data.get("budgets") or {}
+        data["budgets"] = {**own, **dict(map(parse_budget, budgets))} if isinstance(own, dict) else own
+    return normalised(documents.check(data, RunConfig, str(path)), str(path))
+
+
+def with_full_paths(data: Mapping[str, object], folder: Path) -> dict[str, object]:
+    """The same keys; a path that starts at ``folder`` is made absolute."""
+
+    def is_path(key: str, value: str) -> bool:
+        is_file = key in ("supernet", "device") and value.endswith((".yaml", ".yml"))
+        is_file = is_file or (key == "predictor" and value.endswith(".safetensors"))
+        return is_file or (key == "data" and value not in DATA_SETS)
+
+    return {
+        key: documents.from_folder(folder, value) if isinstance(value, str) and is_path(key, value) else value
+        for key, value in data.items()
+    }
+
+
+def parse_budget(text: str) -> tuple[str, float]:
+    """``latency_ms=0.15`` as a pair."""
+    name, _, number = text.partition("=")
+    try:
+        return ALIASES.get(name.strip(), name.strip()), float(number)
+    except ValueError:
+        raise InputError(f"a budget is given as cost=number, for example macs=3e6; got {text!r}") from None
+
+
+def normalised(config: RunConfig, where: str) -> RunConfig:
+    """Aliases resolved and every name known. Raises InputError that names the closest one."""
+    known = [*known_costs(), *config.costs]
+
+    def cost(name: str) -> str:
+        resolved = ALIASES.get(name, name)
+        if resolved not in known:
+            raise unknown(f"cost in {where}:", name, [*known, *ALIASES])
+        return resolved
+
+    for name, limit in config.budgets.items():
+        check_limit(limit, f"{where}: budget {name} =")
+        twin = next((other for other in config.budgets if other != name and cost(other) == cost(name)), None)
+        if twin is not None:
+            raise InputError(
+                f"{where}: {name} and {twin} are budgets of the same cost, {cost(name)}; give one"
+            )
+    if config.sampler not in SAMPLERS:
+        raise unknown(f"sampler in {where}:", config.sampler, SAMPLERS)
+    for name in config.objectives:
+        if name not in ACCURACIES and ALIASES.get(name, name) not in known:
+            raise unknown(f"objective in {where}:", name, [*ACCURACIES, *known, *ALIASES])
+    objectives = parse_objectives(config.objectives)
+    check_accuracy(config, objectives[0], where)
+    return config.model_copy(
+        update={
+            "objectives": tuple(o.name if o.is_accuracy else cost(o.name) for o in objectives),
+            "budgets": {cost(name): limit for name, limit in config.budgets.items()},
+        }
+    )
+
+
+def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:
+    """Raises InputError where it is not clear, or not possible, how accuracy is had."""
+    if config.accuracy == MEASURED and config.predictor is not None and config.sampler != GUIDED:
+        raise InputError(
+            f"{where}: predictor {config.predictor!r} is given, but accuracy is measured; of the samplers only "
+            f"{GUIDED} starts from one, not {config.sampler}. Set accuracy: {PREDICTED} or {BOTH}, sampler: {GUIDED}, "
+            "or leave the predictor out"
+        )
+    if config.accuracy == MEASURED:
+        return
+    if config.race:
+        raise InputError(
+            f"{where}: race: true stops candidates while they are measured, but accuracy is {config.accuracy}; "
+            f"set accuracy: {MEASURED}, or leave race out"
+        )
+    if config.predictor is None:
+        raise InputError(
+            f"{where}: accuracy: {config.accuracy} needs a predictor: its name (oncefit predictor list "
+            "shows them) or a .safetensors file"
+        )
+    if config.accuracy == BOTH and config.measure > config.trials:
+        raise InputError(
+            f"{where}: measure: {config.measure} of trials: {config.trials} cannot be; give at least as many trials"
+        )
+    if accuracy.name != "top1":
+        raise InputError(
+            f"{where}: predictors know top1 only, not {accuracy.name}; set objectives: [top1, ...]"
+        )
+
+
+FREE_TO_CHANGE = ("trials", "measure", "supernet", "data", "predictor")
+"""What a resumed run may change: how much it does, and where files lie, whose hashes the study knows."""
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """What keeps ``new`` from continuing a run of ``old``."""
+    before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
+    return [
+        f"{key} was {before[key]!r} and is {after[key]!r}"
+        for key in before
+        if key not in FREE_TO_CHANGE and before[key] != after[key]
+    ]
+
+
+def to_yaml(document: documents.Document) -> str:
+    return documents.dump(document.model_dump(mode="json"))

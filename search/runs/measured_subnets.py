@@ -1,0 +1,43 @@
+"""Measured subnets to train or test a predictor with: from CSV files, and from runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from search.predictors.measured import Measured, from_csv, joined, labels, of_rows
+from search.runs.run import open_run
+from search.runs.study import candidates
+from supernet.catalog import Supernet
+from supernet.errors import InputError
+
+
+def read_all(places: Sequence[Path], supernet: Supernet) -> Measured:
+    """All rows of CSV files and run folders, a group each. Raises InputError for what is not of ``supernet``."""
+    found = [
+        from_run(place, supernet, group) if place.is_dir() else from_csv(place, supernet, group)
+        for place, group in zip(places, labels(places), strict=True)
+    ]
+    return joined(found, supernet.family.space)
+
+
+def from_run(folder: Path, supernet: Supernet, group: str | None = None) -> Measured:
+    """The candidates of a run that were measured on the validation split.
+
+    Raises InputError for a run of another network, and for one that measured nothing.
+    """
+    run = open_run(folder)
+    if run.supernet.fingerprint != supernet.fingerprint:
+        raise InputError(
+            f"{folder} is a run of {run.supernet.name} with the network {run.supernet.fingerprint}, not of "
+            f"{supernet.name} ({supernet.fingerprint}); give runs and files of one supernet"
+        )
+    space = supernet.family.space
+    rows = [
+        (space.arch(candidate.arch.values), candidate.validation.top1)
+        for candidate in candidates(run.study(), run.problem)
+        if candidate.validation is not None
+    ]
+    if not rows:
+        raise InputError(f"{folder} has no measured candidate: its accuracies are predicted, or none is done")
+    return of_rows(rows, space, group or folder.name)

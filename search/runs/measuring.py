@@ -1,0 +1,120 @@
+"""Measured accuracy of a candidate: extract, recalibrate, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from search.runs.racing import Race, Raced, Rival, packed
+from supernet.arch import Arch
+from supernet.catalog import Elastic, Supernet
+from supernet.errors import InputError
+from supernet.messages import Say, say
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from supernet.accuracy import Accuracy
+    from supernet.data import Dataset
+
+SHOWN = 5
+"""Files that a message names."""
+
+
+@dataclass(frozen=True)
+class MeasuredAccuracy:
+    """Accuracy of subnets with the supernet's own weights, without fine-tuning.
+
+    ``say`` is told of images that cannot be decoded and were left out, of each once.
+    """
+
+    supernet: Supernet
+    data_name: str | None
+    say: Say = say
+
+    @cached_property
+    def net(self) -> Elastic:
+        return self.supernet.load()
+
+    @cached_property
+    def data(self) -> Dataset:
+        """Raises InputError where there are no images, or wrong ones."""
+        from supernet.data import load_dataset
+
+        return load_dataset(self.given_data, self.supernet)
+
+    @property
+    def given_data(self) -> str:
+        """The name of the data set. Raises InputError where there is none."""
+        if self.data_name is None:
+            raise InputError(
+                f"{self.supernet.name} ships no images: give --data FOLDER, or data: FOLDER in the search's "
+                "YAML (train/ and val/, one folder of images a class)"
+            )
+        return self.data_name
+
+    @cached_property
+    def told(self) -> set[str]:
+        """Images that ``say`` was told of."""
+        return set()
+
+    def load(self) -> None:
+        """Read weights and images now. Raises InputError where one of them is missing or wrong."""
+        _ = self.given_data, self.net, self.data
+
+    def subnet(self, arch: Arch) -> nn.Module:
+        from supernet.evaluation import specialise
+
+        subnet = specialise(self.net, arch, self.data)
+        self.tell()
+        return subnet
+
+    def evaluate(self, subnet: nn.Module, arch: Arch, split: str) -> Accuracy:
+        """Of a subnet that :meth:`subnet` gave."""
+        from supernet import evaluation
+
+        found = evaluation.evaluate(subnet, arch, self.data, split)
+        self.tell()
+        return found
+
+    def __call__(self, arch: Arch, split: str) -> Accuracy:
+        """Measured on ``validation`` during a search, on ``report`` for final figures only."""
+        return self.evaluate(self.subnet(arch), arch, split)
+
+    def race(self, arch: Arch, rival: Rival | None, accuracy: str) -> tuple[Accuracy, str] | Raced:
+        """Measured on ``validation``, with its packed hits, or stopped as its rival dominates it.
+
+        ``accuracy``, top1 or top5, is what it is compared by. What is measured is what :meth:`__call__` measures.
+        """
+        import torch
+
+        from supernet.evaluation import accuracy_of_hits, hits_by_part
+
+        split = "validation"
+        race = Race(len(self.data.validation), rival)
+        found = []
+        for places, hits in hits_by_part(self.subnet(arch), arch, self.data, split, race.parts):
+            found.append(hits)
+            right = hits[:, 0] if accuracy == "top1" else hits.any(dim=1)
+            stopped = race.look(places, right.numpy())
+            self.tell()
+            if stopped is not None:
+                return stopped
+        return accuracy_of_hits(torch.cat(found), split), packed(race.hits)
+
+    def tell(self) -> None:
+        """Say which images were left out since the last time."""
+        new = {file: why for file, why in self.data.undecodable.items() if file not in self.told}
+        if new:
+            self.told.update(new)
+            self.say(left_out(new))
+
+
+def left_out(undecodable: Mapping[str, str]) -> str:
+    """A sentence on images that could not be decoded, which are given with the reasons."""
+    shown = [f"{file} ({why})" for file, why in list(undecodable.items())[:SHOWN]]
+    more = f" and {len(undecodable) - SHOWN} more" if len(undecodable) > SHOWN else ""
+    images = "1 image" if len(undecodable) == 1 else f"{len(undecodable)} images"
+    return f"left out {images} that cannot be decoded: {', '.join(shown)}{more}"

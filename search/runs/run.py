@@ -1,0 +1,328 @@
+"""One search in a folder: from a config to measured results, resumable at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from cost_models.devices import Device, device_costs, open_device, write_device
+from cost_models.latency import latency_std_ms
+from cost_models.protocol import Target
+from cost_models.registry import COSTS, OF_A_DEVICE, Cost, build
+from search.feasible.budget_messages import check_feasible, nothing_found
+from search.predictors import files as predictors
+from search.predictors.files import check_choices, digest, is_known, open_predictor, outside_domain
+from search.predictors.protocol import Predictor
+from search.problem.objectives import Objective, parse_objectives
+from search.problem.problem import Problem
+from search.runs import study as studies
+from search.runs.config import BOTH, MEASURED, PREDICTED, RunConfig, differences, to_yaml
+from search.runs.front import best, front
+from search.runs.measuring import MeasuredAccuracy
+from search.runs.racing import Raced
+from search.runs.study import Candidate
+from supernet import documents
+from supernet.accuracy import Accuracy
+from supernet.arch import Arch
+from supernet.atomic import check_writable
+from supernet.catalog import Supernet, open_supernet
+from supernet.errors import InputError
+from supernet.messages import Say
+
+if TYPE_CHECKING:
+    import optuna
+
+CONFIG, DEVICE, PREDICTOR = "config.yaml", "device.yaml", "predictor.safetensors"
+PREDICTIONS = "predictions"
+"""The attribute of a study that says how many archs a predictor was asked about outside its trials."""
+UPPER_BOUND = "upper_bound_top1"
+"""The attribute that says what no arch within the budgets is predicted above; null where nothing is proven."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what its config resolves to; ``costs`` are all that it records.
+
+    A ``predictor`` says what accuracies are; a ``prior`` only where a search that measures them begins.
+    """
+
+    folder: Path
+    config: RunConfig
+    supernet: Supernet
+    device: Device | None
+    problem: Problem
+    costs: Mapping[str, Cost]
+    predictor: Predictor | None = None
+    prior: Predictor | None = None
+    storage: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The device that costs are predicted for, empty without one."""
+        return self.device.name if self.device is not None else ""
+
+    @property
+    def axes(self) -> tuple[Objective, ...]:
+        """What fronts are drawn in: the objectives, or accuracy against the first budget (else macs)."""
+        if len(self.problem.objectives) > 1:
+            return self.problem.objectives
+        cost = next(iter(self.config.budgets), "macs")
+        return (*self.problem.objectives, Objective(cost))
+
+    @property
+    def outside(self) -> str | None:
+        """What is to be said where the predictor is asked about what it was not trained on."""
+        asked = self.predictor or self.prior
+        return outside_domain(asked.card, self.problem.space) if asked is not None else None
+
+    @property
+    def measures(self) -> bool:
+        """Whether accuracies are measured, be it only those of the best."""
+        return self.config.accuracy != PREDICTED
+
+    @cached_property
+    def accuracy(self) -> MeasuredAccuracy:
+        return MeasuredAccuracy(self.supernet, self.config.data or self.supernet.data)
+
+    def judge(self, arch: Arch) -> studies.Judgement:
+        """What a trial's accuracy is: predicted where there is a predictor, else measured."""
+        if self.predictor is None:
+            return self.accuracy(arch, "validation")
+        [found] = self.predictor.predict(self.problem.space, self.problem.space.encode([arch]))
+        return found
+
+    def stds(self, arch: Arch) -> dict[str, float]:
+        """Standard deviations of those predicted costs whose models know them."""
+        if self.device is None or self.device.table is None or "latency_ms" not in self.costs:
+            return {}
+        return {"latency_ms": float(latency_std_ms(Target(self.supernet, self.device))(arch))}
+
+    @cached_property
+    def identity(self) -> dict[str, object]:
+        """What its figures are of, as far as it is known without a look at the images."""
+        found: dict[str, object] = {
+            "supernet": f"{self.supernet.name}, network {self.supernet.fingerprint}",
+            "device": f"{self.device.name}, {self.device.digest}" if self.device is not None else "",
+            "objectives": list(self.config.objectives),
+            "budgets": dict(self.config.budgets),
+        }
+        if self.config.space:
+            found["space"] = {name: list(choices) for name, choices in self.config.space.items()}
+        if self.predictor is not None:
+            found["predictor"] = f"{self.predictor.card.name}, {digest(self.predictor)}"
+        if self.measures:
+            found["prior"] = f"{self.prior.card.name}, {digest(self.prior)}" if self.prior is not None else ""
+        if self.measures:
+            found["weights"] = self.supernet.weights.sha256
+        return found
+
+    def study(self, create: bool = False) -> optuna.Study:
+        """Its record. Raises InputError where there is none, and where it is of something else.
+
+        To create one, or to measure for it, takes the images.
+        """
+        images = {"images": self.accuracy.data.sha256} if create and self.measures else {}
+        return studies.open_study(self.folder, self.storage, {**self.identity, **images}, create)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands; ``trials`` counts the distinct archs that count: measured, or predicted."""
+
+    trials: int
+    of: int
+    proposals: int
+    best: Candidate | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run found; every candidate is within budget, ``reports`` are by arch id.
+
+    Where accuracy is predicted and then measured, the candidates are those that were measured. ``upper_bound`` is
+    what no subnet within the budgets is predicted above, where that was proven.
+    """
+
+    run: Run
+    candidates: list[Candidate]
+    front: list[Candidate]
+    chosen: Candidate
+    reports: Mapping[str, Accuracy]
+    proposals: int
+    upper_bound: float | None = None
+    raced: Mapping[str, Raced] = field(default_factory=dict)
+    """Those that were stopped early, by arch id; none of them is a candidate."""
+
+
+def make_run(
+    folder: Path,
+    config: RunConfig,
+    supernet: Supernet,
+    device: Device | None,
+    storage: str | None,
+    kept: bool = False,
+) -> Run:
+    """A run records the costs that its config names, and the built-in ones that need no more than is given.
+
+    ``kept`` takes the predictor that was written into the folder, whatever the config's name leads to now.
+    """
+    target = Target(supernet, device)
+    objectives = parse_objectives(config.objectives)
+    decisive = dict.fromkeys([*config.budgets, *(o.name for o in objectives if not o.is_accuracy)])
+    of_device = device_costs(device) if device is not None else ()
+    free = [name for name in COSTS if name not in OF_A_DEVICE or name in of_device]
+    names = dict.fromkeys([*decisive, *config.costs, *free])
+    costs = {name: build(name, target, config.costs) for name in names}
+    problem = Problem(supernet.space, objectives, {name: costs[name] for name in decisive}, config.budgets)
+    known = predictor_of(folder, config, supernet, kept) if config.predictor is not None else None
+    if known is not None and config.accuracy == MEASURED:
+        problem = replace(problem, expected=lambda codes: known.predict(supernet.space, codes).top1)
+        return Run(folder, config, supernet, device, problem, costs, prior=known, storage=storage)
+    return Run(folder, config, supernet, device, problem, costs, predictor=known, storage=storage)
+
+
+def predictor_of(folder: Path, config: RunConfig, supernet: Supernet, kept: bool) -> Predictor:
+    """The predictor that the config names, or the folder's copy of it where that is wanted or all that is left."""
+    assert config.predictor is not None
+    copy = folder / PREDICTOR
+    if copy.is_file() and (kept or not is_known(config.predictor)):
+        return open_predictor(str(copy), supernet)
+    return open_predictor(config.predictor, supernet)
+
+
+def start(folder: Path, config: RunConfig, storage: str | None, say: Say) -> Run:
+    """A new run, or the one that is in the folder, with all that it needs; writes nothing there.
+
+    Raises InputError for a folder that holds something else, an infeasible budget, and
+    missing or wrong weights, images or storage.
+    """
+    check_folder(folder, config)
+    check_writable(folder)
+    if storage is None:
+        studies.check_database(folder)
+    supernet = open_supernet(config.supernet).restricted(config.space)
+    known_device = str(folder / DEVICE) if (folder / DEVICE).exists() else config.device
+    device = open_device(known_device, supernet, say) if known_device is not None else None
+    run = make_run(folder, config, supernet, device, storage)
+    check_feasible(run.problem, run.where)
+    if (asked := run.predictor or run.prior) is not None:
+        check_choices(asked, run.problem.space)
+        if run.outside is not None:
+            say(run.outside)
+    if run.measures:
+        run.accuracy.load()
+    if storage is not None:
+        studies.open_storage(storage)
+    return run
+
+
+def check_folder(folder: Path, config: RunConfig) -> None:
+    """Raises InputError for a folder that holds the run of another config, or something else."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; choose another folder with --out")
+    if (folder / CONFIG).exists():
+        changed = differences(documents.read(folder / CONFIG, RunConfig), config)
+        if changed:
+            raise InputError(
+                f"{folder} holds a run of another config: {'; '.join(changed)}. "
+                "Choose another folder with --out, or remove this one"
+            )
+    elif folder.exists() and any(entry.name != studies.LOCK for entry in folder.iterdir()):
+        raise InputError(f"{folder} is not empty and not a run; choose another folder with --out")
+
+
+def write_down(run: Run) -> None:
+    """What the run's folder lacks of config, device and place of the study; a kill in between does no harm."""
+    check_folder(run.folder, run.config)
+    if not (run.folder / CONFIG).exists():
+        documents.write_text(run.folder / CONFIG, to_yaml(run.config))
+    if run.device is not None and not (run.folder / DEVICE).exists():
+        write_device(run.device, run.folder / DEVICE)
+    kept = run.predictor or run.prior
+    if kept is not None and not (run.folder / PREDICTOR).exists():
+        predictors.write(kept, run.folder / PREDICTOR)
+    if not (run.folder / studies.PLACE).exists():
+        place = studies.new_place(run.folder, run.storage)
+        documents.write_text(run.folder / studies.PLACE, to_yaml(place))
+
+
+def open_run(folder: Path, storage: str | None = None) -> Run:
+    """A run that exists. Raises InputError for a folder that is none."""
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder} is not a run: it has no {CONFIG}; oncefit search writes one")
+    config = documents.read(folder / CONFIG, RunConfig)
+    supernet = open_supernet(config.supernet).restricted(config.space)
+    device = (
+        open_device(str(folder / DEVICE), supernet, lambda _: None) if (folder / DEVICE).exists() else None
+    )
+    return make_run(folder, config, supernet, device, storage, kept=True)
+
+
+def settled(run: Run, study: optuna.Study) -> list[Candidate]:
+    """The candidates that results are of: where some are predicted only, and some measured, the latter."""
+    found = studies.candidates(study, run.problem)
+    return [c for c in found if c.validation is not None] if run.measures else found
+
+
+def most_promising(run: Run, study: optuna.Study) -> list[Candidate]:
+    """Those that are to be measured, as many as the config says: the best by prediction.
+
+    Of several objectives evenly over the predicted front, from cheap to dear, then the most accurate of the rest.
+    """
+    found = [replace(candidate, validation=None) for candidate in studies.candidates(study, run.problem)]
+    ranked = sorted(found, key=lambda c: -c.value(run.problem.objectives[0].name))
+    first = evenly(front(found, run.axes), run.config.measure) if len(run.problem.objectives) > 1 else []
+    return [*first, *(c for c in ranked if c not in first)][: run.config.measure]
+
+
+Item = TypeVar("Item")
+
+
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """At most ``count`` of ``items``, evenly spread over them, the first and the last included."""
+    places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
+    return [items[place] for place in places]
+
+
+def check_finished(run: Run, study: optuna.Study) -> None:
+    """Raises InputError where some of the candidates that are to be measured are not yet."""
+    if run.config.accuracy != BOTH:
+        return
+    measured = {c.arch.id for c in settled(run, study)}
+    wanted = [c.arch.id for c in most_promising(run, study)]
+    done = sum(arch_id in measured for arch_id in wanted)
+    if done < len(wanted):
+        raise InputError(
+            f"{run.folder} is not finished: {done} of its {len(wanted)} best by prediction are measured; the same "
+            "oncefit search measures the others"
+        )
+
+
+def conclude(run: Run, say: Say) -> Result:
+    """Measure what the run found on the report split, unless its accuracies are predicted only.
+
+    Raises InputError where nothing is within budget.
+    """
+    study = run.study()
+    found = settled(run, study)
+    check_finished(run, study)
+    if not found:
+        raise nothing_found(run.problem, run.folder, len(study.get_trials(deepcopy=False)))
+    objectives = run.problem.objectives
+    chosen = best(found, run.axes)
+    members = front(found, run.axes)
+    finals = members if len(objectives) > 1 else [chosen]
+    reports = studies.saved(study, studies.REPORT)
+    missing = [c for c in finals if c.arch.id not in reports] if run.measures else []
+    for i, candidate in enumerate(missing, 1):
+        say(f"measuring on the report split: {i} of {len(missing)}")
+        reports[candidate.arch.id] = run.accuracy(candidate.arch, "report")
+        studies.save(study, candidate.arch, reports[candidate.arch.id])
+    proposals = study.user_attrs.get(PREDICTIONS, len(study.get_trials(deepcopy=False)))
+    bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
+    return Result(run, found, members, chosen, reports, proposals, bound, raced)

@@ -1,0 +1,336 @@
+"""The Optuna study of a run: the record of every candidate.
+
+Each candidate is a trial. Its parameters are the dimensions of the space; its
+constraints are the budgets; costs, accuracies and the arch are attributes. A
+proposal over budget is told as pruned, with its costs and without an accuracy,
+since none was measured; so is a candidate that was stopped early, see
+:mod:`search.runs.racing`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.problem.limits import within
+from search.problem.objectives import parse_objectives
+from search.problem.problem import Problem
+from search.runs.racing import Raced, from_attribute
+from supernet import documents
+from supernet.accuracy import Accuracy, PredictedAccuracy
+from supernet.arch import Arch
+from supernet.atomic import make_folder, unwritable
+from supernet.errors import InputError, short
+
+if TYPE_CHECKING:
+    import optuna
+
+DATABASE, PLACE, LOCK = "study.db", "study.yaml", ".lock"
+LONGEST_DATABASE = 500
+"""Bytes of a path that SQLite opens: it has room for 512, its own suffixes included."""
+SQLITE = "sqlite:///"
+VALIDATION, REPORT, PREDICTED = "validation", "report", "predicted"
+HITS, RACED = "hits", "raced"
+IDENTITY = "of"
+"""The attribute of a study that says what its figures are of."""
+
+
+Judgement = Accuracy | PredictedAccuracy
+"""What a trial's accuracy is."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An arch with its costs and its accuracy: predicted, measured on the validation split, or both.
+
+    ``hits`` are the images it got right, packed, where a search races.
+    """
+
+    number: int
+    arch: Arch
+    costs: dict[str, float]
+    validation: Accuracy | None = None
+    predicted: PredictedAccuracy | None = None
+    hits: str | None = field(default=None, repr=False)
+
+    def value(self, name: str) -> float:
+        """A cost by its name, or ``top1`` or ``top5``: as measured if it was, else as predicted."""
+        if name in self.costs:
+            return self.costs[name]
+        return float(getattr(self.judgement, name))
+
+    @property
+    def judgement(self) -> Judgement:
+        """Its accuracy: as measured if it was, else as predicted."""
+        found = self.validation if self.validation is not None else self.predicted
+        assert found is not None
+        return found
+
+
+def judged(number: int, arch: Arch, costs: dict[str, float], accuracy: Judgement | None) -> Candidate:
+    """A candidate with an accuracy of either kind."""
+    if isinstance(accuracy, Accuracy):
+        return Candidate(number, arch, costs, validation=accuracy)
+    return Candidate(number, arch, costs, predicted=accuracy)
+
+
+def open_study(
+    folder: Path, url: str | None, identity: Mapping[str, object], create: bool = False
+) -> optuna.Study:
+    """The study of a run folder; with ``create``, a new one where there is none yet.
+
+    ``identity`` is what the run is of, as far as it is known; a new study needs all of it.
+    Raises InputError for a study that is missing or of something else.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    place = read_place(folder, url)
+    where = place.storage or str(folder / DATABASE)
+    if place.storage is None and not create and not (folder / DATABASE).is_file():
+        raise InputError(f"{folder} has no {DATABASE}: its study was removed; search again in another folder")
+    storage = open_storage(url or place.storage or f"{SQLITE}{folder / DATABASE}")
+    try:
+        if create:
+            found = create_study(storage, place.name, identity)
+        else:
+            found = optuna.load_study(study_name=place.name, storage=storage)
+    except KeyError:
+        raise InputError(f"there is no study {place.name!r} in {where}; oncefit search makes it") from None
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise cannot_open(where, error) from error
+    check_identity(found, identity, where)
+    return found
+
+
+def create_study(
+    storage: optuna.storages.BaseStorage, name: str, identity: Mapping[str, object]
+) -> optuna.Study:
+    """Make a study, or load the one of that name; one that a kill left empty gets its identity now."""
+    import optuna
+
+    objectives = parse_objectives(identity["objectives"])  # type: ignore[arg-type]
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=[o.direction for o in objectives],
+        load_if_exists=True,
+    )
+    if IDENTITY not in study.user_attrs and not study.get_trials(deepcopy=False):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([o.name for o in objectives])
+        study.set_user_attr(IDENTITY, dict(identity))
+    return study
+
+
+def identity_of(study: optuna.Study) -> dict[str, object]:
+    """What the study's figures are of. Raises InputError for a study that oncefit did not make."""
+    found = study.user_attrs.get(IDENTITY)
+    if not isinstance(found, dict):
+        raise InputError(
+            f"the study {study.study_name!r} was not made by oncefit search; "
+            "choose another folder with --out or another --storage"
+        )
+    return found
+
+
+def check_identity(study: optuna.Study, identity: Mapping[str, object], where: str) -> None:
+    """Raises InputError where a study is of something else than ``identity`` says."""
+    found = identity_of(study)
+    changed = [
+        f"the {key} {found.get(key)} (here: {here})"
+        for key, here in identity.items()
+        if found.get(key) != here
+    ]
+    if changed:
+        raise InputError(
+            f"the study {study.study_name!r} in {where} is of {', '.join(changed)}; "
+            "put back what it was of, or start anew in another folder with --out"
+        )
+
+
+# -- where a study is --------------------------------------------------------------
+
+
+class Place(documents.Document):
+    """``study.yaml`` in a run folder: the study's name, and its storage if that is not in the folder."""
+
+    name: str
+    storage: str | None = None
+
+
+def new_place(folder: Path, url: str | None) -> Place:
+    """A place for a new study; its name is used nowhere else, since a storage may hold the runs of many."""
+    name = f"{folder.resolve().name}-{secrets.token_hex(4)}"
+    return Place(name=name, storage=lasting(url) if url is not None else None)
+
+
+def read_place(folder: Path, url: str | None) -> Place:
+    """Where a run's study is. Raises InputError where there is none, or where ``url`` leads elsewhere."""
+    if not (folder / PLACE).is_file():
+        raise InputError(f"{folder} has no study yet: it has no {PLACE}; oncefit search writes one")
+    place = documents.read(folder / PLACE, Place)
+    if url is not None and lasting(url) != place.storage:
+        raise InputError(
+            f"the study of {folder} is in {place.storage or folder / DATABASE}, not in "
+            f"{lasting(url)}; leave --storage out, or choose another folder with --out"
+        )
+    return place
+
+
+def lasting(url: str) -> str:
+    """A storage URL as a run folder keeps it: without password, and the same from every working directory."""
+    file = url.removeprefix(SQLITE)
+    if url.startswith(SQLITE) and file and file != ":memory:":
+        return SQLITE + str(Path(file).absolute())
+    return without_password(url)
+
+
+def without_password(url: str) -> str:
+    """A storage URL, or a text with one, that may be shown and kept."""
+    return re.sub(r"(?<=://)([^:@/\s]*):[^@\s]*@", r"\1@", url)
+
+
+def open_storage(url: str) -> optuna.storages.BaseStorage:
+    """An Optuna storage; SQLite keeps every commit through a killed process at a tenth of the default's time."""
+    import optuna
+    from sqlalchemy import event
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        storage = optuna.storages.RDBStorage(url, skip_compatibility_check=False)
+    except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
+        # Optuna raises RuntimeError for a database of another of its versions
+        raise cannot_open(url, error) from error
+    if url.startswith("sqlite"):
+        event.listen(storage.engine, "connect", use_write_ahead_log)
+        storage.engine.dispose()
+    return storage
+
+
+def cannot_open(url: str, error: Exception) -> InputError:
+    reason = without_password(" ".join(str(error).split()))[:300]
+    return InputError(
+        f"cannot use the storage {without_password(url)}: {reason}. Give --storage as an Optuna storage URL, for example "
+        "sqlite:///study.db, or leave it out to keep the study in the run folder"
+    )
+
+
+def use_write_ahead_log(connection: Any, _: object) -> None:
+    """A commit survives the death of the process; only a power cut may lose the last ones."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def check_database(folder: Path) -> None:
+    """Raises InputError where SQLite could not open a study in ``folder``, whose path it takes into a short buffer."""
+    length = len(os.fsencode((folder / DATABASE).absolute()))
+    if length > LONGEST_DATABASE:
+        raise InputError(
+            f"cannot keep a study in {short(str(folder))}: the path of its {DATABASE} would have {length:,} bytes, and "
+            f"SQLite takes {LONGEST_DATABASE}; choose another folder with --out, or another --storage"
+        )
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """One process at a time in a run folder, which is made. Raises InputError where another is at work."""
+    import fcntl
+
+    try:
+        make_folder(folder)
+        opened = (folder / LOCK).open("w")
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    with opened as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"another process is searching in {folder}; wait for it or stop it") from error
+        yield
+
+
+def fail_stale_trials(study: optuna.Study) -> None:
+    """Trials that a killed process left running are failed; they were never measured."""
+    import optuna
+
+    running = optuna.trial.TrialState.RUNNING
+    for trial in study.get_trials(deepcopy=False, states=(running,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def attributes(
+    arch: Arch, costs: dict[str, float], found: Candidate | Raced | None, accuracy: str
+) -> dict[str, Any]:
+    """What a trial records besides its parameters and values; ``accuracy`` is the objective's name."""
+    made: dict[str, Any] = {"arch_id": arch.id, "costs": costs}
+    if isinstance(found, Raced):
+        made[RACED] = found.attribute(accuracy)
+    elif found is not None:
+        kind = VALIDATION if found.validation is not None else PREDICTED
+        made[kind] = asdict(found.judgement)
+        if found.hits is not None:
+            made[HITS] = found.hits
+    return made
+
+
+def candidates(study: optuna.Study, problem: Problem) -> list[Candidate]:
+    """Every distinct arch within budget, in the order in which accuracies were had."""
+    import optuna
+
+    complete = optuna.trial.TrialState.COMPLETE
+    measured = saved(study, VALIDATION)
+    found: dict[str, Candidate] = {}
+    for trial in study.get_trials(deepcopy=False, states=(complete,)):
+        attrs = trial.user_attrs
+        if attrs["arch_id"] in found or not within(attrs["costs"], problem.budgets):
+            continue
+        found[attrs["arch_id"]] = Candidate(
+            trial.number,
+            problem.space.arch(trial.params),
+            attrs["costs"],
+            Accuracy(**attrs[VALIDATION]) if VALIDATION in attrs else measured.get(attrs["arch_id"]),
+            PredictedAccuracy(**attrs[PREDICTED]) if PREDICTED in attrs else None,
+            attrs.get(HITS),
+        )
+    return list(found.values())
+
+
+def raced(study: optuna.Study, problem: Problem) -> dict[str, Raced]:
+    """Every arch that was stopped early, by its id."""
+    import optuna
+
+    pruned = optuna.trial.TrialState.PRUNED
+    accuracy = problem.objectives[problem.accuracy_index].name
+    return {
+        trial.user_attrs["arch_id"]: from_attribute(trial.user_attrs[RACED], accuracy)
+        for trial in study.get_trials(deepcopy=False, states=(pruned,))
+        if RACED in trial.user_attrs
+    }
+
+
+def saved(study: optuna.Study, split: str) -> dict[str, Accuracy]:
+    """Accuracies on a split that were measured after their trial had ended, by arch id."""
+    prefix = f"{split}:"
+    return {
+        key.removeprefix(prefix): Accuracy(**json.loads(value))
+        for key, value in study.user_attrs.items()
+        if key.startswith(prefix)
+    }
+
+
+def save(study: optuna.Study, arch: Arch, accuracy: Accuracy) -> None:
+    """Keep an accuracy that was measured after the arch's trial had ended."""
+    study.set_user_attr(f"{accuracy.split}:{arch.id}", json.dumps(asdict(accuracy)))

@@ -1,0 +1,594 @@
+"""Bad input, from the command line: exit code 2 and one clear paragraph; ``--debug`` adds the traceback."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from safetensors.torch import load_file, save_file
+
+from cost_models import profiling
+from cost_models.protocol import Target
+from cost_models.registry import build
+from search.cli.app import main
+from supernet.bundle_card import FILES
+from supernet.catalog import PRETRAINED, Supernet
+from supernet.data import Dataset
+from supernet.documents import CONFIGS
+from tests.helpers.own_data import write_folders
+
+Refused = Callable[..., str]
+Written = Callable[..., Path]
+SHIPPED = CONFIGS / "supernets" / "fmnist_mbv3.yaml"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Default folders are below an empty one, and this host is never measured."""
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("the host was measured before the input was checked")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ONCEFIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(profiling, "profile", forbidden)
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Runs a command twice, with ``--debug`` the second time; returns the paragraph of the first."""
+
+    def run(*arguments: object) -> str:
+        given = list(map(str, arguments))
+        plain = finish(given)
+        assert "Traceback" not in plain
+        message = plain[[start.start() for start in re.finditer("^oncefit: ", plain, re.MULTILINE)][-1] :]
+        assert message.count("\n") == 1, "one paragraph, at the end"
+        debug = finish(["--debug", *given])
+        assert "Traceback (most recent call last)" in debug
+        assert debug.endswith(message)
+        return message
+
+    def finish(arguments: list[str]) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        out, err = capsys.readouterr()
+        assert (end.value.code, out) == (2, "")
+        return err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def own_data(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folders(data, tmp_path_factory.mktemp("own"))
+
+
+@pytest.fixture
+def config(own_data: Path, tmp_path: Path) -> Written:
+    """Writes ``mine.yaml``, a search that is right but for what is given."""
+
+    def write(**changes: object) -> Path:
+        return write_config(tmp_path / "mine.yaml", own_data, **changes)
+
+    return write
+
+
+def write_config(path: Path, own_data: Path, **changes: object) -> Path:
+    right = {"supernet": "fmnist_mbv3", "data": str(own_data), "budgets": {"macs": 2e6}, "trials": 2,
+             "sampler": "random"}  # fmt: skip
+    path.write_text(yaml.safe_dump({**right, **changes}))
+    return path
+
+
+def write_supernet(path: Path, file: Path | None = None, **changes: Any) -> Path:
+    """The embedded supernet described anew: another ``file`` of weights, other keys, other keys of its network."""
+    keys = yaml.safe_load(SHIPPED.read_text())
+    keys["weights"]["file"] = str(file or PRETRAINED / keys["weights"]["file"])
+    keys["network"].update(changes.pop("network", {}))
+    path.write_text(yaml.safe_dump({**keys, **changes}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A supernet with the same weights and another space."""
+    path = tmp_path_factory.mktemp("supernets") / "other.yaml"
+    return write_supernet(path, name="other", network={"resolutions": [18, 28]})
+
+
+@pytest.fixture(scope="module")
+def runs(own_data: Path, other: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """A run of each of the two spaces, and a bundle of each."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, supernet in (("run", "fmnist_mbv3"), ("other", str(other))):
+        path = write_config(folder / f"{name}.yaml", own_data, supernet=supernet)
+        for arguments in (
+            ["search", path, "--out", folder / name],
+            ["export", folder / name, "--out", folder / f"{name}_bundle"],
+        ):
+            with pytest.raises(SystemExit) as end:
+                main(list(map(str, arguments)))
+            assert end.value.code == 0
+    return {name: folder / name for name in ("run", "other", "run_bundle", "other_bundle")}
+
+
+@pytest.fixture
+def run(runs: Mapping[str, Path], tmp_path: Path) -> Path:
+    """A copy of a run, to damage."""
+    return Path(shutil.copytree(runs["run"], tmp_path / "run"))
+
+
+@pytest.fixture
+def bundle(runs: Mapping[str, Path], tmp_path: Path) -> Path:
+    """A copy of a bundle, to damage."""
+    return Path(shutil.copytree(runs["run_bundle"], tmp_path / "bundle"))
+
+
+# -- keys, names and types -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budget": {"macs": 2e6}}, r"mine\.yaml: unknown key 'budget'\. Did you mean 'budgets'\? Known: .*seed"),
+        ({"budgets": {"mac": 2e6}}, r"unknown cost in .*mine\.yaml: 'mac'\. Did you mean 'macs'\? Known: .*params"),
+        ({"objectives": ["top1", "latency"]}, r"unknown objective in .*: 'latency'\. Did you mean 'latency_ms'\?"),
+        ({"objectives": ["top_1"]}, r"unknown objective in .*: 'top_1'\. Did you mean 'top1'\? Known: .*top5"),
+        ({"objectives": ["macs", "top1"]}, r"objectives must be one of top1, top5, then up to two costs; got macs, top1"),
+        ({"objectives": ["top1", "flops", "macs"]}, r"objectives repeat"),
+        ({"device": "hots"}, r"unknown device 'hots'\. Did you mean 'host'\? Known: host"),
+        ({"sampler": "nsga3"}, r"unknown sampler in .*: 'nsga3'\. Did you mean 'nsga2'\? Known: guided, nsga2, random, tpe"),
+        ({"supernet": "fmnist_mvb3"}, r"unknown supernet 'fmnist_mvb3'\. Did you mean 'fmnist_mbv3'\?"),
+        ({"data": "fashion_mnits"}, r"unknown data set .*'fashion_mnits'\. Did you mean 'fashion_mnist'\?"),
+        ({"costs": {"mine": "nowhere:cost"}}, r"cannot load the cost 'nowhere:cost': .*importable"),
+        ({"trials": "many"}, r"mine\.yaml: trials: got 'many'; Input should be a valid integer"),
+        ({"trials": 0}, r"trials: got '0'; Input should be greater than 0"),
+        ({"seed": -1}, r"seed: got '-1'; Input should be greater than or equal to 0"),
+        ({"budgets": [2e6]}, r"budgets: got .*; Input should be a mapping"),
+        ({"budgets": {"macs": "few"}}, r"budgets\.macs: got 'few'; Input should be a valid number"),
+        ({"objectives": "top1"}, r"objectives: got 'top1'; Input should be a list"),
+    ],
+)  # fmt: skip
+def test_a_wrong_search(changes: dict[str, Any], message: str, config: Written, refused: Refused) -> None:
+    assert re.search(message, refused("search", config(**changes)))
+
+
+def test_a_missing_key(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "mine.yaml").write_text("trials: 2\n")
+    assert "mine.yaml: the key 'supernet' is missing" in refused("search", "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sampler", "gided"], r"'gided'\. Did you mean 'guided'\?"),
+        (["--device", "hsot"], r"unknown device 'hsot'\. Did you mean 'host'\? Known: host"),
+        (["--device", "phone.yaml"], r"there is no file phone\.yaml; shipped devices: host"),
+        (["--budget", "flop=2e6"], r"unknown cost in .*'flop'\. Did you mean 'flops'\?"),
+        (["--trials", "-3"], r"trials: got '-3'"),
+    ],
+)
+def test_a_wrong_option(options: list[str], message: str, config: Written, refused: Refused) -> None:
+    assert re.search(message, refused("search", config(), *options))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"famly": "mobilenet_v3"}, r"unknown key 'famly'\. Did you mean 'family'\?"),
+        ({"family": "mobilenet_v2"}, r"unknown family in .*'mobilenet_v2'\. Did you mean 'mobilenet_v3'\?"),
+        ({"weights": {"fil": "a", "sha256": ""}}, r"supernet\.yaml: weights: unknown key 'fil'\. Did you mean 'file'\?"),
+        ({"network": {"head_widht": 256}}, r"network: unknown key 'head_widht'\. Did you mean 'head_width'\?"),
+        ({"network": {"stages": [{"widht": 16}]}}, r"network: stages\.0: unknown key 'widht'\. Did you mean 'width'\?"),
+        ({"network": {"resolutions": [28, 18]}}, r"choices of resolution in space fmnist_mbv3 must ascend"),
+    ],
+)  # fmt: skip
+def test_a_wrong_supernet(
+    changes: dict[str, Any], message: str, config: Written, tmp_path: Path, refused: Refused
+) -> None:
+    mine = write_supernet(tmp_path / "supernet.yaml", **changes)
+    assert re.search(message, refused("search", config(supernet=str(mine))))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"trials: [1", r"mine\.yaml is not valid YAML: .*line 1"),
+        (b"supernet: \xff\xfe", r"mine\.yaml is not valid YAML"),
+        (b"- supernet\n- trials\n", r"mine\.yaml must hold keys and values, but holds list"),
+        (b"", r"mine\.yaml must hold keys and values, but holds NoneType"),
+        (b"supernet: fmnist_mbv3\n7: 8\n", r"mine\.yaml: unknown key '7'\. .*Known: "),
+    ],
+)
+def test_what_is_no_config(content: bytes, message: str, tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "mine.yaml").write_bytes(content)
+    assert re.search(message, refused("search", "mine.yaml"))
+
+
+def test_a_missing_config_lists_those_that_ship(refused: Refused) -> None:
+    shipped = ", ".join(sorted(path.stem for path in (CONFIGS / "searches").glob("*.yaml")))
+    assert f"there is no file nope.yaml; shipped searches: {shipped}" in refused("search", "nope.yaml")
+    assert "Did you mean 'latency'?" in refused("search", "latncy")
+    assert "there is no file nope.yaml; shipped training: fmnist_mbv3" in refused("train", "nope.yaml")
+
+
+def test_an_unknown_size_of_a_subnet_alone(refused: Refused) -> None:
+    message = refused("train", "configs/training/fmnist_mbv3.yaml", "--alone", "huge")
+    assert "unknown size 'huge'." in message
+    assert "Known: large, medium, small" in message
+
+
+# -- budgets -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ("macs=-5", r"budget macs = -5 must be positive"),
+        ("macs=0", r"budget macs = 0 must be positive"),
+        ("macs=few", r"a budget is given as cost=number, for example macs=3e6; got 'macs=few'"),
+        ("macs", r"a budget is given as cost=number.*got 'macs'"),
+        ("latency=1", r"unknown cost in .*'latency'\. Did you mean 'latency_ms'\?"),
+        ("macs=nan", r"budgets\.macs: got 'nan'; Input should be a finite number"),
+        ("latency_ms=1", r"latency_ms needs a device: give --device host"),
+    ],
+)
+def test_a_wrong_budget(budget: str, message: str, config: Written, refused: Refused) -> None:
+    assert re.search(message, refused("search", config(), "--budget", budget))
+
+
+def test_a_budget_given_by_both_of_its_names(config: Written, refused: Refused) -> None:
+    message = refused("search", config(budgets={"macs": 2e6, "flops": 3e6}))
+    assert "mine.yaml: flops and macs are budgets of the same cost, macs; give one" in message
+    message = refused("search", config(), "--budget", "flops=1")
+    assert "budget macs <= 1: no subnet" in message, "an alias overrides the file too"
+
+
+@pytest.mark.parametrize("share", [0.01, 1 - 1e-9])
+def test_an_infeasible_budget_names_the_minimum_and_its_arch(
+    share: float, supernet: Supernet, config: Written, refused: Refused
+) -> None:
+    reach = build("macs", Target(supernet, None)).reach()
+    message = refused("search", config(), "--budget", f"macs={share * reach.minimum}")
+    assert f"(arch {reach.smallest.id}: {reach.smallest})" in message
+    given, smallest, least = re.search(
+        r"macs <= (\S+): no subnet .* the smallest is (\S+) \(.* Raise the budget to at least (\S+)\n", message
+    ).groups()  # fmt: skip
+    assert float(given) < float(smallest)
+    assert float(smallest) == pytest.approx(reach.minimum, rel=1e-5)
+    assert reach.minimum <= float(least) <= 1.001 * reach.minimum
+    assert not Path("runs").exists()
+
+
+# -- weights -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (None, r"cannot read .*mine\.safetensors \(No such file or directory\)"),
+        (lambda content: content[:-100], r"mine\.safetensors was cut short or changed: .*expected [0-9a-f]{64}"),
+        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), r"was cut short or changed: its sha256 is"),
+    ],
+    ids=["missing", "truncated", "tampered"],
+)  # fmt: skip
+def test_wrong_weights(
+    damage: Callable[[bytes], bytes] | None, message: str, config: Written, tmp_path: Path, refused: Refused
+) -> None:
+    weights = tmp_path / "mine.safetensors"
+    if damage is not None:
+        weights.write_bytes(damage((PRETRAINED / "fmnist_mbv3.safetensors").read_bytes()))
+    supernet = write_supernet(tmp_path / "supernet.yaml", weights)
+    said = refused("search", config(supernet=str(supernet)), "--out", "run")
+    assert re.search(message, said)
+    assert "put the file back, or set weights.file and weights.sha256" in said
+    assert not Path("run").exists(), "the corrected command finds nothing in its way"
+
+
+# -- bundles and images --------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["verify", "evaluate"])
+@pytest.mark.parametrize("name", [*FILES, "card.json"])
+def test_a_bundle_with_a_changed_byte(command: str, name: str, bundle: Path, refused: Refused) -> None:
+    content = bytearray((bundle / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / name).write_bytes(content)
+    message = refused(command, bundle)
+    assert re.search(rf"{re.escape(name)} was (cut short or )?changed: .*expected", message)
+    assert "export the bundle again or copy it once more" in message
+
+
+def test_what_is_no_bundle(tmp_path: Path, bundle: Path, refused: Refused) -> None:
+    for folder in (tmp_path / "none", tmp_path):
+        assert f"{folder} is no bundle: it has no card.json" in refused("verify", folder)
+    (bundle / "model.onnx").unlink()
+    assert "cannot read" in refused("evaluate", bundle)
+
+
+def test_a_bundle_of_ones_own_supernet_needs_its_description(
+    runs: Mapping[str, Path], other: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = runs["other_bundle"]
+    message = refused("verify", bundle)
+    assert "supernet other, which does not ship with oncefit; give its YAML file with --supernet" in message
+    assert "but fmnist_mbv3 here has the network" in refused("verify", bundle, "--supernet", "fmnist_mbv3")
+    with pytest.raises(SystemExit) as end:
+        main(["verify", str(bundle), "--supernet", str(other)])
+    assert end.value.code == 0
+    assert "is sound" in capsys.readouterr().out
+
+
+def test_a_bundle_without_its_images(
+    own_data: Path, config: Written, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = Path(shutil.copytree(own_data, tmp_path / "images"))
+    for arguments in (
+        ("search", config(data=str(mine)), "--out", "run"),
+        ("export", "run", "--out", "bundle"),
+    ):
+        with pytest.raises(SystemExit):
+            main(list(map(str, arguments)))
+    mine.rename(tmp_path / "moved")
+    assert f"measured on images in {mine}, and there is no such folder here" in refused("verify", "bundle")
+    assert "--images" in refused("evaluate", "bundle")
+    with pytest.raises(SystemExit) as end:
+        main(["verify", "bundle", "--data", "moved"])
+    assert end.value.code == 0
+
+
+def test_image_folders(runs: Mapping[str, Path], own_data: Path, tmp_path: Path, refused: Refused) -> None:
+    def said(images: Path) -> str:
+        return refused("evaluate", runs["run_bundle"], "--images", images)
+
+    mine = tmp_path / "images"
+    assert f"there is no folder {mine}" in said(mine)
+    mine.mkdir()
+    assert f"{mine} holds no image: it needs one folder a class with images in it (.bmp" in said(mine)
+    (mine / "Ankle boots").mkdir()
+    assert re.search(r"unknown class folder in .*: 'Ankle boots'\. Did you mean 'Ankle boot'\?", said(mine))
+    (mine / "Ankle boots").rename(mine / "Ankle boot")
+    assert re.search(r"holds no image: put .*\.png.* where CLASS is one of .*Ankle boot", said(mine))
+    (mine / "Ankle boot" / "1.png").write_bytes(b"no image")
+    assert re.search(r"1\.png cannot be decoded as an image .*; remove or replace it", said(mine))
+
+
+# -- run folders and studies ---------------------------------------------------
+
+
+def test_a_run_folder_that_is_not_one(tmp_path: Path, run: Path, config: Written, refused: Refused) -> None:
+    for folder in (tmp_path / "none", tmp_path, config()):
+        assert f"{folder} is not a run: it has no config.yaml" in refused("export", folder)
+    assert "is not a run" in refused("compare", run, "none")
+    assert f"{tmp_path} is not empty and not a run; choose another folder with --out" in refused(
+        "search", config(), "--out", tmp_path
+    )
+    (run / "config.yaml").write_text("trials: [")
+    assert "config.yaml is not valid YAML" in refused("export", run)
+
+
+def test_a_run_without_its_study_or_with_a_damaged_one(run: Path, refused: Refused) -> None:
+    (run / "study.db").write_text(
+        "no database at all, but long enough to be taken for the header of one " * 20
+    )
+    assert "cannot use the storage sqlite:///" in refused("export", run)
+    (run / "study.db").unlink()
+    assert f"{run} has no study.db: its study was removed" in refused("export", run)
+    (run / "study.yaml").unlink()
+    assert f"{run} has no study yet: it has no study.yaml" in refused("export", run)
+
+
+def test_a_renamed_run_is_the_same_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run.rename(run.with_name("renamed"))
+    with pytest.raises(SystemExit) as end:
+        main(["export", str(run), "--json"])
+    assert end.value.code == 0, capsys.readouterr().err
+
+
+def test_a_run_folder_of_another_network(run: Path, other: Path, config: Written, refused: Refused) -> None:
+    shutil.copy(config(supernet=str(other)), run / "config.yaml")
+    message = refused("export", run)
+    assert re.search(
+        r"is of the supernet fmnist_mbv3, network [0-9a-f]{16} \(here: other, network [0-9a-f]{16}\)", message
+    )
+    assert "start anew in another folder with --out" in message
+
+
+def test_a_run_knows_its_weights_images_and_budgets(
+    run: Path, own_data: Path, config: Written, refused: Refused, tmp_path: Path
+) -> None:
+    changed = tmp_path / "changed.safetensors"
+    weights = load_file(PRETRAINED / "fmnist_mbv3.safetensors")
+    weights["classifier.bias"] += 1
+    save_file(weights, changed)
+    digest = hashlib.sha256(changed.read_bytes()).hexdigest()
+    supernet = write_supernet(tmp_path / "net.yaml", weights={"file": str(changed), "sha256": digest})
+    message = refused("search", config(supernet=str(supernet), trials=3), "--out", run)
+    assert f"(here: {digest})" in message
+    images = Path(shutil.copytree(own_data, tmp_path / "images"))
+    next(images.glob("validation/*/*.png")).unlink()
+    before = (run / "config.yaml").read_bytes()
+    assert "is of the images " in refused("search", config(data=str(images), trials=3), "--out", run)
+    assert (run / "config.yaml").read_bytes() == before, "what was refused changed nothing"
+    keys = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**keys, "budgets": {"macs": 1e6}}))
+    assert "is of the budgets {'macs': 2000000.0} (here: {'macs': 1000000.0})" in refused("export", run)
+
+
+def test_a_storage_that_holds_something_else(
+    run: Path, config: Written, refused: Refused, tmp_path: Path
+) -> None:
+    foreign = f"sqlite:///{tmp_path}/foreign.db"
+    study = optuna.create_study(storage=foreign, study_name="theirs")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    assert f"is in {run / 'study.db'}, not in {foreign}" in refused(
+        "search", config(), "--out", run, "--storage", foreign
+    )
+    (run / "study.yaml").write_text(yaml.safe_dump({"name": "theirs", "storage": foreign}))
+    assert "the study 'theirs' was not made by oncefit search" in refused("export", run)
+    (run / "study.yaml").write_text(yaml.safe_dump({"name": "nobodys", "storage": foreign}))
+    assert f"there is no study 'nobodys' in {foreign}" in refused("export", run)
+
+
+def test_what_was_refused_does_not_block_the_corrected_command(
+    config: Written, refused: Refused, own_data: Path
+) -> None:
+    refused("search", config(data=f"{own_data}x"), "--out", "run")
+    refused("search", config(), "--out", "run", "--storage", "sqlite:////no/such/folder/a.db")
+    assert not Path("run").exists()
+    with pytest.raises(SystemExit) as end:
+        main(["search", str(config()), "--out", "run"])
+    assert end.value.code == 0
+
+
+def test_resuming_with_a_changed_config(run: Path, config: Written, refused: Refused) -> None:
+    message = refused("search", config(), "--out", run, "--seed", 7, "--budget", "macs=3e6")
+    assert f"{run} holds a run of another config: budgets was {{'macs': 2000000.0}}" in message
+    assert "seed was 0 and is 7" in message
+    assert "Choose another folder with --out, or remove this one" in message
+
+
+def test_a_password_is_never_shown(config: Written, refused: Refused) -> None:
+    message = refused("search", config(), "--storage", "postgresql+nodriver://me:secret@host/db")
+    assert "postgresql+nodriver://me@host/db" in message
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize("url", ["postgresql+nodriver://host/db", "no url", "sqlite:////no/such/folder/a.db"])
+def test_a_storage_that_cannot_be_used(url: str, config: Written, refused: Refused) -> None:
+    message = refused("search", config(), "--storage", url)
+    assert f"cannot use the storage {url}: " in message
+    assert "for example sqlite:///study.db" in message
+
+
+def test_compare_needs_two_runs_on_the_same_images(
+    runs: Mapping[str, Path], run: Path, config: Written, refused: Refused, own_data: Path, tmp_path: Path
+) -> None:
+    assert f"compare needs at least two different run folders; got {run}" in refused("compare", run)
+    assert "two different run folders" in refused("compare", run, f"{run.parent}/./run")
+    images = Path(shutil.copytree(own_data, tmp_path / "images"))
+    next(images.glob("validation/*/*.png")).unlink()
+    with pytest.raises(SystemExit) as end:
+        main(["search", str(config(data=str(images))), "--out", "fewer"])
+    assert end.value.code == 0
+    assert re.search(
+        r"accuracy of fewer is measured on images with sha256 ", refused("compare", run, "fewer")
+    )
+    message = refused("compare", runs["run"], run, "--cost", "latency_ms")
+    assert re.search(r"records the cost 'latency_ms'; all of them record macs, params", message)
+
+
+def test_an_unknown_pick(runs: Mapping[str, Path], refused: Refused) -> None:
+    message = refused("export", runs["run"], "--pick", "bets")
+    assert re.search(
+        r"--pick 'bets' names no candidate of the front; give best, knee or one of [0-9a-f]+", message
+    )
+
+
+# -- devices -------------------------------------------------------------------
+
+
+def test_a_device_fitted_for_another_space(
+    supernet: Supernet, other: Path, config: Written, tmp_path: Path, refused: Refused
+) -> None:
+    device = yaml.safe_load((CONFIGS / "devices" / "host.yaml").read_text())
+    device["latency"] = {
+        "supernet": supernet.name, "fingerprint": supernet.fingerprint, "intercept_ms": 0.1,
+        "coefficients": {"conv1.calls": 0.01}, "subnets": 32, "error_percent": 3.0, "folds": 8, "spread_percent": 1.0,
+    }  # fmt: skip
+    mine = tmp_path / "device.yaml"
+    mine.write_text(yaml.safe_dump(device))
+    message = refused("search", config(supernet=str(other)), "--device", mine)
+    assert re.search(r"fitted for the network of fmnist_mbv3 \(.*\), not for that of other \(", message)
+    assert "--device host measures this machine for other" in message
+    assert "has no coefficient" in refused("search", config(), "--device", mine)
+    device["latency"] = None
+    mine.write_text(yaml.safe_dump(device))
+    assert "has no latency model: --device host fits one" in refused(
+        "search", config(), "--device", mine, "--budget", "latency_ms=1"
+    )
+    device["power"]["static"] = 1
+    mine.write_text(yaml.safe_dump(device))
+    assert "power: unknown key 'static'. Did you mean 'static_w'?" in refused("device", mine)
+
+
+def test_only_this_machine_is_measured_again(tmp_path: Path, refused: Refused) -> None:
+    mine = Path(shutil.copy(CONFIGS / "devices" / "host.yaml", tmp_path / "mine.yaml"))
+    assert "--refresh measures host again" in refused("device", mine, "--refresh")
+
+
+# -- folders to write to -------------------------------------------------------
+
+
+def test_an_output_folder_that_cannot_be_written(
+    runs: Mapping[str, Path], run: Path, config: Written, tmp_path: Path, refused: Refused
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    below = tmp_path / "file" / "below"
+    for arguments in (
+        ("search", config()),
+        ("search", config(), "--device", "host"),  # told before the host is measured
+        ("export", runs["run"]),
+        ("compare", runs["run"], run),
+        ("train", "configs/training/fmnist_mbv3.yaml"),
+        ("demo",),
+    ):
+        message = refused(*arguments, "--out", below)
+        assert f"cannot write {below}" in message, arguments
+        assert "choose another folder with --out" in message
+    assert "file is a file; choose another folder with --out" in refused(
+        "search", config(), "--out", tmp_path / "file"
+    )
+
+
+def test_a_bundle_does_not_replace_something_else(
+    runs: Mapping[str, Path], tmp_path: Path, refused: Refused
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "it holds notes.txt; it was left as it is" in refused(
+        "export", runs["run"], "--out", tmp_path
+    ).replace(str(tmp_path), "")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+# -- as a user sees it ---------------------------------------------------------
+
+
+def process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "search", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+def test_in_a_process_of_its_own(config: Written, tmp_path: Path) -> None:
+    path = config(sampler="nsga3")
+    plain = process("search", path, "--json", cwd=tmp_path)
+    assert (plain.returncode, plain.stdout) == (2, "")
+    assert plain.stderr == (
+        f"oncefit: unknown sampler in {path}: 'nsga3'. Did you mean 'nsga2'? Known: guided, nsga2, random, tpe\n"
+    )
+    debug = process("search", path, "--debug", cwd=tmp_path)
+    assert debug.returncode == 2
+    assert debug.stderr.startswith("Traceback (most recent call last)")
+    assert debug.stderr.endswith(plain.stderr)
+
+
+def test_unknown_commands_and_options_are_told_the_closest(tmp_path: Path) -> None:
+    for arguments, close in (
+        (("serch", "a.yaml"), "search"),
+        (("search", "a.yaml", "--budgets", "1"), "--budget"),
+    ):
+        found = process(*arguments, cwd=tmp_path)
+        assert (found.returncode, found.stdout) == (2, "")
+        assert "Traceback" not in found.stderr
+        assert close in found.stderr

@@ -1,0 +1,219 @@
+"""Extraction gives the supernet's own answer; ONNX Runtime gives torch's; a bundle has the run's figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from cost_models import profiling
+from cost_models.profiling import LatencyMeasurement
+from search.reports.export import export_bundle
+from search.runs.config import RunConfig
+from search.runs.run import conclude, open_run, start
+from search.runs.study import REPORT, saved
+from search.runs.trials import search
+from supernet import bundle as bundles
+from supernet import evaluation
+from supernet.errors import InputError
+from supernet.onnx_export import INPUT, OUTPUT, export_onnx
+from tests.helpers.own_data import write_folders
+
+
+@pytest.fixture(scope="module")
+def archs(supernet):
+    space = supernet.space
+    sampled = space.decode(space.sample(10, np.random.default_rng(7)))
+    return [space.smallest(), space.largest(), *sampled]
+
+
+def images_for(arch, n: int = 2) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(n, 1, arch.resolution, arch.resolution, generator=generator)
+
+
+@torch.inference_mode()
+def test_a_subnet_answers_as_the_supernet_does(random_net, archs):
+    for arch in archs:
+        x = images_for(arch)
+        expected = random_net(x, arch.values)
+        assert expected.std() > 0.1  # something to compare
+        torch.testing.assert_close(random_net.extract(arch)(x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_extraction_leaves_the_supernet_as_it_was(random_net, archs):
+    before = {name: tensor.clone() for name, tensor in random_net.state_dict().items()}
+    for arch in archs:
+        subnet = random_net.extract(arch)
+        with torch.no_grad():
+            for tensor in subnet.state_dict().values():
+                tensor.zero_()  # a subnet shares no memory with the supernet
+    after = random_net.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_subnet_is_free_of_elastic_code(random_net, archs):
+    for arch in archs[:3]:
+        modules = {type(module).__module__.split(".")[0] for module in random_net.extract(arch).modules()}
+        assert modules == {"torch", "supernet"}
+
+
+def test_two_threads_extract_at_once(random_net, archs):
+    alone = [random_net.extract(arch).state_dict() for arch in archs]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda arch: random_net.extract(arch).state_dict(), archs * 3))
+    for found, expected in zip(together, alone * 3, strict=True):
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@torch.inference_mode()
+def test_onnx_answers_as_torch_for_any_batch_size(random_net, archs, tmp_path):
+    for arch in (archs[0], archs[2]):
+        subnet = random_net.extract(arch)
+        path = tmp_path / f"{arch.id}.onnx"
+        export_onnx(subnet, 1, arch.resolution, path)
+        onnx.checker.check_model(onnx.load(path), full_check=True)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        assert session.get_inputs()[0].shape == ["n", 1, arch.resolution, arch.resolution]
+        assert session.get_outputs()[0].shape == ["n", 10]
+        for n in (1, 3, 8):
+            x = images_for(arch, n)
+            [logits] = session.run([OUTPUT], {INPUT: x.numpy()})
+            np.testing.assert_allclose(logits, subnet(x).numpy(), atol=1e-4)
+
+
+def test_an_export_is_one_file_and_warns_of_nothing(random_net, archs, tmp_path):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        export_onnx(random_net.extract(archs[0]), 1, archs[0].resolution, tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    assert not caught
+
+
+def test_a_failed_export_leaves_nothing(tmp_path):
+    class Failing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        export_onnx(Failing(), 1, 8, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_below_a_file_is_refused(random_net, archs, tmp_path: Path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(InputError, match=r"cannot write .*model.onnx: .*; choose another folder"):
+        export_onnx(random_net.extract(archs[0]), 1, archs[0].resolution, tmp_path / "file" / "model.onnx")
+
+
+# -- from a run to a bundle ------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def host_run(data, tmp_path_factory) -> Path:
+    """A searched and concluded run for this host, whose latency is made up."""
+    folder = tmp_path_factory.mktemp("run")
+    own = write_folders(data, folder / "images")
+
+    def pretend(net, archs, report):
+        times = [0.001 * len(net.layers(arch)) for arch in archs]
+        return [LatencyMeasurement(1.02 * t, t, 1.5 * t, 9) for t in times]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONCEFIT_CACHE", str(folder / "cache"))
+        patch.setattr(profiling, "profile", pretend)
+        config = RunConfig(supernet="fmnist_mbv3", data=str(own), device="host", trials=6, sampler="random")
+        run = start(folder / "run", config, None, lambda _: None)
+        search(run, lambda _: None)
+        conclude(run, lambda _: None)
+    return folder / "run"
+
+
+@pytest.fixture
+def evaluated(monkeypatch) -> list[str]:
+    """The splits that subnets are evaluated on in torch from now on."""
+    splits: list[str] = []
+    evaluate = evaluation.evaluate
+
+    def spy(subnet, arch, data, split):
+        splits.append(split)
+        return evaluate(subnet, arch, data, split)
+
+    monkeypatch.setattr(evaluation, "evaluate", spy)
+    return splits
+
+
+def reports_in(folder: Path) -> dict[str, dict]:
+    """Report accuracies that a run has saved, read with plain SQL."""
+    query = "select key, value_json from study_user_attributes where key like 'report:%'"
+    with sqlite3.connect(f"file:{folder / 'study.db'}?mode=ro", uri=True) as connection:
+        found = dict(connection.execute(query).fetchall())
+    return {key.removeprefix("report:"): json.loads(json.loads(value)) for key, value in found.items()}
+
+
+def test_an_export_has_the_runs_report_figures_and_measures_them_no_second_time(
+    host_run, evaluated, tmp_path, monkeypatch
+):
+    compared = []
+    compare = bundles.compare
+    monkeypatch.setattr(bundles, "compare", lambda *args: compared.append(args) or compare(*args))
+    bundle, summary = export_bundle(host_run, "best", None, tmp_path / "bundle", print)
+    card = json.loads((bundle / "card.json").read_text())
+    assert card["figures"]["measured"]["report"] == reports_in(host_run)[card["arch_id"]]
+    assert evaluated == []
+    assert len(compared) == 1, "ONNX Runtime and torch are compared all the same"
+    assert summary["measured"] == card["figures"]["measured"]
+
+
+def test_what_an_export_measures_is_kept_in_the_study(host_run, evaluated, tmp_path):
+    before = reports_in(host_run)
+    result = conclude(open_run(host_run), print)
+    other = next(c.arch.id for c in result.front if c.arch.id not in before)
+    for _ in range(2):
+        _, summary = export_bundle(host_run, other, None, tmp_path / "other", print)
+    assert evaluated == ["report"]
+    kept = reports_in(host_run)
+    assert kept == {**before, other: summary["measured"]["report"]}
+    study = open_run(host_run).study()
+    assert dataclasses.asdict(saved(study, REPORT)[other]) == kept[other]
+
+
+def test_the_card_tells_predicted_and_measured_costs_and_their_device(host_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        profiling, "measure_latency_ms", lambda *_: LatencyMeasurement(0.25, 0.2, 0.3, profiling.ROUNDS)
+    )
+    export_bundle(host_run, "best", None, tmp_path / "here", print)
+    card = json.loads((tmp_path / "here" / "card.json").read_text())
+    device = open_run(host_run).device
+    assert card["device"] == {
+        "name": "host", "cpu": profiling.cpu_name(), "runtime": "onnxruntime", "versions": profiling.versions(),
+        "threads": 1, "region": "WORLD", "date": device.date,
+        "latency_error_percent": device.latency.error_percent,
+    }  # fmt: skip
+    predicted, measured = card["figures"]["predicted"], card["figures"]["measured"]
+    assert set(predicted) == {"macs", "params", "peak_memory_bytes", "latency_ms", "energy_mj", "co2e_mg"}
+    assert measured["latency"] == {
+        "median_ms": 0.25,
+        "low_ms": 0.2,
+        "high_ms": 0.3,
+        "rounds": profiling.ROUNDS,
+    }
+    assert measured["latency"]["median_ms"] != predicted["latency_ms"]
+
+    monkeypatch.setattr(profiling, "cpu_name", lambda: "another CPU")
+    export_bundle(host_run, "best", None, tmp_path / "elsewhere", print)
+    card = json.loads((tmp_path / "elsewhere" / "card.json").read_text())
+    assert card["device"]["cpu"] == device.cpu
+    assert "latency" not in card["figures"]["measured"], "a latency of this machine is none of that device"

@@ -1,0 +1,177 @@
+"""Fronts against brute force and closed forms."""
+
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from search.feasible.budget_messages import round_up
+from search.problem.limits import over_budget, within
+from search.problem.objectives import Objective, parse_objectives
+from search.reports.plots import draw_front, new_figure, save
+from search.reports.units import amount
+from search.runs.front import Points, best, coverage, dominated_share, front, knee, pick, points
+from search.runs.run import Result
+from search.runs.study import Candidate
+from supernet.accuracy import Accuracy
+from supernet.catalog import open_supernet
+from supernet.errors import InputError
+
+SPACE = open_supernet("fmnist_mbv3").space
+AXES = parse_objectives(["top1", "macs"])
+
+
+def candidates(pairs: list[tuple[float, float]]) -> list[Candidate]:
+    archs = SPACE.decode(SPACE.sample(len(pairs), np.random.default_rng(0)))
+    return [
+        Candidate(i, arch, {"macs": macs}, Accuracy("validation", 100, top1, 1.0, 0, 1, 0, 1))
+        for i, (arch, (top1, macs)) in enumerate(zip(archs, pairs, strict=True))
+    ]
+
+
+def test_front_is_what_brute_force_finds() -> None:
+    rng = np.random.default_rng(4)
+    found = candidates([(float(a), float(m)) for a, m in np.round(rng.random((60, 2)), 1)])
+
+    def dominates(a: Candidate, b: Candidate) -> bool:
+        no_worse = a.value("top1") >= b.value("top1") and a.value("macs") <= b.value("macs")
+        return no_worse and (a.value("top1"), a.value("macs")) != (b.value("top1"), b.value("macs"))
+
+    expected = {
+        (c.value("top1"), c.value("macs")) for c in found if not any(dominates(other, c) for other in found)
+    }
+    members = front(found, AXES)
+    assert [(c.value("top1"), c.value("macs")) for c in members] == sorted(expected, key=lambda p: p[1])
+
+
+def test_best_takes_the_cheaper_of_equals() -> None:
+    found = candidates([(0.9, 3.0), (0.9, 2.0), (0.8, 1.0)])
+    assert best(found, AXES) is found[1]
+    assert best(found, AXES[:1]) is found[0]
+
+
+def test_knee_of_a_bent_line() -> None:
+    found = candidates([(0.0, 0.0), (0.8, 0.1), (0.9, 0.5), (1.0, 1.0)])
+    assert knee(found, AXES) is found[1]
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [(0.9, 2.0)],
+        [(0.8, 1.0), (0.9, 2.0)],
+        [(0.0, 0.0), (0.1, 0.8), (1.0, 1.0)],
+    ],
+    ids=["one point", "only ends", "nothing below the line through the ends"],
+)
+def test_a_front_without_a_knee_picks_the_best(pairs: list[tuple[float, float]]) -> None:
+    found = candidates(pairs)
+    assert knee(found, AXES) is pick(found, AXES, "knee") is best(found, AXES) is found[-1]
+
+
+def test_pick_by_id_and_its_errors() -> None:
+    found = candidates([(0.8, 1.0), (0.9, 2.0)])
+    assert pick(found, AXES, found[1].arch.id[:6]) is found[1]
+    assert pick(found, AXES, "best") is found[1]
+    with pytest.raises(InputError, match="'zz' names no candidate of the front; give best, knee or one of"):
+        pick(found, AXES, "zz")
+
+
+def signed(pairs: list[tuple[float, float]]) -> Points:
+    return points(candidates(pairs), AXES)
+
+
+def test_hypervolume_of_two_staircases_by_hand() -> None:
+    one, other = coverage([signed([(0.0, 0.0), (1.0, 1.0)]), signed([(0.5, 0.5)])])
+    # box: accuracy from 1 down to -0.01, cost from 0 up to 1.01; both sides 1.01
+    assert one.reference == pytest.approx((0.01, 1.01))
+    assert one.hypervolume == pytest.approx((0.01 * 1.01 + 1.01 * 0.01 - 0.01 * 0.01) / 1.01**2)
+    assert other.hypervolume == pytest.approx(0.51**2 / 1.01**2)
+
+
+def test_hypervolume_equals_monte_carlo() -> None:
+    rng = np.random.default_rng(1)
+    pts = signed([(float(a), float(b)) for a, b in rng.random((12, 2))])
+    [found] = coverage([pts])
+    ideal, reference = np.array(found.ideal), np.array(found.reference)
+    sample = ideal + rng.random((200_000, 2)) * (reference - ideal)
+    dominated = np.zeros(len(sample), dtype=bool)
+    for p in pts:
+        dominated |= (p <= sample).all(axis=1)
+    assert found.hypervolume == pytest.approx(dominated.mean(), abs=0.005)
+
+
+def test_dominated_share_counts_pairs() -> None:
+    one = signed([(0.9, 2.0), (0.8, 1.0)])
+    other = signed([(0.95, 2.0), (0.8, 1.0)])
+    assert dominated_share(one, other) == 0.5
+    assert dominated_share(other, one) == 0.0
+    assert dominated_share(one, one) == 0.0
+
+
+def test_objectives_are_one_accuracy_then_costs() -> None:
+    assert [o.direction for o in parse_objectives(["top5", "macs", "params"])] == [
+        "maximize",
+        "minimize",
+        "minimize",
+    ]
+    for wrong in ([], ["macs"], ["top1", "top5"], ["macs", "top1"], ["top1", "a", "b", "c"]):
+        with pytest.raises(InputError, match="objectives must be one of top1, top5, then up to two costs"):
+            parse_objectives(wrong)
+    with pytest.raises(InputError, match="repeat"):
+        parse_objectives(["top1", "macs", "macs"])
+
+
+def test_budgets_are_relative_and_hard() -> None:
+    assert over_budget({"macs": 3.0}, {"macs": 2.0}) == {"macs": 0.5}
+    assert within({"macs": 2.0}, {"macs": 2.0})
+    assert not within({"macs": np.nextafter(2.0, 3.0)}, {"macs": 2.0})
+
+
+@pytest.mark.parametrize("value", [0.033711, 552416.0, 1.0, 99999.9])
+def test_round_up_is_never_below(value: float) -> None:
+    rounded = round_up(value)
+    assert value <= rounded <= value * 1.001
+
+
+def test_signs_flip_in_one_place_only() -> None:
+    for name, value in itertools.product(("top1", "macs"), (0.0, 2.5)):
+        objective = Objective(name)
+        assert objective.signed(value) == (-value if objective.direction == "maximize" else value)
+
+
+def test_costs_are_told_with_their_units() -> None:
+    told = {"latency_ms": 0.12, "macs": 2e6, "params": 94_800, "peak_memory_bytes": 51_200, "weights_kib": 60}
+    assert [amount(name, value) for name, value in told.items()] == [
+        "0.12 ms", "2 M MACs", "94.8 k parameters", "50 KiB", "60 weights_kib",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("pairs", [[(0.9, 2e6)], [(0.9, 2e6), (0.8, 3e6)], [(0.8, 1e6), (0.9, 2e6)]])
+def test_a_front_is_drawn_whole_whatever_its_length(pairs: list[tuple[float, float]], tmp_path: Path) -> None:
+    found = candidates(pairs)
+    members = front(found, AXES)
+    config = SimpleNamespace(budgets={"macs": 3e6}, sampler="guided")
+    run = SimpleNamespace(
+        axes=AXES,
+        config=config,
+        where="",
+        supernet=SimpleNamespace(name="any"),
+        measures=True,
+        predictor=None,
+    )
+    chosen = best(found, AXES)
+    result = Result(run, found, members, chosen, {chosen.arch.id: chosen.validation}, 3)  # type: ignore[arg-type]
+    draw_front(result, tmp_path / "front.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["front.png"]
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "front.png").mkdir()
+    (tmp_path / "front.png" / "mine").touch()
+    with pytest.raises(InputError, match="cannot write"):
+        save(new_figure()[0], tmp_path / "front.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["front.png"]

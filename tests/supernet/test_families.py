@@ -1,0 +1,206 @@
+"""Every shipped supernet: its space, its layers and its subnets, against torch's counter and against ``ofa``."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cost_models.protocol import Target
+from cost_models.registry import build
+from supernet import documents
+from supernet.arch import Arch
+from supernet.catalog import FAMILIES, Supernet, label_names, open_supernet
+from supernet.errors import InputError
+from supernet.folding import folded
+from tests.cost_models.test_peak_memory import peak_bytes
+from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
+
+SUPERNETS = documents.names("supernets")
+SIDE = 64
+"""Pixels of the images that logits are compared on: the networks take any size."""
+
+
+def sample(supernet: Supernet, n: int, seed: int) -> list[Arch]:
+    space = supernet.space
+    return [space.largest(), space.smallest(), *space.decode(space.sample(n, np.random.default_rng(seed)))]
+
+
+def randomise(net: nn.Module) -> None:
+    """Statistics and affine terms that differ by channel, and a classifier with an opinion."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.2)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.05)
+        for name, parameter in module.named_parameters(recurse=False):
+            if name.endswith("_matrix"):  # a kernel transform that is not the identity
+                nn.init.normal_(parameter, std=parameter.shape[0] ** -0.5)
+
+
+@pytest.fixture(scope="module", params=OFA_SUPERNETS)
+def pair(request: pytest.FixtureRequest) -> tuple[Supernet, nn.Module]:
+    supernet = open_supernet(request.param)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(1)
+        net = supernet.family.elastic().eval()
+        randomise(net)
+    return supernet, net
+
+
+def test_every_family_has_a_shipped_supernet() -> None:
+    used = {documents.load(documents.find("supernets", name))["family"] for name in SUPERNETS}
+    assert used == set(FAMILIES)
+    assert set(OFA_SUPERNETS) < set(SUPERNETS)
+
+
+@pytest.mark.parametrize("name", SUPERNETS)
+def test_macs_and_params_are_what_torch_counts(name: str) -> None:
+    supernet = open_supernet(name)
+    macs, params = (build(cost, Target(supernet)) for cost in ("macs", "params"))
+    for arch in sample(supernet, 50, seed=3):
+        with torch.device("meta"):
+            subnet = supernet.family.static(arch).eval()
+            image = torch.zeros(1, supernet.layers(arch)[0].in_channels, arch.resolution, arch.resolution)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            subnet(image)
+        assert macs(arch) == counter.get_total_flops() / 2, arch
+        assert params(arch) == sum(p.numel() for p in subnet.parameters()), arch
+
+
+@pytest.mark.parametrize("name", SUPERNETS)
+def test_peak_memory_is_what_the_life_of_tensors_says(name: str) -> None:
+    supernet = open_supernet(name).restricted(
+        {"resolution": open_supernet(name).space.dimensions[0].choices[:2]}
+    )
+    cost = build("peak_memory_bytes", Target(supernet))
+    for arch in sample(supernet, 3, seed=4):
+        image = torch.zeros(1, supernet.layers(arch)[0].in_channels, arch.resolution, arch.resolution)
+        assert cost(arch) == peak_bytes(supernet.family.static(arch).eval(), image), arch
+
+
+@pytest.mark.parametrize("name", SUPERNETS)
+def test_layers_are_those_of_the_running_network_in_order(name: str) -> None:
+    supernet = open_supernet(name)
+    for arch in sample(supernet, 2, seed=5):
+        seen: list[tuple[int, ...]] = []
+
+        def note(module: nn.Module, x: tuple[torch.Tensor], y: torch.Tensor, seen: list = seen) -> None:
+            seen.append((x[0].shape[1], y.shape[1], y.shape[-1] if y.ndim > 2 else 1))
+
+        with torch.device("meta"):
+            subnet = supernet.family.static(arch).eval()
+            image = torch.zeros(1, supernet.layers(arch)[0].in_channels, arch.resolution, arch.resolution)
+        for module in subnet.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.register_forward_hook(note)
+        subnet(image)
+        walked = [x for x in supernet.layers(arch) if x.op in ("conv", "depthwise", "linear")]
+        assert [(x.in_channels, x.out_channels, x.out_size) for x in walked] == seen
+
+
+@torch.no_grad()
+def test_an_extracted_subnet_gives_the_logits_of_ofa(pair: tuple[Supernet, nn.Module]) -> None:
+    supernet, net = pair
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    images = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+    for arch in sample(supernet, 20, seed=6):
+        net.net.set_active_subnet(**settings(supernet.space, arch))
+        expected = net.net(images)
+        subnet = net.extract(arch)
+        assert float(expected.std()) > 0.01
+        torch.testing.assert_close(subnet(images), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(folded(subnet)(images), expected, rtol=0, atol=1e-4)
+    after = net.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@torch.no_grad()
+def test_what_is_done_to_a_subnet_leaves_the_supernet_alone(pair: tuple[Supernet, nn.Module]) -> None:
+    supernet, net = pair
+    arch = supernet.space.middle()
+    images = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+    expected = net.extract(arch)(images)
+    spoilt = net.extract(arch)
+    for tensor in spoilt.state_dict().values():
+        tensor.zero_()
+    assert torch.equal(net.extract(arch)(images), expected)
+
+
+@torch.no_grad()
+def test_threads_that_extract_at_once_do_not_disturb_each_other(pair: tuple[Supernet, nn.Module]) -> None:
+    supernet, net = pair
+    archs = sample(supernet, 2, seed=8)
+    expected = [net.extract(arch).state_dict() for arch in archs]
+    wrong: list[str] = []
+
+    def extract(arch: Arch, state: dict[str, torch.Tensor]) -> None:
+        for _ in range(3):
+            found = net.extract(arch).state_dict()
+            wrong.extend(name for name in state if not torch.equal(found[name], state[name]))
+
+    threads = [threading.Thread(target=extract, args=pair) for pair in zip(archs, expected, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_the_ids_of_ofa_open_the_same_supernets() -> None:
+    ids = {
+        "ofa_mbv3_d234_e346_k357_w1.0": "ofa_mbv3_w1.0",
+        "ofa_mbv3_d234_e346_k357_w1.2": "ofa_mbv3_w1.2",
+        "ofa_proxyless_d234_e346_k357_w1.3": "ofa_proxyless_w1.3",
+        "ofa_resnet50": "ofa_resnet50",
+    }
+    for theirs, ours in ids.items():
+        assert open_supernet(theirs) is open_supernet(ours)
+
+
+@pytest.mark.parametrize("name", OFA_SUPERNETS)
+def test_resolutions_are_those_of_ofa(name: str) -> None:
+    assert open_supernet(name).space.by_name["resolution"].choices == tuple(range(128, 225, 4))
+
+
+def test_labels_are_those_of_torchvision() -> None:
+    from torchvision.models import ResNet50_Weights
+
+    assert label_names("imagenet") == tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def test_a_restricted_supernet_is_the_same_network_with_fewer_choices() -> None:
+    whole = open_supernet("ofa_mbv3_w1.2")
+    part = whole.restricted({"resolution": (160, 224), "kernel": (3, 7), "depth.2": (2,)})
+    assert part.fingerprint == whole.fingerprint
+    assert part.space.by_name["resolution"].choices == (160, 224)
+    assert part.space.by_name["kernel.4.2"].choices == (3, 7)
+    assert part.space.by_name["depth.1"].choices == (2, 3, 4)
+    codes = part.space.sample(50, np.random.default_rng(0))
+    archs = part.space.decode(codes)
+    assert all(whole.space.arch(arch.values) == arch for arch in archs)
+    assert all("kernel.2.3" not in arch.values for arch in archs)
+    cost, full = build("macs", Target(part)), build("macs", Target(whole))
+    assert (cost.batch(codes) == full.batch(whole.space.encode(archs))).all()
+    assert part.space.size < whole.space.size
+
+
+@pytest.mark.parametrize(
+    ("only", "said"),
+    [
+        ({"resolutoin": (160,)}, "Did you mean 'resolution'"),
+        ({"resolution": (161,)}, r"resolution \[161\]; allowed: \[128, 132"),
+        ({"kernel": (3,), "kernel.1.1": (5,)}, "leaves no choice for kernel.1.1"),
+    ],
+)
+def test_a_wrong_restriction_says_what_is_allowed(only: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        _ = open_supernet("ofa_mbv3_w1.2").restricted(only).space
