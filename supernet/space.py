@@ -132,7 +132,9 @@ class SearchSpace:
                 continue
             if d.name not in values:
                 raise InputError(f"an arch of {self.name} needs a value for {d.name}: one of {d.choices}")
-            if values[d.name] not in d.choices:
+            if values[d.name] not in d.choices or isinstance(
+                values[d.name], bool
+            ):  # True == 1, but is no choice
                 raise InputError(
                     f"{d.name} = {values[d.name]!r} is not in space {self.name}; allowed: {d.choices}"
                 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from supernet import documents, mobilenet_v3
-from supernet.amounts import Count, Few
+from supernet.amounts import Count, Few, Stride
 from supernet.bounds import MOST_LAYERS
 from supernet.catalog import Family, label_names
 
@@ -21,7 +21,7 @@ Choices = Annotated[tuple[Few, ...], Field(min_length=1, max_length=MOST_LAYERS)
 
 class StageKeys(documents.Document):
     width: Count
-    stride: Literal[1, 2]
+    stride: Stride
     act: Literal["relu", "h_swish"]
     se: bool
     depths: Choices
@@ -34,9 +34,9 @@ class NetworkKeys(documents.Document):
     in_channels: Count
     resolutions: Annotated[tuple[Count, ...], Field(min_length=1, max_length=MOST_LAYERS)]
     stem_width: Count
-    stem_stride: Literal[1, 2]
+    stem_stride: Stride
     first_width: Count
-    first_stride: Literal[1, 2]
+    first_stride: Stride
     head_width: Count
     stages: Annotated[tuple[StageKeys, ...], Field(min_length=1, max_length=MOST_LAYERS)]
 
