@@ -10,8 +10,6 @@ from pathlib import Path
 
 from supernet.errors import InputError
 
-ROOM_FOR_PARTIAL = 24
-"""Bytes that the name of a file is longer while it is written."""
 ROOM_FOR_FILES = 300
 """Bytes for what is written below a folder: names of bundles and files."""
 
@@ -65,10 +63,10 @@ def check_length(path: Path, above: Path) -> None:
     """Raises OSError where the file system of ``above`` would refuse ``path``, or a file that is written in it."""
     longest_name, longest_path = (os.pathconf(above, limit) for limit in ("PC_NAME_MAX", "PC_PATH_MAX"))
     lengths = [len(os.fsencode(part)) for part in path.parts]
-    if max(lengths) > longest_name - ROOM_FOR_PARTIAL:
+    if max(lengths) > longest_name:
         raise OSError(
             errno.ENAMETOOLONG,
-            f"a name in it has {max(lengths):,} bytes, at most {longest_name - ROOM_FOR_PARTIAL} are possible",
+            f"a name in it has {max(lengths):,} bytes, at most {longest_name} are possible",
         )
     if sum(lengths) + len(lengths) > longest_path - ROOM_FOR_FILES:
         raise OSError(
