@@ -28,7 +28,7 @@ app = typer.Typer(
     name="oncefit",
     help="One pretrained once-for-all supernet, fitted to every device.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -26,6 +26,9 @@ def search(
     trials: Annotated[
         int | None, typer.Option(help="Subnets to measure, or to keep of those predicted.", metavar="N")
     ] = None,
+    measure: Annotated[
+        int | None, typer.Option(help="Of those predicted, so many best are measured.", metavar="N")
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="guided, nsga2, tpe or random.", metavar="NAME")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random choice.", metavar="N")] = None,
     race: Annotated[
@@ -51,7 +54,7 @@ def search(
 
     overrides = {
         "device": device, "data": data, "predictor": predictor,
-        "trials": trials, "sampler": sampler, "seed": seed, "race": race,
+        "trials": trials, "measure": measure, "sampler": sampler, "seed": seed, "race": race,
     }  # fmt: skip
     resolved = load_config(config, overrides, budget or [])
     folder = out or Path("runs") / run_name(config, budget or [], device, predictor, sampler, seed, race)
