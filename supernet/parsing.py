@@ -16,7 +16,7 @@ import yaml
 from supernet.errors import InputError, short
 
 DEEPEST = 64
-"""Levels of lists and mappings within each other; the deepest document that is known has eight."""
+"""Levels of lists and mappings within each other; documents have fewer than ten."""
 MOST_REPEATED = 10_000
 """Values that the aliases of a YAML text may stand for: nine anchors of nine aliases are a billion."""
 LARGEST_INTEGER = 2**63 - 1
@@ -28,7 +28,7 @@ EXPONENT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 """Numbers such as ``3e6``, which YAML 1.1 takes for text where dot and sign are missing."""
 
 JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}:]', re.DOTALL)
-ESCAPED_ODDITY = re.compile(r"\\u(?:d[89a-f]|0000)|\\0|\\x00", re.IGNORECASE)
+ESCAPED_ODDITY = re.compile(r"\\u(?:d[89a-f]|0000)|\\0|\\x00|\\U00000000", re.IGNORECASE)
 """An escape of half a surrogate pair or of NUL, which no text holds that is written or is a path."""
 
 T = TypeVar("T")
@@ -45,7 +45,8 @@ def parse_yaml(text: str, where: str) -> object:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise InputError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
+        said = " ".join(str(error).replace('in "<unicode string>", ', "in ").split())
+        raise InputError(f"{where} is not valid YAML: {said}") from error
 
 
 def parse_json(text: str, where: str) -> object:

@@ -305,8 +305,8 @@ def rows_of(predictor: Predictor) -> list[list[tuple[str, str]]]:
         ("held out", f"{held.rows:,} subnets, {held.folds}-fold"),
         ("RMSE (points)", f"{held.rmse_points:.3f}"),
         ("largest error (points)", f"{held.largest_error_points:.3f}"),
-        ("Kendall tau", f"{held.kendall_tau:.3f}"),
-        ("Spearman", f"{held.spearman:.3f}"),
+        ("Kendall tau", "not defined" if held.kendall_tau is None else f"{held.kendall_tau:.3f}"),
+        ("Spearman", "not defined" if held.spearman is None else f"{held.spearman:.3f}"),
     ]]  # fmt: skip
 
 

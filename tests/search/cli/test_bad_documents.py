@@ -224,6 +224,7 @@ YAML_FAULTS = {
     "an object of Python": ("extra: !!python/object/apply:os.getcwd []\n", r"could not determine a constructor"),
     "a list as a key": ("? [1, 2]\n: 3\n", r"unhashable key"),
     "NUL in text": ('extra: "a\\0b"\n', r"holds a character that no text may hold"),
+    "NUL in text, written long": ('extra: "a\\U00000000b"\n', r"holds a character that no text may hold"),
     "an end in the middle": ("extra: [1, 2\n", r"is not valid YAML: .*line"),
     "an alias of nothing": ("extra: *nothing\n", r"is not valid YAML: .*undefined alias"),
     "a key that YAML takes for a number": ("7: 8\n", r"7"),
