@@ -136,9 +136,16 @@ def text_of(path: Path, form: str) -> str:
 def check(data: Mapping[str, object], model: type[Model], where: str) -> Model:
     """Validate what was read from ``where``: as JSON, whose lists may become tuples though nothing else is converted."""
     try:
-        return model.model_validate_json(json.dumps(data))
+        return model.model_validate_json(json.dumps(data, default=plain))
     except ValidationError as error:
         raise InputError("; ".join(explain(e, model, where) for e in error.errors())) from error
+
+
+def plain(value: object) -> object:
+    """NumPy's numbers and arrays as Python's, for settings that a program gives."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise InputError(f"got {short(value)} of type {type(value).__name__}, which no document can hold")
 
 
 def check_json(text: str, model: type[Model], where: str) -> Model:

@@ -12,7 +12,7 @@ import typer
 from cost_models import profiling
 from cost_models.devices import cached_path
 from search.cli.app import app, main
-from search.runs.config import RunConfig, load_config, normalised
+from search.runs.config import RunConfig, load_config, normalised, parse_budgets
 from supernet import documents
 from supernet.catalog import Supernet
 from supernet.data import Dataset
@@ -97,7 +97,7 @@ def test_a_search_that_is_shown_has_a_valid_config(line: str) -> None:
     overrides = {
         key: given[key] for key in ("device", "data", "predictor", "trials", "measure", "sampler", "seed")
     }
-    config = load_config(given["config"], overrides, given["budget"] or [])
+    config = load_config(given["config"], overrides, parse_budgets(given["budget"] or []))
     assert {key: value for key, value in overrides.items() if value is not None}.items() <= dict(
         config
     ).items()
