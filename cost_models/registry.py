@@ -98,7 +98,9 @@ def blaming(name: str, path: str, when: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if path in COSTS.values():
             raise
-        raise InputError(f"cost {name!r}: {path}, {when}, fails with {told(error)}") from error
+        raise InputError(
+            f"cost {name!r}: {path or 'its function'}, {when}, fails with {told(error)}"
+        ) from error
 
 
 def told(error: BaseException) -> str:
