@@ -5,6 +5,9 @@ minimised are cut into levels; each level keeps the most accurate archs that cos
 (elites, as in MAP-Elites, Mouret & Clune, 2015), and children of all elites compete for all
 levels. Many more children are made than are predicted: a linear guess from what is known
 chooses (:mod:`search.proposing.linear_screen`). At the end the best are climbed (:mod:`search.proposing.hill_climbing`).
+
+Within a budget, where the predictor knows its slopes, chains of annealing that follow them take the place of
+the elites (:mod:`search.proposing.annealing`), and mixtures of where they end are climbed (:func:`mate`).
 """
 
 from __future__ import annotations
@@ -55,6 +58,8 @@ class Effort:
 
     ``drawn`` children are made for each one that is predicted; ``sheltered`` is the share of the
     generations in which archs compete with those of their own resolution only, half of them.
+    Of annealing: at most ``matings`` rounds of ``mixtures`` of its ends, of which the ``climbed`` best are climbed, until
+    ``patience`` rounds have found nothing better; ``climbers`` are the parents of the next round.
     """
 
     start: int = 1024
