@@ -10,6 +10,7 @@ since none was measured; so is a candidate that was stopped early, see
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import warnings
@@ -27,8 +28,8 @@ from search.runs.racing import Raced, from_attribute
 from supernet import documents, locks
 from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
 from supernet.arch import Arch
-from supernet.atomic import check_writable, unwritable
-from supernet.errors import InputError
+from supernet.atomic import check_writable, make_folder, unwritable
+from supernet.errors import InputError, short
 from supernet.messages import say
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 DATABASE, PLACE, LOCK = "study.db", "study.yaml", ".lock"
+LONGEST_DATABASE = 500
+"""Bytes of a path that SQLite opens: it has room for 512, its own suffixes included."""
 SQLITE = "sqlite:///"
 BUSY_S = 120.0
 """Seconds that a process waits for others that write to the same SQLite file."""
@@ -243,6 +246,16 @@ def use_write_ahead_log(connection: Any, _: object) -> None:
     cursor.close()
 
 
+def check_database(folder: Path) -> None:
+    """Raises InputError where SQLite could not open a study in ``folder``, whose path it takes into a short buffer."""
+    length = len(os.fsencode((folder / DATABASE).absolute()))
+    if length > LONGEST_DATABASE:
+        raise InputError(
+            f"cannot keep a study in {short(str(folder))}: the path of its {DATABASE} would have {length:,} bytes, and "
+            f"SQLite takes {LONGEST_DATABASE}; choose another folder with --out, or another --storage"
+        )
+
+
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """One process at a time in a folder, which is made. Raises InputError where another is at work."""
@@ -263,7 +276,7 @@ def in_turn(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
 def make(folder: Path) -> None:
     """Raises InputError where the folder cannot be made or written to."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise unwritable(folder, error) from error
     check_writable(folder)
