@@ -125,7 +125,7 @@ def propose(
         if ledger.done + len(ledger.running) >= wanted:
             time.sleep(POLL_S)  # others are at the last ones, and may yet fail or find them over budget
             continue
-        trial = worker.ask(study, run.problem.space, ledger.waiting)
+        trial = asked(run, study, ledger, worker)
         proposals += 1
         try:
             consider(run, study, trial, ledger, worker)
@@ -137,6 +137,15 @@ def propose(
             raise
         finally:
             worker.ended()
+
+
+def asked(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> optuna.Trial:
+    """A trial of this process: one that waits, else a new one."""
+    if not ledger.waiting:
+        return worker.ask(study, run.problem.space)
+    with studies.in_turn(run.folder, lambda: None):  # SQLite would let two processes take the same
+        ledger.follow()
+        return worker.ask(study, run.problem.space, ledger.waiting)
 
 
 def consider(run: Run, study: optuna.Study, trial: optuna.Trial, ledger: Ledger, worker: Worker) -> None:
