@@ -65,7 +65,7 @@ def cost(
 
 def open_subject(file: Path, image_size: int | None = None) -> Subject:
     """The network in a file, at ``image_size`` or, without one, at that of the arch or of a run.config beside it."""
-    from supernet import net_config
+    from supernet.ofa_format import net_config
 
     data = net_config.load(file)
     if "arch" in data or "choices" in data:

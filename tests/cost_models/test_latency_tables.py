@@ -37,10 +37,10 @@ from cost_models.protocol import Target
 from cost_models.published_tables import FORMATS
 from cost_models.registry import OF_A_DEVICE, build
 from search.cli.app import main
-from supernet import net_config
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
+from supernet.ofa_format import net_config
 from tests.helpers import tiny
 from tests.helpers.ofa_settings import settings
 

@@ -25,10 +25,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cost_models.compute import of_layers
-from supernet import net_config
 from supernet.arch import Choice
 from supernet.catalog import open_supernet
 from supernet.errors import InputError
+from supernet.ofa_format import net_config
 from tests.cost_models.test_peak_memory import peak_bytes
 from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
 

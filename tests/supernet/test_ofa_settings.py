@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from search.predictors.measured import from_settings
-from supernet import net_config
 from supernet.catalog import open_supernet
-from supernet.ofa_settings import settings
+from supernet.ofa_format import net_config
+from supernet.ofa_format.settings import settings
 from tests.helpers.imports import HEAVY, loaded_after
 from tests.helpers.ofa_settings import OFA_SUPERNETS
 
@@ -44,4 +44,4 @@ def test_depths_and_widths_of_a_resnet_are_counted_as_ofa_does() -> None:
 
 
 def test_settings_import_nothing_heavy() -> None:
-    assert not loaded_after("import supernet.ofa_settings") & HEAVY
+    assert not loaded_after("import supernet.ofa_format.settings") & HEAVY

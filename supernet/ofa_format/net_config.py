@@ -1,6 +1,6 @@
 """``ofa``'s net.config files: a static network in JSON, as the layers that every cost is summed over.
 
-Blocks are those of the families (:class:`supernet.mobilenet_v3.Block` and the ResNet
+Blocks are those of the families (:class:`supernet.inverted_residuals.Block` and the ResNet
 ``Bottleneck``), so that a network of a file and an arch of a space are walked by the same
 code.
 """
@@ -19,9 +19,9 @@ from supernet.arch import Arch, Choice
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError, unknown
 from supernet.families.ofa_resnet import Bottleneck
+from supernet.inverted_residuals import Block, make_divisible
 from supernet.layers import Layer, Segment
-from supernet.mobilenet_v3 import Block, make_divisible
-from supernet.net_config_keys import (
+from supernet.ofa_format.net_config_keys import (
     MOST,
     BottleneckKeys,
     ConvKeys,
