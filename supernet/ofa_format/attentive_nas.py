@@ -33,7 +33,7 @@ PerStage = {"min_length": len(STRIDES), "max_length": len(STRIDES)}
 
 
 class SubnetKeys(documents.Document):
-    """``model`` is a name, and ``use_v3_head`` is true of all that were published."""
+    """Of one subnet, whose head is that of MobileNetV3; ``model`` is its name."""
 
     model_config = ConfigDict(strict=True)
     resolution: Count

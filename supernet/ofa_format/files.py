@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,12 @@ def load(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not text in UTF-8: {error}") from error
     if text.lstrip()[:1] in ("{", "["):
         return parse(text, str(path))
-    return documents.load(path)
+    return with_names(documents.load(path))
+
+
+def with_names(data: Mapping[Any, Any]) -> dict[str, Any]:
+    """The same with keys that are text: YAML's and Python's may be numbers."""
+    return {str(key): value for key, value in data.items()}
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
@@ -39,7 +45,7 @@ def parse(text: str, where: str) -> dict[str, Any]:
             raise InputError(f"{where} is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise InputError(f"{where} must hold an object, {{...}}, but holds {type(data).__name__}")
-    return {str(key): value for key, value in data.items()}
+    return with_names(data)
 
 
 def image_size_beside(path: Path) -> int | None:

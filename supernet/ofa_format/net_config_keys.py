@@ -1,7 +1,8 @@
 """The keys of net.config files: what each object holds, and the values that are counted.
 
-They are those of ``ofa``, and what MCUNet and NAT add. Defaults of keys that a file leaves out are those of ``ofa``'s constructors. A value that would
-change a network in a way that is not counted here is refused.
+They are those of ``ofa``, and what MCUNet and NAT add. Defaults of keys that a file leaves out are
+those of ``ofa``'s constructors. A value that would change a network in a way that is not counted
+here is refused.
 """
 
 from __future__ import annotations

@@ -362,6 +362,16 @@ def test_mmrazors_other_networks_are_said_not_to_be_known(tmp_path: Path) -> Non
         ("a: [1", "is not valid YAML"),
         ("{}", "is none of: an arch .* its keys are none"),
         ("ks: 3", "is none of: .* its keys are ks"),
+        ("{1: 2}", "is none of: .* its keys are 1"),
+        ("1: 2", "is none of: .* its keys are 1"),
+        ("{'d': {1, 2}, 'e': b'x', 'ks': 1j, 'r': 128}", "of no shipped supernet"),
+        ("{'name': ['OFAResNets'], 'blocks': 3}", "unknown network in"),
+        ("{'arch': {'space': 'ofa_mbv3_w1.0', 'choices': 3}}", "an arch is"),
+        (
+            "backbone.layers.2.kernel_size: {chosen: 3}\nbackbone.layers.x: 3",
+            "a network that is not known here",
+        ),
+        ("depth: 3\nexpand_ratio: 4", "the key 'resolution' is missing"),
     ],
 )
 def test_what_is_no_subnet_is_told_what_may_be_one(content: str, said: str, tmp_path: Path) -> None:
