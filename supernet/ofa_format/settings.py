@@ -76,26 +76,28 @@ def choices(given: Settings, space: SearchSpace) -> dict[str, Choice]:
     """
     check_keys(given, space)
     values: dict[str, Choice] = {}
+    counted = has_widths(space)
     for kind, key in KEYS.items():
         mine = [d for d in space.dimensions if d.kind == kind]
         if mine:
             numbers = spread(given.get(key), key, mine, values)
-            values |= {d.name: value_of(d, n, space) for d, n in numbers.items()}
+            values |= {d.name: value_of(d, n, counted) for d, n in numbers.items()}
     return values
 
 
 def check_keys(given: Settings, space: SearchSpace) -> None:
     """Raises InputError for a key that would be passed over though it says something."""
+    theirs = used(space)
     for key, value in given.items():
         if value is None:
             continue
         if key not in KNOWN:
             raise unknown("key of ofa's settings", key, KNOWN)
-        multiplier = key == "w" and isinstance(value, int | float)
-        if key == "wid" or (key in KEYS.values() and key not in used(space) and not multiplier):
+        multiplier = key == "w" and is_number(value)
+        if key == "wid" or (key in KEYS.values() and key not in theirs and not multiplier):
             raise InputError(
                 f"{key}: got {str(value)[:80]}, but subnets of {space.name} have no such choice; "
-                f"theirs are {', '.join(used(space))} and r"
+                f"theirs are {', '.join(theirs)} and r"
             )
 
 
@@ -128,13 +130,14 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def value_of(dimension: Dimension, number: Choice, space: SearchSpace) -> Choice:
+def value_of(dimension: Dimension, number: Choice, counted: bool) -> Choice:
     """The choice that ``ofa`` calls ``number``.
 
-    ``d`` of a ResNet counts the blocks beyond a stage's least, twice for its stem; ``w`` are indices.
+    Where settings are ``counted``, a ResNet's, ``d`` are the blocks beyond a stage's least, twice
+    for its stem, and ``w`` are indices.
     """
     first, kind = dimension.choices[0], dimension.kind
-    if not has_widths(space):
+    if not counted:
         # ofa takes a stage's depth or its number of blocks, whichever is less
         return first if kind == "depth" and len(dimension.choices) == 1 else number
     if kind == "width":
