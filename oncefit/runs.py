@@ -142,7 +142,7 @@ def open_run(
     return Run(conclude(open_recorded(Path(folder), storage, own), say), say)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A search that has ended, and what it found; every candidate is within the budgets."""
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Supernet:
     """A supernet, and the images that its subnets are calibrated and measured on.
 
@@ -103,6 +103,9 @@ class Supernet:
         if split not in ("validation", "report"):
             raise InputError(f"there is no split {split!r} to evaluate on; give 'validation' or 'report'")
         return self.measuring.evaluate(self.extract(arch) if subnet is None else subnet, arch, split)
+
+    def __repr__(self) -> str:
+        return f"Supernet({self.name!r}: {self.space.size:.3g} subnets)"
 
     def _repr_html_(self) -> str:
         dimensions = len(self.space.dimensions)

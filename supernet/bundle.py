@@ -41,7 +41,7 @@ from supernet.catalog import Elastic, PreprocessingKeys, Supernet, open_supernet
 from supernet.checkpoints import load_weights, read_checked, save_weights, sha256_of
 from supernet.data import Dataset, Images
 from supernet.documents import write_text
-from supernet.errors import InputError
+from supernet.errors import InputError, some
 from supernet.evaluation import accuracy_of_logits, logits_of, specialise
 from supernet.image_folder import ImageFiles
 from supernet.onnx_export import INPUT, OUTPUT, export_onnx
@@ -283,7 +283,7 @@ def check_replaceable(folder: Path) -> None:
     foreign = sorted(found - {CARD, *FILES})
     if foreign or (found and CARD not in found):
         raise InputError(
-            f"{folder} exists and is not a bundle alone: it holds {', '.join(foreign or sorted(found))}; "
+            f"{folder} exists and is not a bundle alone: it holds {some(foreign or sorted(found))}; "
             "it was left as it is: choose another folder with --out"
         )
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -87,13 +87,23 @@ class PreprocessingKeys(documents.Document):
 
     Images are either ``stored`` as squares of so many pixels, grey for one channel, and resized
     to the arch's resolution, or resized so that the shorter side is resolution / ``crop``, and
-    the middle is cut out, as ImageNet networks are evaluated.
+    the middle is cut out, as ImageNet networks are evaluated. That side is ``rounded`` up as OFA does, down as
+    timm does, or to the nearest: a pixel more or less is a point or two of top-1 at small resolutions.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     stored: int | None = Field(default=None, gt=0)
     crop: float | None = Field(default=None, gt=0, le=1)
+    rounded: Literal["up", "down", "nearest"] = "up"
+
+    @property
+    def told(self) -> str:
+        """All that applies, in a line."""
+        keys = self.model_dump(
+            mode="json", exclude_none=True, exclude={"rounded"} if self.crop is None else None
+        )
+        return ", ".join(f"{key} {value}" for key, value in keys.items())
 
 
 class SupernetFile(documents.Document):

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from supernet.atomic import whole
-from supernet.errors import InputError, unknown
+from supernet.errors import FIRST, InputError, some, unknown
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 """The shipped YAML files, beside this package in a checkout and in an installation."""
@@ -46,7 +46,7 @@ def find(kind: str, name_or_path: str | Path, more: Path | None = None) -> Path:
         for candidate in (Path(given), CONFIGS.parent / given):
             if candidate.is_file():
                 return candidate
-        raise InputError(f"there is no file {given}; shipped {kind}: {', '.join(names(kind, more))}")
+        raise InputError(f"there is no file {given}; shipped {kind}: {some(names(kind, more))}")
     folders = [CONFIGS / kind] + ([more] if more is not None else [])
     for folder in reversed(folders):
         if (folder / f"{given}.yaml").is_file():
@@ -89,7 +89,9 @@ def check(data: dict[str, object], model: type[Model], where: str) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise InputError("; ".join(explain(e, model, where) for e in error.errors())) from error
+        errors = error.errors()
+        more = f"; and {len(errors) - FIRST} more" if len(errors) > FIRST else ""
+        raise InputError("; ".join(explain(e, model, where) for e in errors[:FIRST]) + more) from error
 
 
 def explain(error: object, model: type[BaseModel], where: str) -> str:

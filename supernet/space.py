@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from supernet.arch import Arch, Choice
-from supernet.errors import InputError, unknown
+from supernet.errors import InputError, some, unknown
 
 Codes = npt.NDArray[np.int16]
 """Integer-encoded archs, shape (number of archs, number of dimensions)."""
@@ -123,9 +123,7 @@ class SearchSpace:
         """
         unknown = sorted(set(values) - set(self.index))
         if unknown:
-            raise InputError(
-                f"space {self.name} has no dimension {', '.join(unknown)}; it has {', '.join(self.index)}"
-            )
+            raise InputError(f"space {self.name} has no dimension {some(unknown)}; it has {some(self.index)}")
         kept: dict[str, Choice] = {}
         for d in self.dimensions:
             if not self._active(d, kept):

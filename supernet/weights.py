@@ -50,12 +50,16 @@ class PublishedFile(Document):
 
 
 class Record(Document):
-    """``NAME.yaml`` in the cache: ``source`` is an address or a file, ``date`` is ISO 8601."""
+    """``NAME.yaml`` in the cache: ``source`` is an address or a file, ``date`` is ISO 8601.
+
+    ``key`` is the one of the checkpoint that the weights are of, where it has keys.
+    """
 
     source: str
     date: str
     checkpoint: Content
     weights: Content
+    key: str | None = None
 
 
 class Addresses(Document):
@@ -140,16 +144,19 @@ def fetch(
     addresses: Sequence[str] = (),
     replace: bool = False,
     timeout_s: float = TIMEOUT_S,
+    key: str | None = None,
 ) -> Record:
     """Download a supernet's checkpoint, from the first address that has it, and keep its weights.
 
-    Sound weights that are here stay as they are, unless ``replace`` says to take whatever comes. A
+    Sound weights that are here stay as they are, unless ``replace`` says to take whatever comes, or ``key`` to
+    take others of it. A
     checkpoint that differs from the published one, or from the one that was here before, is refused.
     Raises InputError that lists why each address failed.
     """
     supernet = without_weights(name)
     name = supernet.name
-    if not replace and (record := sound(name, cache)) is not None:
+    record = sound(name, cache)
+    if not replace and record is not None and key in (None, record.key):
         report(f"the weights of {name} are here since {record.date}; --replace gets them again")
         return record
     official = published().get(name)
@@ -165,7 +172,7 @@ def fetch(
             report(f"downloading {url}")
             try:
                 content = download(url, checkpoint, progress, expected, timeout_s, f"{name}.checkpoint")
-                return keep(supernet, checkpoint, "the file", url, content, today, cache)
+                return keep(supernet, checkpoint, "the file", url, content, today, cache, key, report)
             except InputError as error:
                 failures.append(f"{url}: {error}")
             finally:
@@ -189,9 +196,15 @@ def unfetched(name: str, failures: Sequence[str], official: Published | None) ->
 
 
 def import_file(
-    name: str, file: Path, today: str, report: Report, cache: Path | None = None, replace: bool = False
+    name: str,
+    file: Path,
+    today: str,
+    report: Report,
+    cache: Path | None = None,
+    replace: bool = False,
+    key: str | None = None,
 ) -> Record:
-    """Keep the weights in a checkpoint that is on disk.
+    """Keep the weights in a checkpoint that is on disk; of several in it those at ``key``.
 
     Raises InputError where it is none of that supernet, and where one with other content was kept
     before, unless ``replace`` is given.
@@ -209,7 +222,7 @@ def import_file(
         official = published().get(name)
         if official is not None and official.checkpoint not in (None, content):
             report(f"{file} is not, byte for byte, the checkpoint that was published")
-        return keep(supernet, file, str(file), str(file.resolve()), content, today, cache)
+        return keep(supernet, file, str(file), str(file.resolve()), content, today, cache, key, report)
 
 
 def without_weights(name: str) -> Supernet:
@@ -252,20 +265,27 @@ def keep(
     checkpoint: Content,
     today: str,
     cache: Path | None,
+    key: str | None,
+    report: Report,
 ) -> Record:
     """Write down the weights in a checkpoint, which errors name as it is ``called``; the record goes last."""
     from supernet.checkpoints import save_weights
     from supernet.conversion import load_checkpoint
 
     net: Any = supernet.family.elastic()
-    load_checkpoint(net, file, called)
+    choice = load_checkpoint(net, file, called, key)
+    for line in choice.told(called):
+        report(line)
     unnamed = folder(cache) / f".{supernet.name}.{os.getpid()}.safetensors"
     sha256 = save_weights(net, unnamed)
     weights = Content(size=unnamed.stat().st_size, sha256=sha256)
-    record = Record(source=source, date=today, checkpoint=checkpoint, weights=weights)
+    record = Record(
+        source=source, date=today, checkpoint=checkpoint, weights=weights, key=choice.taken.key or None
+    )
     os.replace(unnamed, kept_path(supernet.name, record, cache))
     documents.write_text(
-        record_path(supernet.name, cache), yaml.safe_dump(record.model_dump(), sort_keys=False)
+        record_path(supernet.name, cache),
+        yaml.safe_dump(record.model_dump(exclude_none=True), sort_keys=False),
     )
     remove_others(supernet.name, record, cache)
     return record

@@ -229,9 +229,9 @@ def warn_outside(card: PredictorCard, rows: Measured) -> None:
 
 def read_state(path: Path) -> dict[str, Any]:
     """The arrays of a state dict. Raises InputError for a file that holds anything else."""
-    from supernet.conversion import plain_names, read_tensors
+    from supernet.conversion import read_tensors
 
-    state = plain_names(read_tensors(path, str(path)))
+    state = read_tensors(path, str(path))
     return {name: tensor.float().numpy() for name, tensor in state.items()}
 
 

@@ -31,6 +31,10 @@ CacheDir = Annotated[
     typer.Option("--cache-dir", help="Folder to keep them in, else ONCEFIT_CACHE.", metavar="DIR"),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Take what comes in place of what was here.")]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", help="Weights to take of several.", metavar="KEY", show_default="the average"),
+]
 
 
 @app.command("list")
@@ -56,6 +60,7 @@ def fetch(
             "--from", help="Address to use; may be repeated.", metavar="URL", show_default="published"
         ),
     ] = None,
+    key: Key = None,
     replace: Replace = False,
     cache_dir: CacheDir = None,
     as_json: Json = False,
@@ -69,7 +74,7 @@ def fetch(
 
     today = date.today().isoformat()
     with terminal.resumable(), download_progress() as progress:
-        record = weights.fetch(name, today, terminal.say, progress, cache_dir, source or (), replace)
+        record = weights.fetch(name, today, terminal.say, progress, cache_dir, source or (), replace, key=key)
     tell(name, record, cache_dir, as_json)
 
 
@@ -77,19 +82,21 @@ def fetch(
 def import_checkpoint(
     name: Name,
     file: Annotated[Path, typer.Argument(help="Checkpoint, or safetensors file.", metavar="FILE")],
+    key: Key = None,
     replace: Replace = False,
     cache_dir: CacheDir = None,
     as_json: Json = False,
 ) -> None:
     """Keep the weights in a checkpoint that is on disk.
 
-    Takes what ofa publishes, any torch.save of its state dict, and safetensors.
+    Takes what ofa publishes, any torch.save of its state dict in whatever wrapper, and safetensors.
     """
     from search.cli import terminal
     from supernet import weights
 
     today = date.today().isoformat()
-    tell(name, weights.import_file(name, file, today, terminal.say, cache_dir, replace), cache_dir, as_json)
+    record = weights.import_file(name, file, today, terminal.say, cache_dir, replace, key)
+    tell(name, record, cache_dir, as_json)
 
 
 NOTE = "size and sha256 of the checkpoint; oncefit weights fetch NAME gets what is not here"
@@ -122,7 +129,7 @@ def as_dict(name: str, record: Record | None, cache_dir: Path | None) -> dict[st
 
     if record is None:
         return {"here": False}
-    return {"here": True, "file": str(weights_path(name, cache_dir)), **record.model_dump()}
+    return {"here": True, "file": str(weights_path(name, cache_dir)), **record.model_dump(exclude_none=True)}
 
 
 def tell(name: str, record: Record, cache_dir: Path | None, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from search.predictors.protocol import Prediction, Predictor, PredictorCard
 from supernet import documents
 from supernet.atomic import whole
 from supernet.cache import default_cache
-from supernet.errors import InputError, unknown
+from supernet.errors import InputError, some, unknown
 from supernet.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def find(name_or_path: str) -> Path:
         if Path(name_or_path).is_file():
             return Path(name_or_path)
         raise InputError(
-            f"there is no predictor file {name_or_path}; known by name: {', '.join(names()) or 'none'}"
+            f"there is no predictor file {name_or_path}; known by name: {some(names()) or 'none'}"
         )
     for place in (folder(), PRETRAINED):
         if (place / f"{name_or_path}{SUFFIX}").is_file():

@@ -149,10 +149,22 @@ def of_evaluation(summary: Mapping[str, Any], images: Path | None) -> list[Rows]
     accuracy = Accuracy(**summary["measured"]["accuracy"])
     where = f"in {images}" if images is not None else "of the report split"
     return [
-        [("arch", summary["arch_id"]), ("images", f"{counted(accuracy.images, 'image')} {where}")],
+        [
+            ("arch", summary["arch_id"]),
+            ("images", f"{counted(accuracy.images, 'image')} {where}"),
+            ("inputs", of_preprocessing(summary["preprocessing"])),
+        ],
         [(f"top-{k} (%)", percent(accuracy, f"top{k}")) for k in (1, 5)]
         + [of_latency(summary["measured"]["latency"])],
     ]
+
+
+def of_preprocessing(how: Mapping[str, Any]) -> str:
+    """From an image to an input, as a card has it: what decides which pixels a network sees."""
+    if "crop" not in how:
+        return f"squares of {how['stored']} pixels, resized to {how['resolution']}"
+    rounded = {"up": "up", "down": "down", "nearest": "to nearest"}[how.get("rounded", "up")]
+    return f"side {how['shorter_side']} (rounded {rounded}), middle {how['resolution']}"
 
 
 def of_verification(summary: Mapping[str, Any]) -> list[Rows]:

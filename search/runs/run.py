@@ -131,6 +131,7 @@ class Run:
             found["prior"] = f"{self.prior.card.name}, {digest(self.prior)}" if self.prior is not None else ""
         if self.measures:
             found["weights"] = self.supernet.weights_sha256
+            found["preprocessing"] = self.supernet.preprocessing.told
         return found
 
     def study(self, create: bool = False) -> optuna.Study:
@@ -241,6 +242,8 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say, own: O
             say(run.outside)
     if run.measures:
         run.accuracy.load()
+        for line in run.accuracy.images():
+            say(line)
     if storage is not None:
         studies.open_storage(storage)
     return run

@@ -14,7 +14,7 @@ from typing import Any
 
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
-from supernet.errors import InputError
+from supernet.errors import InputError, some
 from supernet.layers import Layer
 from supernet.ofa_format import attentive_nas, files, matching, mmrazor, net_config, settings
 
@@ -96,7 +96,7 @@ def encoding_of(data: Data, where: str) -> Encoding:
             return encoding
     if "pareto_models" in data or "supernet_config" in data:
         attentive_nas.refuse_several(data, where)
-    raise InputError(f"{where} is none of: {forms()}; its keys are {', '.join(list(data)[:20]) or 'none'}")
+    raise InputError(f"{where} is none of: {forms()}; its keys are {some(data) or 'none'}")
 
 
 def forms() -> str:

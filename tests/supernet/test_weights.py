@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -740,3 +741,25 @@ def test_listing_imports_nothing_heavy(net: nn.Module, cache: Path) -> None:
     assert weights.locate(NAME).path.is_file()
     code = "from search.cli.weights import app\napp(['list'], standalone_mode=False)"
     assert not loaded_after(code) & HEAVY
+
+
+def test_of_two_in_a_checkpoint_the_command_takes_the_average_or_what_key_says(
+    net: nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As timm saves: raw weights and their moving average."""
+    state = net.state_dict()
+    average = state | {"classifier.linear.bias": state["classifier.linear.bias"] + 1}
+    path = tmp_path / "last.pth.tar"
+    torch.save({"state_dict": state, "state_dict_ema": average, "args": Namespace(lr=0.1)}, path)
+    for key, expected, options in (
+        ("state_dict_ema", average, []),
+        ("state_dict", state, ["--key", "state_dict"]),
+    ):
+        app(["import", NAME, str(path), "--json", *options], standalone_mode=False)
+        printed = capsys.readouterr()
+        assert json.loads(printed.out)["key"] == key
+        assert ("holds weights more than once; taken are those of state_dict_ema" in printed.err) != bool(
+            options
+        )
+        loaded = open_supernet(NAME).load().net.state_dict()["classifier.linear.bias"]
+        assert torch.equal(loaded, expected["classifier.linear.bias"])

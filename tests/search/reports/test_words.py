@@ -39,7 +39,10 @@ EXPORTED = {
     "measured": {"report": asdict(ACCURACY), "validation": asdict(ACCURACY), "latency": LATENCY},
     "size_bytes": {"model.onnx": 551_526},
 }  # fmt: skip
-EVALUATED = {"arch_id": "624c40a76c", "measured": {"accuracy": asdict(ACCURACY), "latency": LATENCY}}
+HOW = {"resolution": 132, "crop": 0.875, "rounded": "nearest", "shorter_side": 151}
+EVALUATED = {
+    "arch_id": "624c40a76c", "preprocessing": HOW, "measured": {"accuracy": asdict(ACCURACY), "latency": LATENCY},
+}  # fmt: skip
 VERIFIED = {
     "max_difference": 1.3e-5, "compared_images": 256, "images": 10_000, "top1_torch": 0.913,
     "top1_onnxruntime": 0.913, "files": {"a": "", "b": "", "c": ""},
