@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cost_models.devices import Device, open_device
+from cost_models.device import Device
+from cost_models.devices import open_device
 from cost_models.protocol import Target
 from cost_models.registry import build
 from search.runs.measuring import MeasuredAccuracy

@@ -22,6 +22,7 @@ from supernet.arch import Arch, Choice
 from supernet.errors import InputError, unknown
 from supernet.layers import Layer, Segment, layers
 from supernet.space import SearchSpace
+from supernet.stored_weights import PRETRAINED, REINSTALL, StoredWeights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,10 +36,6 @@ FAMILIES: Mapping[str, str] = {
 
 DATA_SETS = ("fashion_mnist",)
 """Names of data sets that ship; any other data set is a folder of images."""
-
-PRETRAINED = Path(__file__).parent / "pretrained"
-"""Weights and images that ship with the package."""
-REINSTALL = "it ships with oncefit: restore it or install the package again"
 
 
 class Elastic(Protocol):
@@ -64,15 +61,6 @@ class Family:
     elastic: Callable[[], Elastic]
     static: Callable[[Arch], nn.Module]
     width: float | None = None
-
-
-@dataclass(frozen=True)
-class StoredWeights:
-    """A safetensors file, its hash, and what to do where it is missing or changed."""
-
-    path: Path
-    sha256: str
-    remedy: str
 
 
 class WeightsFile(documents.Document):
@@ -190,7 +178,7 @@ class Supernet:
         """Where its weights are. Raises InputError that says how to get them where they are not here."""
         if self.stored is not None:
             return self.stored
-        from supernet.weights import locate
+        from supernet.kept_weights import locate
 
         return locate(self.name)
 

@@ -10,8 +10,8 @@ from safetensors.torch import load, save
 from torch import nn
 
 from supernet.atomic import whole
-from supernet.catalog import REINSTALL
 from supernet.errors import InputError
+from supernet.stored_weights import REINSTALL
 
 
 def sha256_of(data: bytes) -> str:

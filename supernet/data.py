@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from supernet import fashion_mnist
-from supernet.catalog import PRETRAINED, PreprocessingKeys
+from supernet.catalog import PreprocessingKeys
 from supernet.checkpoints import read_checked, sha256_of
 from supernet.errors import InputError, some, unknown
 from supernet.image_folder import ImageFiles, Origin, list_images, read_image, visible
 from supernet.preprocessing import prepare
+from supernet.stored_weights import PRETRAINED
 
 SPLITS = ("calibration", "validation", "report")
 

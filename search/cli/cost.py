@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.cli.options import Region
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from cost_models.variants import Variant
     from supernet.ofa_format.reader import Network
 
 
@@ -30,6 +32,7 @@ def cost(
     device: Annotated[
         str | None, typer.Option(help="Device name or YAML file; host is this machine.", metavar="NAME")
     ] = None,
+    region: Region = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")
     ] = False,
@@ -40,19 +43,20 @@ def cost(
     arch.json of a bundle, or a subnet of mmrazor or AttentiveNAS.
     A device's latency and energy are predicted for a subnet of a shipped supernet.
     """
+    from cost_models.variants import any_in_region
     from search.cli import terminal
     from supernet.catalog import open_supernet
     from supernet.ofa_format import reader
 
     subject = reader.read(file, image_size, open_supernet(supernet) if supernet is not None else None)
-    found = summary(subject, file, device)
+    found = summary(subject, file, any_in_region(device, region))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
         terminal.show_titled(f"{subject.name} in {file}", table(subject, found))
 
 
-def summary(subject: Network, file: Path, device: str | None) -> dict[str, Any]:
+def summary(subject: Network, file: Path, device: str | Variant | None) -> dict[str, Any]:
     """What ``--json`` prints; what is not known is left out. Raises InputError for a device without a point."""
     from cost_models.compute import of_layers
 
@@ -68,9 +72,10 @@ def summary(subject: Network, file: Path, device: str | None) -> dict[str, Any]:
     return found | {"costs": costs}
 
 
-def of_device(subject: Network, file: Path, name: str) -> tuple[str, dict[str, float]]:
+def of_device(subject: Network, file: Path, given: str | Variant) -> tuple[str, dict[str, float]]:
     """A device's own name, and what it predicts for the subject; a table knows ``latency_ms_std`` too."""
-    from cost_models.devices import device_costs, open_device
+    from cost_models.device import device_costs
+    from cost_models.devices import open_device
     from cost_models.latency import latency_std_ms
     from cost_models.latency_tables import listed
     from cost_models.protocol import Target
@@ -83,7 +88,7 @@ def of_device(subject: Network, file: Path, name: str) -> tuple[str, dict[str, f
             "is of one: leave --device out for multiply-adds, parameters and peak memory"
         )
     supernet, arch = subject.point
-    device = open_device(name, supernet, say)
+    device = open_device(given, supernet, say)
     if device.table is not None and arch.resolution not in device.table.resolutions:
         raise InputError(
             f"the latency table of device {device.name!r} has no resolution {arch.resolution}; "

@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from supernet.weights import Record
+    from supernet.kept_weights import Record
 
 app = typer.Typer(
     help="List, fetch and import weights that do not ship.", no_args_is_help=True, rich_markup_mode=None
@@ -41,14 +41,14 @@ Key = Annotated[
 def list_weights(cache_dir: CacheDir = None, as_json: Json = False) -> None:
     """Show which weights are here, and where from."""
     from search.cli import terminal
-    from supernet import weights
+    from supernet import kept_weights
 
-    found = {name: weights.read_record(name, cache_dir) for name in weights.names(cache_dir)}
+    found = {name: kept_weights.read_record(name, cache_dir) for name in kept_weights.names(cache_dir)}
     if as_json:
         listed = {name: as_dict(name, record, cache_dir) for name, record in found.items()}
-        print_json({"folder": str(weights.folder(cache_dir)), "weights": listed})
+        print_json({"folder": str(kept_weights.folder(cache_dir)), "weights": listed})
     else:
-        terminal.show_titled(f"weights in {weights.folder(cache_dir)}", table(found), NOTE)
+        terminal.show_titled(f"weights in {kept_weights.folder(cache_dir)}", table(found), NOTE)
 
 
 @app.command()
@@ -125,7 +125,7 @@ def print_json(value: dict[str, Any]) -> None:
 
 def as_dict(name: str, record: Record | None, cache_dir: Path | None) -> dict[str, Any]:
     """``here``, and what is known of weights that are."""
-    from supernet.weights import weights_path
+    from supernet.kept_weights import weights_path
 
     if record is None:
         return {"here": False}
@@ -135,12 +135,12 @@ def as_dict(name: str, record: Record | None, cache_dir: Path | None) -> dict[st
 def tell(name: str, record: Record, cache_dir: Path | None, as_json: bool) -> None:
     """What is kept now, and how other commands find it."""
     from search.cli import terminal
-    from supernet import weights
+    from supernet import kept_weights
     from supernet.cache import VARIABLE, default_cache
     from supernet.catalog import open_supernet
 
     name = open_supernet(name).name
-    path = weights.locate(name, cache_dir).path
+    path = kept_weights.locate(name, cache_dir).path
     if as_json:
         print_json({"supernet": name} | as_dict(name, record, cache_dir))
     else:

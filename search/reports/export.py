@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost_models import profiling
-from cost_models.devices import Device
+from cost_models.device import Device
 from search.reports.report import predicted_figures
 from search.runs.front import pick
 from search.runs.measuring import left_out

@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field
 
 from cost_models.registry import ALIASES, known_costs
+from cost_models.variants import Variant, any_in_region, parse_device
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
 from search.runs.own import is_given
@@ -41,7 +42,7 @@ class RunConfig(documents.Document):
     measure: Annotated[int, Field(gt=0)] = 10
     race: bool = False
     data: str | None = None
-    device: str | None = None
+    device: str | Variant | None = None
     objectives: tuple[str, ...] = ("top1",)
     budgets: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
     costs: dict[str, str] = {}
@@ -54,7 +55,8 @@ def load_config(path: Path, overrides: Mapping[str, object], budgets: Mapping[st
     """The config in ``path`` with the options given beside it; those of budgets are added to its own."""
     path = documents.find("searches", path)
     data = documents.load(path)
-    return resolved(with_full_paths(data, path.parent), overrides, budgets, str(path))
+    data = with_device(with_full_paths(data, path.parent), str(path), path.parent)
+    return resolved(data, overrides, budgets, str(path))
 
 
 def made_config(settings: Mapping[str, object], budgets: Mapping[str, float]) -> RunConfig:
@@ -65,13 +67,25 @@ def made_config(settings: Mapping[str, object], budgets: Mapping[str, float]) ->
 def resolved(
     data: dict[str, object], overrides: Mapping[str, object], budgets: Mapping[str, float], where: str
 ) -> RunConfig:
+    """``region`` among the overrides is that of the device."""
     given = {key: value for key, value in overrides.items() if value is not None}
-    data = {**data, **with_full_paths(given, Path())}
+    region = given.pop("region", None)
+    data = {**data, **with_device(with_full_paths(given, Path()), where, Path())}
+    if region is not None:
+        device = parse_device(data.get("device"), f"{where}: device", Path())
+        data["device"] = any_in_region(device, str(region))
     if budgets:
         own = data.get("budgets") or {}
         names = {ALIASES.get(name, name): limit for name, limit in budgets.items()}
         data["budgets"] = {**own, **names} if isinstance(own, dict) else own
     return normalised(documents.check(data, RunConfig, where), where)
+
+
+def with_device(data: dict[str, object], where: str, folder: Path) -> dict[str, object]:
+    """The same keys, the device as a name, a file or a variant, whose base may be a file from ``folder``."""
+    if "device" not in data:
+        return data
+    return {**data, "device": parse_device(data["device"], f"{where}: device", folder)}
 
 
 def with_full_paths(data: Mapping[str, object], folder: Path) -> dict[str, object]:

@@ -20,7 +20,7 @@ def run_name(config: str | Path | None, settings: Mapping[str, object], budgets:
     ``budgets`` are ``cost=number`` as they were typed.
     """
     parts = [base(config if config is not None else settings.get("supernet")), *budgets]
-    named = {"device": base, "data": data_name, "predictor": base, "sampler": base}
+    named = {"device": base, "region": base, "data": data_name, "predictor": base, "sampler": base}
     parts += [name(settings[key]) for key, name in named.items() if settings.get(key) is not None]
     seed, race = settings.get("seed"), settings.get("race")
     parts += [f"seed{seed}"] if seed is not None else []
@@ -36,7 +36,9 @@ def as_typed(budgets: Mapping[str, float]) -> list[str]:
 
 
 def base(given: object) -> str:
-    """A name, or the last part of a path without its ending."""
+    """A name, or the last part of a path without its ending; of a mapping, as a device's variant, all names in it."""
+    if isinstance(given, Mapping):
+        return "-".join(base(value) for value in given.values() if isinstance(value, str))
     name = Path(str(given)).name
     return next((name.removesuffix(end) for end in FILES if name.endswith(end)), name)
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from cost_models.devices import Device, device_costs, open_device, write_device
+from cost_models.device import Device, device_costs
+from cost_models.device_files import write_device
+from cost_models.devices import open_device
 from cost_models.latency import latency_std_ms
 from cost_models.protocol import Target
 from cost_models.registry import COSTS, OF_A_DEVICE, Cost, build

@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from cost_models import profiling
-from cost_models.devices import cached_path
+from cost_models.host import cached_path
 from search.cli.app import app, main
 from search.runs.config import RunConfig, load_config, normalised, parse_budgets
 from supernet import documents

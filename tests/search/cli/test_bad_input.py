@@ -21,9 +21,10 @@ from cost_models.protocol import Target
 from cost_models.registry import build
 from search.cli.app import main
 from supernet.bundle_card import FILES
-from supernet.catalog import PRETRAINED, Supernet
+from supernet.catalog import Supernet
 from supernet.data import Dataset
 from supernet.documents import CONFIGS
+from supernet.stored_weights import PRETRAINED
 from tests.helpers.own_data import write_folders
 
 Refused = Callable[..., str]
