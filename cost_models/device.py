@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from cost_models.published_tables import Entries
+from supernet.amounts import Count
 from supernet.documents import Document
 
 
@@ -86,7 +87,7 @@ class Device(Document):
 
     name: str
     runtime: str | None = None
-    threads: int | None = Field(default=None, gt=0)
+    threads: Count | None = None
     region: str | None = None
     power: Power | None = None
     cpu: str | None = None

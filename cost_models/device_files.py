@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from cost_models.device import Device
 from cost_models.published_tables import FORMATS
 from supernet import documents
@@ -30,15 +28,8 @@ def device_file(name_or_path: str) -> Path:
 
 def write_device(device: Device, path: Path) -> None:
     """Write a device's YAML file, whole or not at all."""
-    text = yaml.dump(
-        device.model_dump(exclude_none=True),
-        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),  # libyaml's where it is there, as for reading
-        default_flow_style=None if device.table is not None else False,  # None: a line for each entry
-        width=LINE,
-        sort_keys=False,
-        allow_unicode=True,
-    )
-    documents.write_text(path, text)
+    flow = None if device.table is not None else False  # None: a line for each entry
+    documents.write_text(path, documents.dump(device.model_dump(exclude_none=True), flow, LINE))
 
 
 def kept_devices() -> Path:

@@ -246,10 +246,9 @@ def parse_card(content: bytes, path: Path) -> Card:
     if actual != found[1]:
         raise InputError(f"{path} was changed: its sha256 is {actual}, expected {found[1]}; {REMEDY}")
     try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not JSON: {error}; {REMEDY}") from error
-    card = documents.check(values, Card, str(path))
+        card = documents.check_json(text, Card, str(path))
+    except InputError as error:
+        raise InputError(f"{error}; {REMEDY}") from error
     if set(card.files) != set(FILES):
         raise InputError(f"{path} must list {', '.join(FILES)}, but lists {', '.join(card.files)}")
     return card

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from pydantic import Field
 
 from supernet import documents
+from supernet.amounts import Count
 from supernet.arch import Arch, Choice
 from supernet.errors import InputError, unknown
 from supernet.layers import Layer, Segment, layers
@@ -81,7 +82,7 @@ class PreprocessingKeys(documents.Document):
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    stored: int | None = Field(default=None, gt=0)
+    stored: Count | None = None
     crop: float | None = Field(default=None, gt=0, le=1)
     rounded: Literal["up", "down", "nearest"] = "up"
 

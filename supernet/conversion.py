@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from supernet.checkpoint_states import Choice, State, choose, states_in
+from supernet.checkpoints import misfit
 from supernet.errors import InputError, some
 
 WRAPPERS = ("module.", "_orig_mod.", "net.", "model.")
@@ -170,5 +171,5 @@ def check_fits(net: nn.Module, state: Mapping[str, Tensor], called: str) -> None
 
 def explained(error: Exception) -> str:
     if isinstance(error, RuntimeError):
-        return in_a_line(error)
+        return misfit(error)
     return f"it holds {error}, which is not in that supernet"

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field
 
 from supernet import documents
+from supernet.atomic import make_folder
 from supernet.cache import VARIABLE
 from supernet.catalog import Supernet, open_supernet
 from supernet.documents import Document
@@ -189,8 +189,7 @@ def keep(
     )
     os.replace(unnamed, kept_path(supernet.name, record, cache))
     documents.write_text(
-        record_path(supernet.name, cache),
-        yaml.safe_dump(record.model_dump(exclude_none=True), sort_keys=False),
+        record_path(supernet.name, cache), documents.dump(record.model_dump(exclude_none=True))
     )
     remove_others(supernet.name, record, cache)
     return record
@@ -233,7 +232,7 @@ def alone(name: str, cache: Path | None) -> Iterator[None]:
 def writable(path: Path) -> None:
     """Make the folder. Raises InputError where that cannot be."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         (path / ".writable").touch()
         (path / ".writable").unlink()
     except OSError as error:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from search.cli.options import Json, Region
+from supernet.bounds import MOST, check_at_most
 
 
 def demo(
@@ -23,6 +24,7 @@ def demo(
     from search.cli import terminal
     from search.cli.walkthrough import run_demo
 
+    check_at_most(trials, MOST, "--trials")
     with terminal.resumable():
         figures = run_demo(out, trials, terminal, as_json, region)
     if as_json:

@@ -26,6 +26,9 @@ def search(
     trials: Annotated[
         int | None, typer.Option(help="Subnets to measure, or to keep of those predicted.", metavar="N")
     ] = None,
+    measure: Annotated[
+        int | None, typer.Option(help="Of those predicted, so many best are measured.", metavar="N")
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="guided, nsga2, tpe or random.", metavar="NAME")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random choice.", metavar="N")] = None,
     race: Annotated[
@@ -56,7 +59,8 @@ def search(
     with terminal.resumable():
         run = oncefit.search(
             config=config, budgets=parse_budgets(budget or []), device=device, region=region, data=data,
-            predictor=predictor,            trials=trials, sampler=sampler, seed=seed, race=race, storage=storage, out=folder, progress=True,
+            predictor=predictor, trials=trials, measure=measure, sampler=sampler, seed=seed, race=race,
+            storage=storage, out=folder, progress=True,
         )  # fmt: skip
         files = run.write()
     if as_json:

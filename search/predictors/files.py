@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,11 +89,7 @@ def read(path: Path) -> Predictor:
         )
     if CARD not in metadata:
         raise InputError(f"{path} holds no predictor: it has no card; oncefit predictor makes one that has")
-    try:
-        data = json.loads(metadata[CARD])
-    except json.JSONDecodeError as error:
-        raise InputError(f"the card of {path} is not JSON: {error}") from error
-    card = documents.check(data, PredictorCard, f"card of {path}")
+    card = documents.check_json(metadata[CARD], PredictorCard, f"card of {path}")
     if card.kind not in KINDS:
         raise unknown(f"kind of predictor in {path}:", card.kind, KINDS)
     module, _, builder = KINDS[card.kind].partition(":")

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field
 
 from cost_models.registry import ALIASES, known_costs
 from cost_models.variants import Variant, any_in_region, parse_device
+from search.problem.limits import check_limit
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
 from search.runs.own import is_given
 from supernet import documents
+from supernet.amounts import Count, Seed
 from supernet.catalog import DATA_SETS
 from supernet.errors import InputError, unknown
 
@@ -39,16 +40,16 @@ class RunConfig(documents.Document):
     space: dict[str, Annotated[tuple[int | float, ...], Field(min_length=1)]] = {}
     accuracy: How = MEASURED
     predictor: str | None = None
-    measure: Annotated[int, Field(gt=0)] = 10
+    measure: Count = 10
     race: bool = False
     data: str | None = None
     device: str | Variant | None = None
     objectives: tuple[str, ...] = ("top1",)
-    budgets: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    budgets: dict[str, float] = {}
     costs: dict[str, str] = {}
     sampler: str = "guided"
-    trials: Annotated[int, Field(gt=0)] = 60
-    seed: Annotated[int, Field(ge=0)] = 0
+    trials: Count = 60
+    seed: Seed = 0
 
 
 def load_config(path: Path, overrides: Mapping[str, object], budgets: Mapping[str, float]) -> RunConfig:
@@ -127,8 +128,7 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
         return resolved
 
     for name, limit in config.budgets.items():
-        if limit <= 0:
-            raise InputError(f"{where}: budget {name} = {limit:g} must be positive")
+        check_limit(limit, f"{where}: budget {name} =")
         twin = next((other for other in config.budgets if other != name and cost(other) == cost(name)), None)
         if twin is not None:
             raise InputError(
@@ -199,4 +199,4 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
 
 
 def to_yaml(document: documents.Document) -> str:
-    return yaml.safe_dump(document.model_dump(mode="json"), sort_keys=False)
+    return documents.dump(document.model_dump(mode="json"))

@@ -233,6 +233,8 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say, own: O
     """
     check_folder(folder, config)
     check_writable(folder)
+    if storage is None:
+        studies.check_database(folder)
     supernet = supernet_of(config, own)
     known_device = str(folder / DEVICE) if (folder / DEVICE).exists() else config.device
     device = open_device(known_device, supernet, say) if known_device is not None else None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from supernet import documents, inverted_residuals
+from supernet.bounds import MOST_LAYERS
 from supernet.catalog import Family, label_names
 from supernet.inverted_residuals import MobileNetV3Spec, Stage, make_divisible
 
@@ -64,7 +65,7 @@ PROXYLESS = Table(
 
 
 class NetworkKeys(documents.Document):
-    width: float = Field(gt=0)
+    width: float = Field(gt=0, le=MOST_LAYERS)
     classes: str | tuple[str, ...]
 
 

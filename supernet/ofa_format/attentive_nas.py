@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from supernet import documents
+from supernet.amounts import Count
 from supernet.errors import InputError
 from supernet.inverted_residuals import Block, make_divisible
 from supernet.layers import Layer
-from supernet.ofa_format.net_config_keys import Count, Kernel
+from supernet.ofa_format.net_config_keys import Kernel
 
 NAME = "AttentiveNAS"
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
@@ -35,7 +36,6 @@ PerStage = {"min_length": len(STRIDES), "max_length": len(STRIDES)}
 class SubnetKeys(documents.Document):
     """Of one subnet, whose head is that of MobileNetV3; ``model`` is its name."""
 
-    model_config = ConfigDict(strict=True)
     resolution: Count
     width: Annotated[list[Count], Field(min_length=len(STRIDES) + 2, max_length=len(STRIDES) + 2)]
     depth: Annotated[list[Count], Field(**PerStage)]

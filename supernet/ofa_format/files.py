@@ -16,16 +16,10 @@ RUN_CONFIG = "run.config"
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The keys and values in a file: in JSON or as Python prints a dict where it begins as they do, else in YAML."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text in UTF-8: {error}") from error
-    if text.lstrip()[:1] in ("{", "["):
-        return parse(text, str(path))
-    return with_names(documents.load(path))
+    """The keys and values in a file: in YAML where its name says so, else in JSON or as Python prints a dict."""
+    if path.suffix in documents.YAML:
+        return with_names(documents.load(path))
+    return parse(documents.text_of(path, "JSON"), str(path))
 
 
 def with_names(data: Mapping[Any, Any]) -> dict[str, Any]:
@@ -35,17 +29,28 @@ def with_names(data: Mapping[Any, Any]) -> dict[str, Any]:
 
 def parse(text: str, where: str) -> dict[str, Any]:
     """The object in JSON, or the dict as Python prints it."""
-    data: object
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return documents.json_object(text, where)
+    except InputError:
+        printed = python_dict(text)
+        if printed is None:
+            raise
+        return printed
+
+
+def python_dict(text: str) -> dict[str, Any] | None:
+    """The dict of a text that is not JSON, as that with a key twice is; None for anything else."""
+    try:
+        json.loads(text)
+    except RecursionError:
+        return None
+    except ValueError:
         try:
             data = ast.literal_eval(text.strip())
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            raise InputError(f"{where} is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{where} must hold an object, {{...}}, but holds {type(data).__name__}")
-    return with_names(data)
+            return None
+        return with_names(data) if isinstance(data, dict) else None
+    return None
 
 
 def image_size_beside(path: Path) -> int | None:

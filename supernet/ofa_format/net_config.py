@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from supernet import documents
+from supernet.bounds import MOST
 from supernet.errors import InputError, unknown
 from supernet.families.ofa_resnet import Bottleneck
 from supernet.inverted_residuals import Block, make_divisible
 from supernet.layers import Layer
 from supernet.ofa_format import files
 from supernet.ofa_format.net_config_keys import (
-    MOST,
     BottleneckKeys,
     ConvKeys,
     IdentityKeys,
@@ -87,8 +87,9 @@ def parse(data: Json, file: str) -> NetConfig:
     name = data.get("name")
     if name in SUPERNETS:
         raise InputError(
-            f"{file} is the config of a supernet, {name}, which has many subnets: give that of one, "
-            "as get_active_subnet of ofa makes it, or its settings ks, e, d and r"
+            f"{file} is the config of a whole supernet, {name}, not of a subnet: take the net.config that ofa "
+            "writes of a subnet (net.get_active_subnet().config) or its settings ks, e, d and r, or name a "
+            f"supernet in a search (supernet: {documents.names('supernets')[1]})"
         )
     if not isinstance(name, str) or name not in NETWORKS:
         raise unknown(f"network in {file}:", name, NETWORKS)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
 from supernet import documents
+from supernet.amounts import Count, NoBool
+from supernet.bounds import MOST
 
 
 def odd(kernel: int) -> int:
@@ -29,9 +31,6 @@ def alone(width: object) -> object:
     return width[0]
 
 
-MOST = 1_000_000
-"""Channels, pixels and the like beyond it are a slip of the pen."""
-Count = Annotated[int, Field(gt=0, le=MOST)]
 Width = Annotated[Count, BeforeValidator(alone)]
 Kernel = Annotated[Count, AfterValidator(odd)]
 Dropout = Annotated[float, Field(ge=0, le=1)]
@@ -43,9 +42,8 @@ Object = dict[str, Any]
 
 
 class Keys(documents.Document):
-    """An object of a net.config. Values are not converted: ``"3"`` is no number of channels."""
+    """An object of a net.config."""
 
-    model_config = ConfigDict(strict=True)
     name: str
 
 
@@ -63,7 +61,7 @@ class ConvKeys(Keys):
     out_channels: Width
     kernel_size: Kernel = 3
     stride: Count = 1
-    dilation: Literal[1] = 1
+    dilation: Annotated[Literal[1], NoBool] = 1
     groups: Count = 1
     bias: bool = False
     has_shuffle: Literal[False] = False
@@ -91,7 +89,7 @@ class IdentityKeys(Keys):
     out_channels: Width
     use_bn: Literal[False] = False
     act_func: NoAct = None
-    dropout_rate: Literal[0] = 0
+    dropout_rate: Annotated[Literal[0], NoBool] = 0
     ops_order: Literal["weight_bn_act"] = "weight_bn_act"
 
 
@@ -118,12 +116,12 @@ class ResidualKeys(Keys):
 class BottleneckKeys(Keys):
     in_channels: Width
     out_channels: Width
-    kernel_size: Literal[3] = 3
+    kernel_size: Annotated[Literal[3], NoBool] = 3
     stride: Count = 1
     expand_ratio: Ratio = 0.25
     mid_channels: Width | None = None
     act_func: Literal["relu"] = "relu"
-    groups: Literal[1] = 1
+    groups: Annotated[Literal[1], NoBool] = 1
     downsample_mode: Literal["avgpool_conv", "conv"] = "avgpool_conv"
 
 

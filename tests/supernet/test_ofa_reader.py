@@ -223,7 +223,9 @@ def test_the_config_of_a_supernet_is_told_from_a_subnets(name: str, tmp_path: Pa
     with torch.device("meta"):
         config = open_supernet(name).family.elastic().net.config
     path = write(tmp_path / "net.config", config)
-    with pytest.raises(InputError, match=f"is the config of a supernet, {config['name']}, which has many"):
+    with pytest.raises(
+        InputError, match=f"is the config of a whole supernet, {config['name']}, not of a subnet"
+    ):
         reader.read(path)
 
 
@@ -375,7 +377,7 @@ def test_mmrazors_other_networks_are_said_not_to_be_known(tmp_path: Path) -> Non
     ],
 )
 def test_what_is_no_subnet_is_told_what_may_be_one(content: str, said: str, tmp_path: Path) -> None:
-    path = tmp_path / "subnet.yaml"
+    path = tmp_path / ("subnet.json" if content.startswith("{") else "subnet.yaml")
     path.write_text(content)
     with pytest.raises(InputError, match=said):
         reader.read(path)
