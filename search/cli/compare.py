@@ -22,7 +22,7 @@ def compare(
     storage: Annotated[
         str | None, typer.Option(help="Optuna storage.", metavar="URL", show_default="where the runs have it")
     ] = None,
-    out: Annotated[Path | None, out_folder("runs/comparison")] = None,
+    out: Annotated[Path | None, out_folder("runs/comparison-RUN-RUN")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare the fronts of runs, in a table and a plot.
@@ -33,7 +33,7 @@ def compare(
     from search.reports import compare as comparing
 
     comparison = comparing.compare(runs, cost, at or [], storage)
-    files = comparing.write(comparison, out or Path("runs") / "comparison")
+    files = comparing.write(comparison, out or comparing.default_folder(runs, cost))
     if as_json:
         terminal.print_json(comparing.to_json(comparison))
     else:
