@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cost_models.devices import Device
+    from search.runs.correction import Corrected
 
 Rows = list[tuple[str, str]]
 """A name and a figure each."""
@@ -112,6 +113,11 @@ def of_subnet(
         for name, value in predicted.items()
     ]  # fmt: skip
     return [found, costs]
+
+
+def corrected(found: Corrected) -> str:
+    """``92.61 [91.87, 93.30]``, an accuracy corrected for having been chosen."""
+    return f"{100 * found.value:.2f} [{100 * found.low:.2f}, {100 * found.high:.2f}]"
 
 
 def of_training(validation: Mapping[str, Accuracy]) -> list[Rows]:

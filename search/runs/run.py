@@ -22,12 +22,13 @@ from search.problem.objectives import Objective, parse_objectives
 from search.problem.problem import Problem
 from search.runs import study as studies
 from search.runs.config import BOTH, MEASURED, PREDICTED, RunConfig, differences, to_yaml
+from search.runs.correction import Corrected, corrected
 from search.runs.front import best, front
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.racing import Raced
 from search.runs.study import Candidate
 from supernet import documents
-from supernet.accuracy import Accuracy
+from supernet.accuracy import Accuracy, PredictedAccuracy
 from supernet.arch import Arch
 from supernet.atomic import check_writable
 from supernet.catalog import Supernet, open_supernet
@@ -89,10 +90,9 @@ class Run:
     def accuracy(self) -> MeasuredAccuracy:
         return MeasuredAccuracy(self.supernet, self.config.data or self.supernet.data)
 
-    def judge(self, arch: Arch) -> studies.Judgement:
-        """What a trial's accuracy is: predicted where there is a predictor, else measured."""
-        if self.predictor is None:
-            return self.accuracy(arch, "validation")
+    def predicted(self, arch: Arch) -> PredictedAccuracy:
+        """What the predictor, which there must be, says of an arch."""
+        assert self.predictor is not None
         [found] = self.predictor.predict(self.problem.space, self.problem.space.encode([arch]))
         return found
 
@@ -157,6 +157,15 @@ class Result:
     upper_bound: float | None = None
     raced: Mapping[str, Raced] = field(default_factory=dict)
     """Those that were stopped early, by arch id; none of them is a candidate."""
+
+    @cached_property
+    def corrected(self) -> Mapping[str, Corrected]:
+        """Validation accuracies corrected for having been chosen, by arch id: of the chosen, and of a front that was asked for.
+
+        Empty where nothing is measured, and where a run of an earlier version did not keep which images were right.
+        """
+        members = self.front if len(self.run.config.objectives) > 1 else []
+        return corrected(self.candidates, self.chosen, members, self.run.axes, np.random.default_rng(0))
 
 
 def make_run(

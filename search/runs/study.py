@@ -48,7 +48,7 @@ Judgement = Accuracy | PredictedAccuracy
 class Candidate:
     """An arch with its costs and its accuracy: predicted, measured on the validation split, or both.
 
-    ``hits`` are the images it got right, packed, where a search races.
+    ``hits`` are the validation images it got right, packed, where it was measured.
     """
 
     number: int
@@ -70,13 +70,6 @@ class Candidate:
         found = self.validation if self.validation is not None else self.predicted
         assert found is not None
         return found
-
-
-def judged(number: int, arch: Arch, costs: dict[str, float], accuracy: Judgement | None) -> Candidate:
-    """A candidate with an accuracy of either kind."""
-    if isinstance(accuracy, Accuracy):
-        return Candidate(number, arch, costs, validation=accuracy)
-    return Candidate(number, arch, costs, predicted=accuracy)
 
 
 def open_study(
@@ -278,7 +271,7 @@ def candidates(study: optuna.Study, problem: Problem) -> list[Candidate]:
     import optuna
 
     complete = optuna.trial.TrialState.COMPLETE
-    measured = saved(study, VALIDATION)
+    measured, study_attrs = saved(study, VALIDATION), study.user_attrs
     found: dict[str, Candidate] = {}
     for trial in study.get_trials(deepcopy=False, states=(complete,)):
         attrs = trial.user_attrs
@@ -290,7 +283,7 @@ def candidates(study: optuna.Study, problem: Problem) -> list[Candidate]:
             attrs["costs"],
             Accuracy(**attrs[VALIDATION]) if VALIDATION in attrs else measured.get(attrs["arch_id"]),
             PredictedAccuracy(**attrs[PREDICTED]) if PREDICTED in attrs else None,
-            attrs.get(HITS),
+            attrs.get(HITS) or study_attrs.get(f"{HITS}:{attrs['arch_id']}"),
         )
     return list(found.values())
 
@@ -318,6 +311,8 @@ def saved(study: optuna.Study, split: str) -> dict[str, Accuracy]:
     }
 
 
-def save(study: optuna.Study, arch: Arch, accuracy: Accuracy) -> None:
-    """Keep an accuracy that was measured after the arch's trial had ended."""
+def save(study: optuna.Study, arch: Arch, accuracy: Accuracy, hits: str | None = None) -> None:
+    """Keep an accuracy that was measured after the arch's trial had ended, and which images were right."""
+    if hits is not None:
+        study.set_user_attr(f"{HITS}:{arch.id}", hits)
     study.set_user_attr(f"{accuracy.split}:{arch.id}", json.dumps(asdict(accuracy)))
