@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from search.cli.app import main
 from search.problem.objectives import parse_objectives
 from search.runs.correction import Corrected, corrected, crossed, with_interval
-from search.runs.racing import Bits, packed
+from search.runs.racing import Bits, packed, packed_bits
+from search.runs.run import open_run, settled
 from search.runs.study import Candidate
 from supernet.accuracy import Accuracy, wilson
 from supernet.arch import Arch
 from supernet.catalog import open_supernet
+from supernet.data import Dataset
+from tests.helpers.own_data import write_folders
+from tests.helpers.own_predictor import write_mlp
 
 IMAGES = 1_000
 SPACE = open_supernet("fmnist_mbv3").space
@@ -151,3 +160,37 @@ def test_the_interval_is_wider_where_the_choice_is_unsteady() -> None:
     assert (unsteady.high - unsteady.low) / (steady.high - steady.low) == pytest.approx(
         np.sqrt((variance + 0.01**2) / variance), rel=0.02
     )
+
+
+@pytest.mark.parametrize("accuracy", ["measured", "predicted-then-measured"])
+def test_a_search_keeps_the_hits_and_its_results_have_the_corrected_figure(
+    accuracy: str, data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {
+        "supernet": "fmnist_mbv3", "data": str(write_folders(data, tmp_path / "own")), "trials": 4,
+        "objectives": ["top1", "macs"], "sampler": "random", "accuracy": accuracy,
+    }  # fmt: skip
+    if accuracy != "measured":
+        predictor = write_mlp(open_supernet("fmnist_mbv3"), tmp_path / "drawn.safetensors")
+        settings |= {"predictor": str(predictor), "measure": 3}
+    (tmp_path / "mine.yaml").write_text(json.dumps(settings))
+    folder = tmp_path / "run"
+    with pytest.raises(SystemExit) as end:
+        main(["search", str(tmp_path / "mine.yaml"), "--out", str(folder)])
+    assert end.value.code == 0
+    assert "Corrected: validation accuracy less what the choice by it added" in capsys.readouterr().out
+    run = open_run(folder)
+    found = settled(run, run.study())
+    assert len(found) == (4 if accuracy == "measured" else 3)
+    for one in found:
+        assert one.hits is not None
+        assert one.validation is not None
+        assert packed_bits(one.hits).sum() == round(one.validation.top1 * one.validation.images)
+    written = json.loads((folder / "result.json").read_text())
+    figures = written["chosen"]["validation_corrected_for_choice"]
+    assert figures["top1_low"] <= figures["top1"] <= figures["top1_high"]
+    assert figures["among"] == len(found)
+    assert "validation_corrected_for_choice" not in written["chosen"]["measured"], "it is an estimate"
+    rows = {row["arch_id"]: row for row in csv.DictReader((folder / "front.csv").read_text().splitlines())}
+    assert float(rows[written["chosen"]["arch_id"]]["validation_corrected_top1"]) == figures["top1"]
+    assert all(float(row["validation_corrected_top1"]) > 0 for row in rows.values())
