@@ -258,16 +258,23 @@ def write_down(run: Run) -> None:
         documents.write_text(run.folder / studies.PLACE, to_yaml(place))
 
 
-def open_run(folder: Path, storage: str | None = None) -> Run:
-    """A run that exists. Raises InputError for a folder that is none."""
+def open_run(
+    folder: Path, storage: str | None = None, supernet: str | None = None, data: str | None = None
+) -> Run:
+    """A run that exists; ``supernet`` and ``data`` say where these are now, if not where its config has them.
+
+    Raises InputError for a folder that is no run.
+    """
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} is not a run: it has no {CONFIG}; oncefit search writes one")
     config = documents.read(folder / CONFIG, RunConfig)
-    supernet = open_supernet(config.supernet).restricted(config.space)
+    given = {key: value for key, value in (("supernet", supernet), ("data", data)) if value is not None}
+    config = config.model_copy(update=given)
+    network = open_supernet(config.supernet).restricted(config.space)
     device = (
-        open_device(str(folder / DEVICE), supernet, lambda _: None) if (folder / DEVICE).exists() else None
+        open_device(str(folder / DEVICE), network, lambda _: None) if (folder / DEVICE).exists() else None
     )
-    return make_run(folder, config, supernet, device, storage, kept=True)
+    return make_run(folder, config, network, device, storage, kept=True)
 
 
 def settled(run: Run, study: optuna.Study) -> list[Candidate]:
@@ -310,10 +317,10 @@ def check_finished(run: Run, study: optuna.Study) -> None:
         )
 
 
-def conclude(run: Run, say: Say) -> Result:
+def conclude(run: Run, say: Say, measure: bool = True) -> Result:
     """Measure what the run found on the report split, unless its accuracies are predicted only.
 
-    Raises InputError where nothing is within budget.
+    Without ``measure`` only what is measured already is in the result. Raises InputError where nothing is within budget.
     """
     study = run.study()
     found = settled(run, study)
@@ -325,7 +332,7 @@ def conclude(run: Run, say: Say) -> Result:
     members = front(found, run.axes)
     finals = members if len(objectives) > 1 else [chosen]
     reports = studies.saved(study, studies.REPORT)
-    missing = [c for c in finals if c.arch.id not in reports] if run.measures else []
+    missing = [c for c in finals if c.arch.id not in reports] if run.measures and measure else []
     for i, candidate in enumerate(missing, 1):
         say(f"measuring on the report split: {i} of {len(missing)}")
         reports[candidate.arch.id] = run.accuracy(candidate.arch, "report")

@@ -36,14 +36,18 @@ COSTS = {
 }
 LATENCY = asdict(LatencyMeasurement(0.1011, 0.0999, 0.1202, 12))
 EXPORTED = {
-    "arch_id": "624c40a76c", "device": {"name": "host"}, "predicted": COSTS,
+    "arch_id": "624c40a76c", "calibrated": True, "device": {"name": "host"}, "predicted": COSTS,
     "measured": {"report": asdict(ACCURACY), "validation": asdict(ACCURACY), "latency": LATENCY},
     "size_bytes": {"model.onnx": 551_526},
 }  # fmt: skip
-EVALUATED = {"arch_id": "624c40a76c", "measured": {"accuracy": asdict(ACCURACY), "latency": LATENCY}}
+EVALUATED = {
+    "arch_id": "624c40a76c",
+    "calibrated": True,
+    "measured": {"accuracy": asdict(ACCURACY), "latency": LATENCY},
+}
 VERIFIED = {
     "max_difference": 1.3e-5, "compared_images": 256, "images": 10_000, "top1_torch": 0.913,
-    "top1_onnxruntime": 0.913, "files": {"a": "", "b": "", "c": ""},
+    "top1_onnxruntime": 0.913, "calibrated": True, "files": {"a": "", "b": "", "c": ""},
 }  # fmt: skip
 
 
