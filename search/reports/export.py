@@ -12,8 +12,8 @@ from cost_models.devices import Device
 from search.reports.report import predicted_figures
 from search.runs.front import pick
 from search.runs.measuring import left_out
-from search.runs.run import Result, Run, conclude, open_run
-from search.runs.study import Candidate, identity_of, save
+from search.runs.run import Result, Run, check_images, conclude, open_run
+from search.runs.study import Candidate, save
 from supernet import documents
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
@@ -52,14 +52,26 @@ def export_bundle(
     Raises InputError where weights are missing, and images that are needed, and where these are not those of a run
     that measured.
     """
-    run = open_run(folder, storage, given.supernet, given.data)
+    run = open_run(folder, storage, supernet=given.supernet, data=given.data)
     check_material(run, given)
     result = conclude(run, say, measure=given.calibrated)
+    return export_picked(result, which, out, say, given.calibrated)
+
+
+def export_picked(
+    result: Result, which: str, out: Path | None, say: Say, calibrated: bool = True
+) -> tuple[Path, dict[str, Any]]:
+    """The same of a result; a bundle that is not calibrated has a folder that says so."""
+    candidate = picked(result, which)
+    name = candidate.arch.id if calibrated else f"{candidate.arch.id}-{UNCALIBRATED}"
+    target = out or result.run.folder / BUNDLES / name
+    return target, export_candidate(result, candidate, target, say, calibrated)
+
+
+def picked(result: Result, which: str) -> Candidate:
+    """``best``, ``knee`` or the start of an arch id, among the front and the chosen. Raises InputError for another."""
     candidates = list({c.arch.id: c for c in [*result.front, result.chosen]}.values())
-    candidate = pick(candidates, result.run.axes, which)
-    name = candidate.arch.id if given.calibrated else f"{candidate.arch.id}-{UNCALIBRATED}"
-    target = out or folder / BUNDLES / name
-    return target, export_candidate(result, candidate, target, say, given.calibrated)
+    return pick(candidates, result.run.axes, which)
 
 
 def check_material(run: Run, given: From) -> None:
@@ -68,7 +80,8 @@ def check_material(run: Run, given: From) -> None:
         raise InputError(
             f"--data {given.data} is for calibrating, and --{UNCALIBRATED} is for no images; give one of them"
         )
-    _ = run.supernet.weights  # says how to get them where they are not here
+    if run.supernet.net is None:
+        _ = run.supernet.weights  # says how to get them where they are not here
     if not given.calibrated:
         return
     if run.accuracy.data_name is None:
@@ -77,12 +90,7 @@ def check_material(run: Run, given: From) -> None:
             f"class) to calibrate batch norms and measure accuracy on, or --{UNCALIBRATED} to go without both"
         )
     if run.measures:
-        known, found = identity_of(run.study()).get("images"), run.accuracy.data.sha256
-        if known != found:
-            raise InputError(
-                f"{run.folder} measured on images with sha256 {known}, but those in {run.accuracy.data_name} have "
-                f"{found}; give the run's own images with --data"
-            )
+        check_images(run)
 
 
 def export_candidate(

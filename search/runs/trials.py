@@ -11,7 +11,7 @@ from search.problem.limits import over_budget, within
 from search.proposing.distributions import distributions
 from search.proposing.samplers import GUIDED, build_sampler
 from search.runs import study as studies
-from search.runs.config import BOTH, to_yaml
+from search.runs.config import BOTH, OWN, to_yaml
 from search.runs.front import best
 from search.runs.racing import Raced, Rival, unpacked
 from search.runs.run import (
@@ -66,7 +66,9 @@ def propose(run: Run, study: optuna.Study, progress: Callable[[Progress], None])
 
     finished = len(study.get_trials(deepcopy=False))
     config = run.config
-    study.sampler = build_sampler(config.sampler, run.problem, config.seed, config.trials, finished)
+    study.sampler = run.own.sampler or build_sampler(
+        config.sampler, run.problem, config.seed, config.trials, finished
+    )
     known = judged_before(run, study)
     raced = studies.raced(study, run.problem)
     witness = check_feasible(run.problem, run.where)
@@ -127,8 +129,8 @@ def judge(
     run: Run, number: int, arch: Arch, costs: dict[str, float], known: Mapping[str, Candidate]
 ) -> Candidate | Raced:
     """A new arch within the budgets, predicted or measured, or stopped where the run races."""
-    if run.predictor is not None:
-        return Candidate(number, arch, costs, predicted=run.predicted(arch))
+    if run.predictor is not None or run.config.accuracy == OWN:
+        return studies.judged(number, arch, costs, run.judge(arch))
     rival = rival_of(run, costs, known, len(run.accuracy.data.validation)) if run.config.race else None
     found = run.accuracy.race(arch, rival, run.problem.objectives[0].name)
     return found if isinstance(found, Raced) else Candidate(number, arch, costs, found[0], hits=found[1])
