@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+UNCORRECTED = "As searched: the best of more candidates owes more of it to luck."
+"""Of accuracies on the validation split, which are not corrected for having been chosen here."""
 LONGEST_NAME = 120
 """Of a folder; a longer one ends with a hash."""
 COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON = "comparison.csv", "comparison.png", "comparison.json"
@@ -321,6 +323,9 @@ def tables(comparison: Comparison) -> list[Table]:
         box=box.SIMPLE_HEAD,
         title=f"Best {named} (%) within budgets: {heading(cost.name)}",
         title_justify="left",
+        caption=UNCORRECTED if comparison.runs[0].run.measures else None,
+        caption_justify="left",
+        min_width=len(UNCORRECTED) if comparison.runs[0].run.measures else None,
     )
     figures = ("hypervolume", "dominated by the others") if comparison.one_axis else ()
     for heading_text in ("run", "front", *figures):
@@ -344,7 +349,7 @@ def caption(comparison: Comparison) -> str:
     accuracy, cost = comparison.axes
     covered = comparison.runs[0].coverage
     if covered is None:
-        return f"No hypervolume, no dominance: {of_other_devices(cost)}"
+        return "Of different devices or fits: no hypervolume, no dominance"
     return (
         "Hypervolume: share of the box up to the reference point "
         f"{100 * accuracy.signed(covered.reference[0]):.2f} %, {amount(cost.name, covered.reference[1])}"

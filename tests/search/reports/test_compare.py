@@ -99,7 +99,7 @@ def test_a_cost_of_different_devices_is_shown_side_by_side_without_a_verdict(
     ]
     for cost in ("latency_ms", "energy_mj", "co2e_mg"):
         text, _ = here("compare", *runs, "--cost", cost)
-        assert "No hypervolume, no dominance" in text
+        assert "Of different devices or fits: no hypervolume, no dominance" in text
         assert "dominated by the others" not in text
         assert "slow (slow)" in text
         assert "fast (fast)" in text
@@ -132,7 +132,7 @@ def test_two_fits_of_one_name_are_two_devices(searched: Callable[..., Path], her
         searched("before", device=device("same", 1.0), **of_device),
         searched("after", device=device("same", 1.1), **of_device),
     ]
-    assert "different fits of one" in here("compare", *runs)[0]
+    assert "Of different devices or fits" in here("compare", *runs)[0]
 
 
 def test_each_comparison_has_its_folder_and_none_is_overwritten(

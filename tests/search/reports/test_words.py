@@ -160,7 +160,7 @@ def result(
         )
         for i in range(found)
     ]  # fmt: skip
-    config = SimpleNamespace(objectives=objectives, budgets=budgets, sampler="guided")
+    config = SimpleNamespace(objectives=objectives, budgets=budgets, sampler="guided", accuracy=kind)
     axes = tuple(Objective(name) for name in (*objectives, *([] if len(objectives) > 1 else ["macs"])))
     theirs = SimpleNamespace(card=SimpleNamespace(name="theirs", split="its images"))
     run = SimpleNamespace(
@@ -170,6 +170,7 @@ def result(
         where="host",
         folder=Path("run"),
         measures=kind != "predicted",
+        kind="predicted" if kind == "predicted" else "validation split",
         predictor=None if kind == "measured" else theirs,
         stds=lambda arch: {"latency_ms": 0.004},
         outside=None,

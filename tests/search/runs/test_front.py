@@ -160,6 +160,7 @@ def test_a_front_is_drawn_whole_whatever_its_length(pairs: list[tuple[float, flo
         where="",
         supernet=SimpleNamespace(name="any"),
         measures=True,
+        kind="validation split",
         predictor=None,
     )
     chosen = best(found, AXES)
