@@ -1,7 +1,7 @@
 """Supernets by name: their description (free of torch) and their weights.
 
-A family is one module with ``parse(name, network) -> Family`` and one line in
-:data:`FAMILIES`; a supernet is a YAML file in ``configs/supernets``.
+A family is a function ``parse(name, network, where) -> Family`` and one line in
+:data:`FAMILIES` that names its module and it; a supernet is a YAML file in ``configs/supernets``.
 """
 
 from __future__ import annotations
@@ -13,32 +13,30 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import Field
 
 from supernet import documents
+from supernet.amounts import Count
 from supernet.arch import Arch, Choice
 from supernet.errors import InputError, unknown
 from supernet.layers import Layer, Segment, layers
 from supernet.space import SearchSpace
+from supernet.stored_weights import PRETRAINED, REINSTALL, StoredWeights
 
 if TYPE_CHECKING:
     from torch import nn
 
 FAMILIES: Mapping[str, str] = {
-    "mobilenet_v3": "supernet.families.mobilenet_v3",
-    "ofa_mobilenet_v3": "supernet.families.ofa_mobilenet_v3",
-    "ofa_proxyless": "supernet.families.ofa_proxyless",
-    "ofa_resnet": "supernet.families.ofa_resnet",
+    "mobilenet_v3": "supernet.families.mobilenet_v3:parse",
+    "ofa_mobilenet_v3": "supernet.families.ofa_mobile:parse_mobilenet_v3",
+    "ofa_proxyless": "supernet.families.ofa_mobile:parse_proxyless",
+    "ofa_resnet": "supernet.families.ofa_resnet:parse",
 }
 
 DATA_SETS = ("fashion_mnist",)
 """Names of data sets that ship; any other data set is a folder of images."""
-
-PRETRAINED = Path(__file__).parent / "pretrained"
-"""Weights and images that ship with the package."""
-REINSTALL = "it ships with oncefit: restore it or install the package again"
 
 
 class Elastic(Protocol):
@@ -53,22 +51,17 @@ class Elastic(Protocol):
 
 @dataclass(frozen=True)
 class Family:
-    """What the rest of oncefit knows of a network; ``elastic`` and ``static`` import torch when called."""
+    """What the rest of oncefit knows of a network; ``elastic`` and ``static`` import torch when called.
+
+    ``width`` is the multiplier of its widths, where there are supernets that differ by it alone.
+    """
 
     classes: tuple[str, ...]
     space: SearchSpace
     segments: tuple[Segment, ...]
     elastic: Callable[[], Elastic]
     static: Callable[[Arch], nn.Module]
-
-
-@dataclass(frozen=True)
-class StoredWeights:
-    """A safetensors file, its hash, and what to do where it is missing or changed."""
-
-    path: Path
-    sha256: str
-    remedy: str
+    width: float | None = None
 
 
 class WeightsFile(documents.Document):
@@ -83,13 +76,23 @@ class PreprocessingKeys(documents.Document):
 
     Images are either ``stored`` as squares of so many pixels, grey for one channel, and resized
     to the arch's resolution, or resized so that the shorter side is resolution / ``crop``, and
-    the middle is cut out, as ImageNet networks are evaluated.
+    the middle is cut out, as ImageNet networks are evaluated. That side is ``rounded`` up as OFA does, down as
+    timm does, or to the nearest: a pixel more or less is a point or two of top-1 at small resolutions.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    stored: int | None = Field(default=None, gt=0)
+    stored: Count | None = None
     crop: float | None = Field(default=None, gt=0, le=1)
+    rounded: Literal["up", "down", "nearest"] = "up"
+
+    @property
+    def told(self) -> str:
+        """All that applies, in a line."""
+        keys = self.model_dump(
+            mode="json", exclude_none=True, exclude={"rounded"} if self.crop is None else None
+        )
+        return ", ".join(f"{key} {value}" for key, value in keys.items())
 
 
 class SupernetFile(documents.Document):
@@ -176,7 +179,7 @@ class Supernet:
         """Where its weights are. Raises InputError that says how to get them where they are not here."""
         if self.stored is not None:
             return self.stored
-        from supernet.weights import locate
+        from supernet.kept_weights import locate
 
         return locate(self.name)
 
@@ -227,8 +230,10 @@ def parse_supernet(path: Path) -> Supernet:
     document = documents.read(path, SupernetFile)
     if document.family not in FAMILIES:
         raise unknown(f"family in {path}:", document.family, FAMILIES)
-    family = importlib.import_module(FAMILIES[document.family])
-    parsed = family.parse(document.name, document.network, str(path))
+    module, _, parse = FAMILIES[document.family].partition(":")
+    parsed: Family = getattr(importlib.import_module(module), parse)(
+        document.name, document.network, str(path)
+    )
     channels = layers(parsed.segments, parsed.space.smallest())[0].in_channels
     if len(document.preprocessing.mean) != channels:
         raise InputError(

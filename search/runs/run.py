@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from cost_models.devices import Device, device_costs, open_device, write_device
+from cost_models.device import Device, device_costs
+from cost_models.device_files import write_device
+from cost_models.devices import open_device
 from cost_models.latency import latency_std_ms
 from cost_models.protocol import Target
 from cost_models.registry import COSTS, OF_A_DEVICE, Cost, build
@@ -131,6 +133,7 @@ class Run:
             found["prior"] = f"{self.prior.card.name}, {digest(self.prior)}" if self.prior is not None else ""
         if self.measures:
             found["weights"] = self.supernet.weights_sha256
+            found["preprocessing"] = self.supernet.preprocessing.told
         return found
 
     def study(self, create: bool = False) -> optuna.Study:
@@ -239,6 +242,8 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say, own: O
     """
     check_folder(folder, config)
     check_writable(folder)
+    if storage is None:
+        studies.check_database(folder)
     supernet = supernet_of(config, own)
     known_device = str(folder / DEVICE) if (folder / DEVICE).exists() else config.device
     device = open_device(known_device, supernet, say) if known_device is not None else None
@@ -250,6 +255,8 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say, own: O
             say(run.outside)
     if run.measures:
         run.accuracy.load()
+        for line in run.accuracy.images():
+            say(line)
     if storage is not None:
         studies.open_storage(storage)
     return run
@@ -378,19 +385,28 @@ def conclude(run: Run, say: Say, measure: bool = True) -> Result:
     found = settled(run, study)
     check_finished(run, study)
     if not found:
-        raise nothing_found(run.problem, run.folder, len(study.get_trials(deepcopy=False)))
+        raise nothing_found(run.problem, run.folder, studies.proposals(study))
     objectives = run.problem.objectives
     chosen = best(found, run.axes)
     members = front(found, run.axes)
     finals = members if len(objectives) > 1 else [chosen]
-    reports = studies.saved(study, studies.REPORT)
-    missing = [c for c in finals if c.arch.id not in reports] if run.measures and measure else []
-    if missing:
-        check_images(run)
-    for i, candidate in enumerate(missing, 1):
-        say(f"measuring on the report split: {i} of {len(missing)}")
-        reports[candidate.arch.id] = run.accuracy(candidate.arch, "report")
-        studies.save(study, candidate.arch, reports[candidate.arch.id])
-    proposals = study.user_attrs.get(PREDICTIONS, len(study.get_trials(deepcopy=False)))
+    reports = reported(run, study, finals, say) if measure else studies.saved(study, studies.REPORT)
+    proposals = study.user_attrs.get(PREDICTIONS, studies.proposals(study))
     bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
     return Result(run, found, members, chosen, reports, proposals, bound, raced)
+
+
+def reported(run: Run, study: optuna.Study, finals: Sequence[Candidate], say: Say) -> dict[str, Accuracy]:
+    """Accuracies on the report split by arch id, measured now where they are missing: by one process of the run only."""
+    reports = studies.saved(study, studies.REPORT)
+    if not run.measures or all(c.arch.id in reports for c in finals):
+        return reports
+    check_images(run)
+    with studies.in_turn(run.folder, lambda: None):
+        reports = studies.saved(study, studies.REPORT)
+        missing = [c for c in finals if c.arch.id not in reports]
+        for i, candidate in enumerate(missing, 1):
+            say(f"measuring on the report split: {i} of {len(missing)}")
+            reports[candidate.arch.id] = run.accuracy(candidate.arch, "report")
+            studies.save(study, candidate.arch, reports[candidate.arch.id])
+    return reports

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cost_models import energy, latency, profiling
-from cost_models.devices import Device, Power, carbon_intensity
-from cost_models.latency import LatencyModel
+from cost_models import energy, latency, latency_fit
+from cost_models.device import Device, LatencyModel, Power
+from cost_models.fit_design import choose_archs
+from cost_models.grid import carbon_intensity
 from cost_models.profiling import LatencyMeasurement
 from cost_models.protocol import Target
 from supernet import documents
@@ -25,9 +26,9 @@ def net() -> Supernet:
 @pytest.fixture(scope="module")
 def model(net: Supernet) -> LatencyModel:
     """A microsecond for each layer and nothing for its size."""
-    archs = profiling.choose_archs(net.space, 40, np.random.default_rng(0))
+    archs = choose_archs(net, 40, np.random.default_rng(0)).archs
     times = [0.001 * len(net.layers(a)) for a in archs]
-    return latency.fit(net, archs, [LatencyMeasurement(t, t, t, 1) for t in times])
+    return latency_fit.fit(net, archs, [LatencyMeasurement(t, t, t, 1) for t in times])
 
 
 def device_of(model: LatencyModel, region: str = "WORLD", **power: float) -> Device:

@@ -23,24 +23,20 @@ from ofa.nas.efficiency_predictor.latency_lookup_table import ProxylessNASLatenc
 from ofa.tutorial.latency_table import LatencyEstimator
 
 from cost_models.compute import macs
-from cost_models.devices import (
-    Device,
-    carbon_intensity,
-    device_costs,
-    import_device,
-    open_device,
-    write_device,
-)
+from cost_models.device import Device, device_costs
+from cost_models.device_files import write_device
+from cost_models.devices import import_device, open_device
 from cost_models.energy import bytes_moved
+from cost_models.grid import carbon_intensity
 from cost_models.latency import latency_ms, latency_std_ms
 from cost_models.protocol import Target
 from cost_models.published_tables import FORMATS
 from cost_models.registry import OF_A_DEVICE, build
 from search.cli.app import main
-from supernet import net_config
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
+from supernet.ofa_format import files, matching, net_config
 from tests.helpers import tiny
 from tests.helpers.ofa_settings import settings
 
@@ -178,8 +174,8 @@ def test_published_subnets_have_their_published_latency_on_the_note10(net: Super
         file = REFERENCE / "specialized" / row["folder"] / "net.config"
         if "Note10" not in row["target"] or not file.is_file():
             continue
-        size = net_config.image_size_beside(file)
-        point = net_config.arch_of(net_config.parse(net_config.load(file), str(file)), size)
+        size = files.image_size_beside(file)
+        point = matching.arch_of(net_config.parse(files.load(file), str(file)), size)
         if point is not None and point[0].fingerprint == net.fingerprint:
             assert latency(point[1]) == pytest.approx(float(row["latency_ms"]), rel=0.03)
             checked += 1

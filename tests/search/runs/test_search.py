@@ -25,10 +25,12 @@ from search.runs.run import conclude, open_run, start, write_down
 from search.runs.study import candidates
 from search.runs.trials import search
 from supernet.accuracy import Accuracy
-from supernet.catalog import PRETRAINED, open_supernet
+from supernet.catalog import open_supernet, parse_supernet
 from supernet.data import Dataset, load_dataset
 from supernet.documents import CONFIGS
+from supernet.errors import InputError
 from supernet.evaluation import evaluate, specialise
+from supernet.stored_weights import PRETRAINED
 from tests.helpers.own_data import write_folders
 from tests.helpers.paths import ROOT
 
@@ -241,16 +243,24 @@ def test_paths_in_a_yaml_file_start_at_its_folder(
     run = open_run(tmp_path / "run")
     assert run.supernet.weights.path == mine / "net.safetensors"
     assert run.accuracy.data.sha256 == load_dataset(str(own_data), run.supernet).sha256
+    (mine / "net.yaml").write_text(
+        yaml.safe_dump({**keys, "data": "photos", "preprocessing": keys["preprocessing"] | {"std": [0.5]}})
+    )
+    parse_supernet.cache_clear()
+    with pytest.raises(InputError, match=r"is of the preprocessing .*std \[0\.353\].*here: .*std \[0\.5\]"):
+        open_run(tmp_path / "run").study()
 
 
-def test_a_second_process_in_the_same_folder_is_refused(config: Path, tmp_path: Path) -> None:
-    import fcntl
-
-    oncefit("search", config, "--trials", 2, "--out", "run", cwd=tmp_path)
-    with (tmp_path / "run" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        run = oncefit("search", config, "--trials", 3, "--out", "run", cwd=tmp_path, code=2)
-    assert "another process is searching in run" in run.stderr
+def test_a_second_process_in_the_same_folder_joins(config: Path, tmp_path: Path) -> None:
+    arguments = ("search", config, "--trials", 12, "--sampler", "random", "--out", "run")
+    started = [
+        subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    assert len(finished(tmp_path / "run" / "study.db")) == 12
+    assert len({arch for _, arch in finished(tmp_path / "run" / "study.db")}) == 12
 
 
 def test_a_cost_of_the_users_own_is_an_objective_and_a_budget(own_data: Path, tmp_path: Path) -> None:
