@@ -1,15 +1,15 @@
 """Fronts against brute force and closed forms."""
 
-import itertools
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import optuna
 import pytest
 
 from search.feasible.budget_messages import round_up
 from search.problem.limits import over_budget, within
-from search.problem.objectives import Objective, parse_objectives
+from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.reports.plots import draw_front, new_figure, save
 from search.reports.units import amount
 from search.runs.front import Points, best, coverage, dominated_share, front, knee, pick, points
@@ -136,10 +136,32 @@ def test_round_up_is_never_below(value: float) -> None:
     assert value <= rounded <= value * 1.001
 
 
-def test_signs_flip_in_one_place_only() -> None:
-    for name, value in itertools.product(("top1", "macs"), (0.0, 2.5)):
-        objective = Objective(name)
-        assert objective.signed(value) == (-value if objective.direction == "maximize" else value)
+def test_points_are_signed_so_that_less_is_better() -> None:
+    assert signed([(0.9, 2.0), (0.8, 3.0)]).tolist() == [[-0.9, 2.0], [-0.8, 3.0]]
+    assert Objective("top5").signed(0.75) == -0.75
+    assert Objective("latency_ms").signed(7.5) == 7.5
+
+
+@pytest.mark.parametrize("names", [["top1"], ["top1", "macs"], ["top5", "macs", "params"]])
+def test_directions_and_fronts_are_those_of_optuna(names: list[str]) -> None:
+    """Told the same values with our directions, Optuna finds the same best trials."""
+    axes, rng = parse_objectives(names), np.random.default_rng(len(names))
+    values = np.round(rng.random((40, len(names))), 2)
+    archs = SPACE.decode(SPACE.sample(40, rng))
+    found = []
+    study = optuna.create_study(directions=[axis.direction for axis in axes])
+    for i, (arch, row) in enumerate(zip(archs, values.tolist(), strict=True)):
+        given = dict(zip(names, row, strict=True))
+        top1, top5 = given.get("top1", 0.0), given.get("top5", 1.0)
+        measured = Accuracy("validation", 100, top1, top5, 0, 1, 0, 1)
+        found.append(Candidate(i, arch, {n: v for n, v in given.items() if n not in ACCURACIES}, measured))
+        study.add_trial(optuna.trial.create_trial(values=row))
+    best_trials = [study.best_trial] if len(names) == 1 else study.best_trials
+    expected = {tuple(trial.values) for trial in best_trials}
+    members = front(found, axes)
+    assert {tuple(c.value(name) for name in names) for c in members} == expected
+    assert len(expected) < len(found) / 2
+    assert best(found, axes).value(names[0]) == values[:, 0].max()
 
 
 def test_costs_are_told_with_their_units() -> None:
