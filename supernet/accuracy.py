@@ -27,6 +27,14 @@ class PredictedAccuracy:
     std: float | None = None
 
 
+@dataclass(frozen=True)
+class OwnAccuracy:
+    """What an evaluation of the caller's own says of a subnet, as fractions; of its images nothing is known."""
+
+    top1: float
+    top5: float | None = None
+
+
 NINETY_PERCENT = 1.645
 """Standard deviations on either side of a normal mean that nine in ten values lie within."""
 

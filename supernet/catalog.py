@@ -125,7 +125,8 @@ def label_names(given: str | tuple[str, ...]) -> tuple[str, ...]:
 class Supernet:
     """A described supernet; :meth:`load` gives its weights. ``only`` limits its choices.
 
-    ``data`` and ``stored`` are None where no images and no weights come with it.
+    ``data`` and ``stored`` are None where no images and no weights come with it. ``net`` is a network that is in
+    memory already, in place of weights in a file.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Supernet:
     stored: StoredWeights | None
     family: Family
     only: tuple[tuple[str, tuple[Choice, ...]], ...] = ()
+    net: Elastic | None = None
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -178,11 +180,24 @@ class Supernet:
 
         return locate(self.name)
 
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Of its weights, in a file or in memory. Raises InputError where they are not here."""
+        if self.net is None:
+            return self.weights.sha256
+        state: Mapping[str, Any] = getattr(self.net, "state_dict", dict)()
+        digest = hashlib.sha256()
+        for name, tensor in sorted(state.items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
     def layers(self, arch: Arch) -> tuple[Layer, ...]:
         return layers(self.segments, arch)
 
     def load(self) -> Elastic:
         """The elastic network with its weights, in eval mode. Raises InputError for wrong files."""
+        if self.net is not None:
+            return self.net
         from supernet.checkpoints import load_weights
 
         stored = self.weights

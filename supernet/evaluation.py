@@ -123,7 +123,7 @@ def inputs_ahead(
 
 def specialise(net: Elastic, arch: Arch, data: Dataset) -> nn.Module:
     """Extract the subnet of ``arch`` and recalibrate its batch norms on the calibration split."""
-    subnet = net.extract(arch).to(memory_format=torch.channels_last)
+    subnet = net.extract(arch).eval().to(memory_format=torch.channels_last)
     recalibrate_on_images(subnet, arch.resolution, data)
     return subnet
 

@@ -29,14 +29,15 @@ def compare(
 
     Hypervolume, who dominates whom, and the best accuracy at given budgets.
     """
+    import oncefit
     from search.cli import terminal
-    from search.reports import compare as comparing
+    from search.reports.compare import tables
 
-    comparison = comparing.compare(runs, cost, at or [], storage)
-    files = comparing.write(comparison, out or Path("runs") / "comparison")
+    comparison = oncefit.compare(runs, cost=cost, at=at or [], storage=storage)
+    files = comparison.write(out or Path("runs") / "comparison")
     if as_json:
-        terminal.print_json(comparing.to_json(comparison))
+        terminal.print_json(comparison.to_dict())
     else:
-        for table in comparing.tables(comparison):
+        for table in tables(comparison.found):
             terminal.show(table)
     terminal.say_files(files)

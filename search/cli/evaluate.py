@@ -22,11 +22,11 @@ def evaluate(
 
     What is measured is the ONNX model in ONNX Runtime.
     """
+    import oncefit
     from search.cli import terminal
     from search.reports import words as readable
-    from search.reports.export import evaluate_summary
 
-    summary = evaluate_summary(bundle, images)
+    summary = oncefit.open_bundle(bundle).evaluate(images)
     if as_json:
         terminal.print_json(summary)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -43,45 +42,24 @@ def search(
 
     Options override what CONFIG says. The same command resumes a killed search.
     """
+    import oncefit
     from search.cli import terminal
     from search.reports import report
-    from search.runs.config import load_config
-    from search.runs.run import conclude, start
-    from search.runs.trials import search as make_trials
+    from search.runs.config import parse_budgets
+    from search.runs.naming import run_name
 
-    overrides = {
-        "device": device, "data": data, "predictor": predictor,
-        "trials": trials, "sampler": sampler, "seed": seed, "race": race,
+    given = {
+        "device": device, "data": data, "predictor": predictor, "sampler": sampler, "seed": seed, "race": race,
     }  # fmt: skip
-    resolved = load_config(config, overrides, budget or [])
-    folder = out or Path("runs") / run_name(config, budget or [], device, predictor, sampler, seed, race)
-    run = start(folder, resolved, storage, terminal.say)
+    folder = out or Path("runs") / run_name(config, given, budget or [])
     with terminal.resumable():
-        with terminal.search_progress(run) as progress:
-            make_trials(run, progress)
-        result = conclude(run, terminal.say)
-        files = report.write(result)
+        run = oncefit.search(
+            config=config, budgets=parse_budgets(budget or []), device=device, data=data, predictor=predictor,
+            trials=trials, sampler=sampler, seed=seed, race=race, storage=storage, out=folder, progress=True,
+        )  # fmt: skip
+        files = run.write()
     if as_json:
-        terminal.print_json(report.result_dict(result))
+        terminal.print_json(run.to_dict())
     else:
-        terminal.show_titled(str(folder), report.table(result), report.legend(result))
+        terminal.show_titled(str(folder), report.table(run.result), report.legend(run.result))
     terminal.say_files(files)
-
-
-def run_name(
-    config: Path,
-    budgets: Sequence[str],
-    device: str | None,
-    predictor: str | None,
-    sampler: str | None,
-    seed: int | None,
-    race: bool | None,
-) -> str:
-    """The default folder: the config's name and what was given beside it."""
-    parts = [config.stem, *budgets]
-    parts += [Path(device).stem] if device else []
-    parts += [Path(predictor).name.removesuffix(".safetensors")] if predictor else []
-    parts += [sampler] if sampler else []
-    parts += [f"seed{seed}"] if seed is not None else []
-    parts += ["race" if race else "no-race"] if race is not None else []
-    return "-".join(part.replace("=", "").replace("/", "_") for part in parts)

@@ -24,11 +24,11 @@ def verify(
 
     Logits are compared on real images, top-1 on the whole report split.
     """
+    import oncefit
     from search.cli import terminal
     from search.reports import words as readable
-    from search.reports.export import verify_summary
 
-    summary = verify_summary(bundle, supernet, data)
+    summary = oncefit.open_bundle(bundle).verify(supernet=supernet, data=data)
     if as_json:
         terminal.print_json(summary)
     else:

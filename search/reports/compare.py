@@ -15,6 +15,7 @@ from search.problem.objectives import Objective
 from search.reports.plots import COLOURS, draw_steps, new_figure, save
 from search.reports.report import as_dict as as_candidate
 from search.reports.units import amount, heading, scaled
+from search.runs.config import OWN
 from search.runs.front import Coverage, best, coverage, dominated_share, front, points
 from search.runs.run import Run, open_run, settled
 from search.runs.study import PLACE, Candidate, identity_of, lasting, read_place
@@ -23,6 +24,7 @@ from supernet.errors import InputError
 
 if TYPE_CHECKING:
     import optuna
+    from matplotlib.figure import Figure
     from rich.table import Table
 
 COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON = "comparison.csv", "comparison.png", "comparison.json"
@@ -49,7 +51,9 @@ class Comparison:
     def kind(self) -> str:
         """How accuracies are called."""
         run = self.runs[0].run
-        if run.measures or run.predictor is None:
+        if run.predictor is None:
+            return f"by {run.kind}" if run.config.accuracy == OWN else "on the validation split"
+        if run.measures:
             return "on the validation split"
         return f"predicted by {run.predictor.card.name}"
 
@@ -104,6 +108,8 @@ def check_comparable(runs: Sequence[Run], studies: Sequence[optuna.Study]) -> No
     of = [
         f"measured on images with sha256 {identity.get('images')}"
         if run.measures
+        else run.kind
+        if run.config.accuracy == OWN
         else f"predicted by {identity.get('predictor')}"
         for run, identity in zip(runs, map(identity_of, studies), strict=True)
     ]
@@ -185,17 +191,18 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     accuracy = comparison.axes[0]
     csv, png, js = (folder / name for name in (COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON))
     rows = [
-        {"run": one.label, "arch_id": c.arch.id, f"{'validation' if one.run.measures else 'predicted'}_{accuracy.name}": c.value(accuracy.name),
+        {"run": one.label, "arch_id": c.arch.id, f"{one.run.kind.split()[0]}_{accuracy.name}": c.value(accuracy.name),
          **{f"predicted_{name}": value for name, value in c.costs.items()}}
         for one in comparison.runs for c in one.front
     ]  # fmt: skip
     documents.write_text(csv, pd.DataFrame(rows).to_csv(index=False))
     documents.write_text(js, json.dumps(as_dict(comparison), indent=2) + "\n")
-    draw(comparison, png)
+    save(comparison_figure(comparison), png)
     return [csv, png, js]
 
 
-def draw(comparison: Comparison, path: Path) -> None:
+def comparison_figure(comparison: Comparison) -> Figure:
+    """All fronts in one figure."""
     accuracy, cost = comparison.axes
     figure, axes = new_figure()
     for i, one in enumerate(comparison.runs):
@@ -206,7 +213,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     axes.set_title("Fronts compared; higher and further left is better")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    save(figure, path)
+    return figure
 
 
 def tables(comparison: Comparison) -> list[Table]:

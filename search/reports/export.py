@@ -33,10 +33,15 @@ def export_bundle(
 ) -> tuple[Path, dict[str, Any]]:
     """Export a candidate of a run's front; returns the bundle's folder and its figures."""
     result = conclude(open_run(folder, storage), say)
-    candidates = list({c.arch.id: c for c in [*result.front, result.chosen]}.values())
-    candidate = pick(candidates, result.run.axes, which)
+    candidate = picked(result, which)
     target = out or folder / BUNDLES / candidate.arch.id
     return target, export_candidate(result, candidate, target)
+
+
+def picked(result: Result, which: str) -> Candidate:
+    """``best``, ``knee`` or the start of an arch id, among the front and the chosen. Raises InputError for another."""
+    candidates = list({c.arch.id: c for c in [*result.front, result.chosen]}.values())
+    return pick(candidates, result.run.axes, which)
 
 
 def export_candidate(result: Result, candidate: Candidate, target: Path) -> dict[str, Any]:

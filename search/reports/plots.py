@@ -37,13 +37,18 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def draw_front(result: Result, path: Path) -> None:
+    """Write what :func:`front_figure` shows."""
+    save(front_figure(result), path)
+
+
+def front_figure(result: Result) -> Figure:
     """Accuracy against cost: every candidate, the front, the chosen one, and the budget."""
     accuracy, cost = result.run.axes[:2]
     predictor = result.run.predictor
     figure, axes = new_figure()
     x = [scaled(cost.name, c.value(cost.name)) for c in result.candidates]
     y = [100 * c.value(accuracy.name) for c in result.candidates]
-    kind = "validation split" if result.run.measures else "predicted"
+    kind = result.run.kind
     axes.scatter(x, y, s=14, color="#b0b0b0", label=f"candidates ({len(x)}), {kind}")
     draw_steps(axes, result.front, accuracy, cost, COLOURS[0], f"front, {kind}", until=max(x))
     draw_predicted(axes, result, cost)
@@ -67,7 +72,7 @@ def draw_front(result: Result, path: Path) -> None:
     )
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    save(figure, path)
+    return figure
 
 
 def draw_steps(

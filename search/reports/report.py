@@ -21,6 +21,7 @@ from search.proposing.samplers import GUIDED
 from search.reports import words as readable
 from search.reports.plots import draw_front
 from search.reports.units import amount, counted, heading, percent, predicted_percent, scaled, short
+from search.runs.config import OWN
 from search.runs.front import knee
 from search.runs.racing import images_saved
 from search.runs.run import Result
@@ -31,6 +32,17 @@ from supernet.accuracy import Accuracy
 if TYPE_CHECKING:
     from rich.table import Table
 
+CANDIDATES = {
+    "validation split": "measured_candidates",
+    "predicted": "predicted_candidates",
+    "own evaluation": "candidates_of_own_evaluation",
+}
+"""What the number of candidates is called in JSON, by :attr:`Run.kind`."""
+BEST = {
+    "validation split": "on the validation split",
+    "predicted": "by prediction",
+    "own evaluation": "by your own evaluation",
+}
 FRONT_CSV, FRONT_PNG, RESULT_JSON = "front.csv", "front.png", "result.json"
 
 
@@ -52,6 +64,7 @@ def as_dict(
             **predicted_figures(candidate),
         },
         "measured": {name: asdict(found) for name, found in measured.items() if found is not None},
+        **({"own": asdict(candidate.own)} if candidate.own is not None else {}),
     }
 
 
@@ -76,7 +89,7 @@ def result_dict(result: Result) -> dict[str, Any]:
         "budgets": run.config.budgets,
         "sampler": run.config.sampler,
         "seed": run.config.seed,
-        ("measured_candidates" if run.measures else "predicted_candidates"): len(result.candidates),
+        CANDIDATES[run.kind]: len(result.candidates),
         **({"stopped_early": stopped_early(result)} if run.config.race else {}),
         ("predictions" if direct(result) else "proposals"): result.proposals,
         **({"outside_domain": run.outside} if run.outside is not None else {}),
@@ -88,10 +101,10 @@ def result_dict(result: Result) -> dict[str, Any]:
     }
 
 
-def front_rows(result: Result) -> list[dict[str, Any]]:
-    """One flat row a front member, for CSV."""
+def rows_of(result: Result, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """One flat row a candidate, for CSV and data frames; what was not measured is absent."""
     rows = []
-    for candidate in result.front:
+    for candidate in candidates:
         report = result.reports.get(candidate.arch.id)
         row: dict[str, Any] = {"arch_id": candidate.arch.id, "chosen": candidate == result.chosen}
         figures = {**candidate.costs, **predicted_figures(candidate)}
@@ -99,6 +112,11 @@ def front_rows(result: Result) -> list[dict[str, Any]]:
         if candidate.validation is not None:
             row["validation_top1"] = candidate.validation.top1
             row["validation_top5"] = candidate.validation.top5
+        if candidate.own is not None:
+            row.update(
+                {f"own_{name}": value for name, value in asdict(candidate.own).items() if value is not None}
+            )
+        if candidate.validation is not None:
             for name in ("top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high"):
                 row[f"report_{name}"] = getattr(report, name) if report is not None else None
         row.update(candidate.arch.values)
@@ -110,7 +128,7 @@ def write(result: Result) -> list[Path]:
     """Write the three files into the run folder; returns their paths."""
     folder = result.run.folder
     table, png, js = (folder / name for name in (FRONT_CSV, FRONT_PNG, RESULT_JSON))
-    documents.write_text(table, as_csv(front_rows(result)))
+    documents.write_text(table, as_csv(rows_of(result, result.front)))
     documents.write_text(js, json.dumps(result_dict(result), indent=2) + "\n")
     draw_front(result, png)
     return [table, png, js]
@@ -140,6 +158,8 @@ def chosen_table(result: Result) -> Table:
     measured = {"report split": result.reports.get(chosen.arch.id), "validation": chosen.validation}
     accuracies = {name: found for name, found in measured.items() if found is not None}
     found = readable.of_subnet(accuracies, chosen.costs, run.where, chosen.predicted, run.stds(chosen.arch))
+    if chosen.own is not None:
+        found[0].append(("top-1 (%), own evaluation", f"{100 * chosen.own.top1:.2f}"))
     return readable.table([[("arch", chosen.arch.id)], *found])
 
 
@@ -159,6 +179,8 @@ def front_table(result: Result) -> Table:
         columns["top-5 (%)\nreport"] = lambda _, report: f"{100 * report.top5:.2f}" if report else "-"
     if run.measures and len(names) + (run.predictor is not None) < 3:
         columns["top-1 (%)\nvalidation"] = lambda c, _: f"{100 * c.value('top1'):.2f}"
+    if run.config.accuracy == OWN:
+        columns["top-1 (%)\nown"] = lambda c, _: f"{100 * c.value('top1'):.2f}"
     if run.predictor is not None:
         columns["top-1 (%)\npredicted"] = lambda c, _: predicted_percent(c.predicted)
     for name in names:
@@ -181,12 +203,14 @@ def legend(result: Result) -> str:
     run = result.run
     limits = " and ".join(amount(name, limit) for name, limit in run.config.budgets.items())
     mark = "*" if len(run.config.objectives) > 1 else "The"
-    by = "on the validation split" if run.measures else "by prediction"
+    by = BEST[run.kind]
     costs = f"costs are predicted for {run.where}" if run.device is not None else "costs are computed"
     count = counted(len(result.candidates), "candidate")
     lines = [f"{mark} best {by}{f' within {limits}' if limits else '; no budget was given'}."]
     if run.measures:
         lines.append(f"Accuracies are measured [95 % interval]; {costs}.")
+    elif run.predictor is None:
+        lines.append(f"Accuracies are what the function given in Python says; {costs}.")
     else:
         lines.append(f"No accuracy is measured; {costs}.")
     asked = "predicted" if direct(result) else "proposed"
@@ -196,7 +220,7 @@ def legend(result: Result) -> str:
         lines += textwrap.wrap(of_bound(result), 80) if len(run.config.objectives) == 1 else []
     if both(result):
         lines.append(f"Rank correlation of predicted and measured top-1: {told(agreement(result))}.")
-    what = "measured" if run.measures else "kept"
+    what = "measured" if run.measures else "kept" if run.predictor is not None else "evaluated"
     lines.append(f"{count} {what}, {result.proposals:,} {asked}.")
     if result.raced:
         stopped = stopped_early(result)

@@ -12,14 +12,17 @@ from pydantic import Field
 from cost_models.registry import ALIASES, known_costs
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
+from search.runs.own import is_given
 from supernet import documents
 from supernet.catalog import DATA_SETS
 from supernet.errors import InputError, unknown
 
-How = Literal["measured", "predicted", "predicted-then-measured"]
+How = Literal["measured", "predicted", "predicted-then-measured", "own"]
 MEASURED: How = "measured"
 PREDICTED: How = "predicted"
 BOTH: How = "predicted-then-measured"
+OWN: How = "own"
+"""By a function that the caller gives, see :mod:`search.runs.own`."""
 
 
 class RunConfig(documents.Document):
@@ -47,16 +50,28 @@ class RunConfig(documents.Document):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-def load_config(path: Path, overrides: Mapping[str, object], budgets: Sequence[str]) -> RunConfig:
-    """The config in ``path`` with the options given beside it; ``budgets`` are ``cost=number``."""
+def load_config(path: Path, overrides: Mapping[str, object], budgets: Mapping[str, float]) -> RunConfig:
+    """The config in ``path`` with the options given beside it; those of budgets are added to its own."""
     path = documents.find("searches", path)
     data = documents.load(path)
+    return resolved(with_full_paths(data, path.parent), overrides, budgets, str(path))
+
+
+def made_config(settings: Mapping[str, object], budgets: Mapping[str, float]) -> RunConfig:
+    """The config of settings that were given without a file; what is None is as a file has it by default."""
+    return resolved({}, settings, budgets, "the search")
+
+
+def resolved(
+    data: dict[str, object], overrides: Mapping[str, object], budgets: Mapping[str, float], where: str
+) -> RunConfig:
     given = {key: value for key, value in overrides.items() if value is not None}
-    data = {**with_full_paths(data, path.parent), **with_full_paths(given, Path())}
+    data = {**data, **with_full_paths(given, Path())}
     if budgets:
         own = data.get("budgets") or {}
-        data["budgets"] = {**own, **dict(map(parse_budget, budgets))} if isinstance(own, dict) else own
-    return normalised(documents.check(data, RunConfig, str(path)), str(path))
+        names = {ALIASES.get(name, name): limit for name, limit in budgets.items()}
+        data["budgets"] = {**own, **names} if isinstance(own, dict) else own
+    return normalised(documents.check(data, RunConfig, where), where)
 
 
 def with_full_paths(data: Mapping[str, object], folder: Path) -> dict[str, object]:
@@ -71,6 +86,11 @@ def with_full_paths(data: Mapping[str, object], folder: Path) -> dict[str, objec
         key: documents.from_folder(folder, value) if isinstance(value, str) and is_path(key, value) else value
         for key, value in data.items()
     }
+
+
+def parse_budgets(texts: Sequence[str]) -> dict[str, float]:
+    """``["latency_ms=0.15", "macs=3e6"]`` by name."""
+    return dict(map(parse_budget, texts))
 
 
 def parse_budget(text: str) -> tuple[str, float]:
@@ -100,7 +120,7 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
             raise InputError(
                 f"{where}: {name} and {twin} are budgets of the same cost, {cost(name)}; give one"
             )
-    if config.sampler not in SAMPLERS:
+    if config.sampler not in SAMPLERS and not is_given(config.sampler):
         raise unknown(f"sampler in {where}:", config.sampler, SAMPLERS)
     for name in config.objectives:
         if name not in ACCURACIES and ALIASES.get(name, name) not in known:
@@ -123,7 +143,12 @@ def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:
             f"{GUIDED} starts from one, not {config.sampler}. Set accuracy: {PREDICTED} or {BOTH}, sampler: {GUIDED}, "
             "or leave the predictor out"
         )
-    if config.accuracy == MEASURED:
+    if config.accuracy == OWN and config.predictor is not None:
+        raise InputError(
+            f"{where}: accuracy comes from a function of your own, so the predictor {config.predictor!r} has no use; "
+            "leave it out"
+        )
+    if config.accuracy == MEASURED or (config.accuracy == OWN and not config.race):
         return
     if config.race:
         raise InputError(

@@ -21,9 +21,10 @@ from search.predictors.protocol import Predictor
 from search.problem.objectives import Objective, parse_objectives
 from search.problem.problem import Problem
 from search.runs import study as studies
-from search.runs.config import BOTH, MEASURED, PREDICTED, RunConfig, differences, to_yaml
+from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differences, to_yaml
 from search.runs.front import best, front
 from search.runs.measuring import MeasuredAccuracy
+from search.runs.own import Own, is_given, own_cost, own_judgement
 from search.runs.racing import Raced
 from search.runs.study import Candidate
 from supernet import documents
@@ -48,7 +49,8 @@ UPPER_BOUND = "upper_bound_top1"
 class Run:
     """A run folder and what its config resolves to; ``costs`` are all that it records.
 
-    A ``predictor`` says what accuracies are; a ``prior`` only where a search that measures them begins.
+    A ``predictor`` says what accuracies are; a ``prior`` only where a search that measures them begins. ``own``
+    are objects of the caller's, in place of names in the config.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class Run:
     predictor: Predictor | None = None
     prior: Predictor | None = None
     storage: str | None = None
+    own: Own = field(default_factory=Own)
 
     @property
     def where(self) -> str:
@@ -68,10 +71,10 @@ class Run:
 
     @property
     def axes(self) -> tuple[Objective, ...]:
-        """What fronts are drawn in: the objectives, or accuracy against the first budget (else macs)."""
+        """What fronts are drawn in: the objectives, or accuracy against the first budget (else macs, or any cost)."""
         if len(self.problem.objectives) > 1:
             return self.problem.objectives
-        cost = next(iter(self.config.budgets), "macs")
+        cost = next(iter([*self.config.budgets, *(["macs"] if "macs" in self.costs else self.costs)]))
         return (*self.problem.objectives, Objective(cost))
 
     @property
@@ -83,14 +86,23 @@ class Run:
     @property
     def measures(self) -> bool:
         """Whether accuracies are measured, be it only those of the best."""
-        return self.config.accuracy != PREDICTED
+        return self.config.accuracy not in (PREDICTED, OWN)
+
+    @property
+    def kind(self) -> str:
+        """What the accuracies that decide are: those of the validation split, predicted, or the caller's own."""
+        if self.config.accuracy == OWN:
+            return "own evaluation"
+        return "validation split" if self.measures else "predicted"
 
     @cached_property
     def accuracy(self) -> MeasuredAccuracy:
         return MeasuredAccuracy(self.supernet, self.config.data or self.supernet.data)
 
     def judge(self, arch: Arch) -> studies.Judgement:
-        """What a trial's accuracy is: predicted where there is a predictor, else measured."""
+        """What a trial's accuracy is: the caller's own, predicted where there is a predictor, else measured."""
+        if self.config.accuracy == OWN:
+            return own_judgement(self.own, arch)
         if self.predictor is None:
             return self.accuracy(arch, "validation")
         [found] = self.predictor.predict(self.problem.space, self.problem.space.encode([arch]))
@@ -118,7 +130,7 @@ class Run:
         if self.measures:
             found["prior"] = f"{self.prior.card.name}, {digest(self.prior)}" if self.prior is not None else ""
         if self.measures:
-            found["weights"] = self.supernet.weights.sha256
+            found["weights"] = self.supernet.weights_sha256
         return found
 
     def study(self, create: bool = False) -> optuna.Study:
@@ -166,6 +178,7 @@ def make_run(
     device: Device | None,
     storage: str | None,
     kept: bool = False,
+    own: Own | None = None,
 ) -> Run:
     """A run records the costs that its config names, and the built-in ones that need no more than is given.
 
@@ -174,16 +187,30 @@ def make_run(
     target = Target(supernet, device)
     objectives = parse_objectives(config.objectives)
     decisive = dict.fromkeys([*config.budgets, *(o.name for o in objectives if not o.is_accuracy)])
-    of_device = device_costs(device) if device is not None else ()
-    free = [name for name in COSTS if name not in OF_A_DEVICE or name in of_device]
-    names = dict.fromkeys([*decisive, *config.costs, *free])
-    costs = {name: build(name, target, config.costs) for name in names}
+    names = dict.fromkeys([*decisive, *config.costs, *free_costs(supernet, device)])
+    own = own or Own()
+    costs = {
+        name: own_cost(name, own, supernet.space)
+        if is_given(config.costs.get(name, ""))
+        else build(name, target, config.costs)
+        for name in names
+    }
+    if not costs:
+        raise InputError(
+            f"{supernet.name} describes no layers, so it has no built-in cost; give one as a function: costs={{...}}"
+        )
     problem = Problem(supernet.space, objectives, {name: costs[name] for name in decisive}, config.budgets)
     known = predictor_of(folder, config, supernet, kept) if config.predictor is not None else None
     if known is not None and config.accuracy == MEASURED:
         problem = replace(problem, expected=lambda codes: known.predict(supernet.space, codes).top1)
-        return Run(folder, config, supernet, device, problem, costs, prior=known, storage=storage)
-    return Run(folder, config, supernet, device, problem, costs, predictor=known, storage=storage)
+        return Run(folder, config, supernet, device, problem, costs, prior=known, storage=storage, own=own)
+    return Run(folder, config, supernet, device, problem, costs, predictor=known, storage=storage, own=own)
+
+
+def free_costs(supernet: Supernet, device: Device | None) -> list[str]:
+    """The built-in costs that are known of a supernet's layers, on a device if there is one."""
+    of_device = device_costs(device) if device is not None else ()
+    return [name for name in COSTS if supernet.segments and (name not in OF_A_DEVICE or name in of_device)]
 
 
 def predictor_of(folder: Path, config: RunConfig, supernet: Supernet, kept: bool) -> Predictor:
@@ -195,7 +222,7 @@ def predictor_of(folder: Path, config: RunConfig, supernet: Supernet, kept: bool
     return open_predictor(config.predictor, supernet)
 
 
-def start(folder: Path, config: RunConfig, storage: str | None, say: Say) -> Run:
+def start(folder: Path, config: RunConfig, storage: str | None, say: Say, own: Own | None = None) -> Run:
     """A new run, or the one that is in the folder, with all that it needs; writes nothing there.
 
     Raises InputError for a folder that holds something else, an infeasible budget, and
@@ -203,10 +230,10 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say) -> Run
     """
     check_folder(folder, config)
     check_writable(folder)
-    supernet = open_supernet(config.supernet).restricted(config.space)
+    supernet = supernet_of(config, own)
     known_device = str(folder / DEVICE) if (folder / DEVICE).exists() else config.device
     device = open_device(known_device, supernet, say) if known_device is not None else None
-    run = make_run(folder, config, supernet, device, storage)
+    run = make_run(folder, config, supernet, device, storage, own=own)
     check_feasible(run.problem, run.where)
     if (asked := run.predictor or run.prior) is not None:
         check_choices(asked, run.problem.space)
@@ -249,16 +276,27 @@ def write_down(run: Run) -> None:
         documents.write_text(run.folder / studies.PLACE, to_yaml(place))
 
 
-def open_run(folder: Path, storage: str | None = None) -> Run:
+def open_run(folder: Path, storage: str | None = None, own: Own | None = None) -> Run:
     """A run that exists. Raises InputError for a folder that is none."""
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} is not a run: it has no {CONFIG}; oncefit search writes one")
     config = documents.read(folder / CONFIG, RunConfig)
-    supernet = open_supernet(config.supernet).restricted(config.space)
+    supernet = supernet_of(config, own)
     device = (
         open_device(str(folder / DEVICE), supernet, lambda _: None) if (folder / DEVICE).exists() else None
     )
-    return make_run(folder, config, supernet, device, storage, kept=True)
+    return make_run(folder, config, supernet, device, storage, kept=True, own=own)
+
+
+def supernet_of(config: RunConfig, own: Own | None) -> Supernet:
+    """The supernet of a config's name, or the caller's, with the choices that the config leaves."""
+    if not is_given(config.supernet):
+        return open_supernet(config.supernet).restricted(config.space)
+    if own is None or own.supernet is None:
+        raise InputError(
+            f"the supernet of this run was {config.supernet}, and it is not here; give it again: supernet=..."
+        )
+    return own.supernet.restricted(config.space)
 
 
 def settled(run: Run, study: optuna.Study) -> list[Candidate]:

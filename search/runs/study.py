@@ -24,7 +24,7 @@ from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.runs.racing import Raced, from_attribute
 from supernet import documents
-from supernet.accuracy import Accuracy, PredictedAccuracy
+from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
 from supernet.arch import Arch
 from supernet.atomic import unwritable
 from supernet.errors import InputError
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 
 DATABASE, PLACE, LOCK = "study.db", "study.yaml", ".lock"
 SQLITE = "sqlite:///"
-VALIDATION, REPORT, PREDICTED = "validation", "report", "predicted"
+VALIDATION, REPORT, PREDICTED, OWN = "validation", "report", "predicted", "own"
 HITS, RACED = "hits", "raced"
 IDENTITY = "of"
 """The attribute of a study that says what its figures are of."""
 
 
-Judgement = Accuracy | PredictedAccuracy
+Judgement = Accuracy | PredictedAccuracy | OwnAccuracy
 """What a trial's accuracy is."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An arch with its costs and its accuracy: predicted, measured on the validation split, or both.
+    """An arch with its costs and its accuracy: predicted, measured on the validation split, or both, or the caller's.
 
     ``hits`` are the images it got right, packed, where a search races.
     """
@@ -56,6 +56,7 @@ class Candidate:
     costs: dict[str, float]
     validation: Accuracy | None = None
     predicted: PredictedAccuracy | None = None
+    own: OwnAccuracy | None = None
     hits: str | None = field(default=None, repr=False)
 
     def value(self, name: str) -> float:
@@ -66,16 +67,18 @@ class Candidate:
 
     @property
     def judgement(self) -> Judgement:
-        """Its accuracy: as measured if it was, else as predicted."""
-        found = self.validation if self.validation is not None else self.predicted
+        """Its accuracy: as measured if it was, else as predicted, or as the caller's own evaluation says."""
+        found = next((one for one in (self.validation, self.predicted, self.own) if one is not None), None)
         assert found is not None
         return found
 
 
 def judged(number: int, arch: Arch, costs: dict[str, float], accuracy: Judgement | None) -> Candidate:
-    """A candidate with an accuracy of either kind."""
+    """A candidate with an accuracy of any kind."""
     if isinstance(accuracy, Accuracy):
         return Candidate(number, arch, costs, validation=accuracy)
+    if isinstance(accuracy, OwnAccuracy):
+        return Candidate(number, arch, costs, own=accuracy)
     return Candidate(number, arch, costs, predicted=accuracy)
 
 
@@ -266,7 +269,7 @@ def attributes(
     if isinstance(found, Raced):
         made[RACED] = found.attribute(accuracy)
     elif found is not None:
-        kind = VALIDATION if found.validation is not None else PREDICTED
+        kind = OWN if found.own is not None else VALIDATION if found.validation is not None else PREDICTED
         made[kind] = asdict(found.judgement)
         if found.hits is not None:
             made[HITS] = found.hits
@@ -290,6 +293,7 @@ def candidates(study: optuna.Study, problem: Problem) -> list[Candidate]:
             attrs["costs"],
             Accuracy(**attrs[VALIDATION]) if VALIDATION in attrs else measured.get(attrs["arch_id"]),
             PredictedAccuracy(**attrs[PREDICTED]) if PREDICTED in attrs else None,
+            OwnAccuracy(**attrs[OWN]) if OWN in attrs else None,
             attrs.get(HITS),
         )
     return list(found.values())

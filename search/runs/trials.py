@@ -66,7 +66,9 @@ def propose(run: Run, study: optuna.Study, progress: Callable[[Progress], None])
 
     finished = len(study.get_trials(deepcopy=False))
     config = run.config
-    study.sampler = build_sampler(config.sampler, run.problem, config.seed, config.trials, finished)
+    study.sampler = run.own.sampler or build_sampler(
+        config.sampler, run.problem, config.seed, config.trials, finished
+    )
     known = judged_before(run, study)
     raced = studies.raced(study, run.problem)
     witness = check_feasible(run.problem, run.where)

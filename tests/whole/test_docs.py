@@ -13,7 +13,7 @@ import yaml
 from cost_models import profiling
 from cost_models.devices import cached_path
 from search.cli.app import app, main
-from search.runs.config import RunConfig, load_config, normalised
+from search.runs.config import RunConfig, load_config, normalised, parse_budgets
 from supernet import documents
 from supernet.catalog import Supernet
 from supernet.data import Dataset
@@ -92,7 +92,7 @@ def test_a_command_that_is_wrong_is_noticed(line: str, message: str) -> None:
 def test_a_search_that_is_shown_has_a_valid_config(line: str) -> None:
     _, given = parse(line)
     overrides = {key: given[key] for key in ("device", "data", "predictor", "trials", "sampler", "seed")}
-    config = load_config(given["config"], overrides, given["budget"] or [])
+    config = load_config(given["config"], overrides, parse_budgets(given["budget"] or []))
     assert {key: value for key, value in overrides.items() if value is not None}.items() <= dict(
         config
     ).items()

@@ -221,7 +221,7 @@ def test_racing_is_for_measured_accuracy_and_for_a_whole_run(tmp_path: Path) -> 
     path = tmp_path / "mine.yaml"
     path.write_text("supernet: ofa_mbv3_w1.0\naccuracy: predicted\npredictor: ofa_mbv3_w1.0\nrace: true\n")
     with pytest.raises(InputError, match=r"race: true .* set accuracy: measured"):
-        load_config(path, {}, [])
+        load_config(path, {}, {})
     old, new = RunConfig(supernet="fmnist_mbv3", race=False), RunConfig(supernet="fmnist_mbv3", race=True)
     assert differences(old, new) == ["race was False and is True"]
 

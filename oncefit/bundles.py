@@ -1,0 +1,95 @@
+"""Bundles: exported subnets with weights, ONNX and a card that says all that is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.reports import export, words
+from supernet.arch import Arch
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from supernet.bundle import Bundle as Opened
+    from supernet.bundle_card import Card
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose files had the card's hashes when it was opened.
+
+    ``summary`` are the figures of an export that was made just now.
+    """
+
+    opened: Opened
+    summary: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def folder(self) -> Path:
+        return self.opened.folder
+
+    @property
+    def arch(self) -> Arch:
+        return self.opened.arch
+
+    @property
+    def card(self) -> Card:
+        """All that is known of it: predicted and measured figures, preprocessing, classes, splits, hashes."""
+        return self.opened.card
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return self.opened.classes
+
+    def subnet(self) -> nn.Module:
+        """The subnet in torch with its weights, in eval mode: images (n, c, r, r) to logits (n, classes)."""
+        return self.opened.subnet()
+
+    def onnx(self, threads: int = 1) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The ONNX model in ONNX Runtime, as a function of a tensor of images (n, c, r, r)."""
+        from supernet.bundle import predictor
+
+        return predictor(self.opened.session(threads))
+
+    def verify(self, *, supernet: str | None = None, data: str | Path | None = None) -> dict[str, Any]:
+        """Compare ONNX Runtime with torch on the report images. Raises InputError where they disagree."""
+        return export.verify_summary(self.folder, supernet, str(data) if data is not None else None)
+
+    def evaluate(self, images: str | Path | None = None) -> dict[str, Any]:
+        """Top-1, top-5 and latency, measured here: on the report split, or on a folder with one folder a class."""
+        return export.evaluate_summary(self.folder, Path(images) if images is not None else None)
+
+    def _repr_html_(self) -> str:
+        figures = self.card.figures
+        rows = [
+            ("arch", self.arch.id),
+            *_flat("predicted", figures.predicted),
+            *_flat("measured", figures.measured),
+        ]
+        cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(shown)}</td></tr>" for name, shown in rows)
+        return f"<b>{escape(str(self.folder))}</b><table>{cells}</table>"
+
+
+def _flat(kind: str, figures: Mapping[str, Any]) -> words.Rows:
+    """Figures of a card as rows; those of a split or of a latency are one row each."""
+    rows: words.Rows = []
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            rows += [(f"{kind} {name}: {inner}", f"{one:.5g}" if isinstance(one, float) else str(one))
+                     for inner, one in value.items()]  # fmt: skip
+        else:
+            rows.append((f"{kind} {name}", f"{value:.5g}" if isinstance(value, float) else str(value)))
+    return rows
+
+
+def open_bundle(folder: str | Path, *, summary: Mapping[str, Any] | None = None) -> Bundle:
+    """A bundle on disk. Raises InputError for what is none, and for files that changed since it was written."""
+    from supernet.bundle import open_bundle as opened
+
+    return Bundle(opened(Path(folder)), summary or {})

@@ -1,0 +1,242 @@
+"""Searches, and the runs that they leave in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oncefit.bundles import Bundle, open_bundle
+from oncefit.supernets import Supernet, as_supernet
+from search.reports import report
+from search.reports.export import export_candidate, picked
+from search.runs.config import RunConfig, load_config, made_config
+from search.runs.naming import as_typed, run_name
+from search.runs.own import GIVEN, AccuracyFunction, CostFunction, Own, OwnSupernet, is_given, told
+from search.runs.run import Progress, Result, conclude, start
+from search.runs.run import open_run as open_recorded
+from search.runs.trials import search as make_trials
+from supernet.accuracy import Accuracy
+from supernet.arch import Arch, Choice
+from supernet.messages import Say, say
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from optuna.samplers import BaseSampler
+    from torch import nn
+
+Show = Callable[[Progress], None]
+quiet: Say = lambda _: None  # noqa: E731
+
+
+def search(
+    supernet: str | Path | Supernet | OwnSupernet | None = None,
+    *,
+    config: str | Path | None = None,
+    objectives: Sequence[str] | None = None,
+    budgets: Mapping[str, float] | None = None,
+    device: str | None = None,
+    sampler: str | BaseSampler | None = None,
+    trials: int | None = None,
+    seed: int | None = None,
+    race: bool | None = None,
+    accuracy: str | AccuracyFunction | None = None,
+    predictor: str | None = None,
+    measure: int | None = None,
+    data: str | Path | None = None,
+    costs: Mapping[str, str | CostFunction] | None = None,
+    space: Mapping[str, Iterable[Choice]] | None = None,
+    out: str | Path | None = None,
+    storage: str | None = None,
+    progress: bool | Show = False,
+    say: Say = say,
+) -> Run:
+    """Find the best subnet of a supernet, or a front, within hard budgets; the same call resumes a killed search.
+
+    Settings are those of a search's YAML file (README, "Search with a budget"); what is None is as ``config`` says,
+    a YAML file or a name in ``configs/searches``, or as such a file has it by default. In place of names may stand a
+    cost as a function of an :class:`Arch`, a sampler as any ``optuna.samplers.BaseSampler``, and an accuracy as a
+    function of an :class:`Arch` that returns top-1 as a fraction (or an :class:`OwnAccuracy`, or an
+    :class:`Accuracy`). The run is kept in ``out``, else in ``runs/NAME``.
+
+    ``progress`` shows a bar on standard error, or is called after every candidate. Raises InputError for wrong
+    settings, an infeasible budget, and missing weights or images.
+    """
+    opened = as_supernet(supernet) if supernet is not None else None
+    own, settings = split_own(opened, costs, sampler, accuracy)
+    given: dict[str, object] = {
+        "objectives": objectives, "device": device, "trials": trials, "seed": seed, "race": race,
+        "predictor": predictor, "measure": measure, "data": str(data) if data is not None else None,
+        "space": {name: list(choices) for name, choices in space.items()} if space is not None else None,
+        **settings,
+    }  # fmt: skip
+    if data is None and opened is not None:
+        given["data"] = opened.data
+    limits = dict(budgets or {})
+    resolved = load_config(Path(config), given, limits) if config is not None else made_config(given, limits)
+    named = run_name(config, given, as_typed(limits))
+    folder = Path(out) if out is not None else Path("runs") / named
+    run = start(folder, resolved, storage, say, own)
+    with showing(progress, run) as show:
+        make_trials(run, show)
+    return Run(conclude(run, say), say)
+
+
+def split_own(
+    supernet: Supernet | None,
+    costs: Mapping[str, str | CostFunction] | None,
+    sampler: str | BaseSampler | None,
+    accuracy: str | AccuracyFunction | None,
+) -> tuple[Own, dict[str, object]]:
+    """The caller's objects, and what a config says in their place."""
+    functions = {name: cost for name, cost in (costs or {}).items() if not isinstance(cost, str)}
+    own = Own(
+        supernet.described if supernet is not None and not supernet.is_named else None,
+        functions,
+        None if sampler is None or isinstance(sampler, str) else sampler,
+        None if accuracy is None or isinstance(accuracy, str) else accuracy,
+    )
+    return own, {
+        "supernet": supernet and (supernet.source if supernet.is_named else f"{GIVEN}: {supernet.name}"),
+        "costs": {n: cost if isinstance(cost, str) else told(cost) for n, cost in costs.items()}
+        if costs
+        else None,
+        "sampler": sampler if own.sampler is None else told(sampler),
+        "accuracy": accuracy if own.accuracy is None else "own",
+    }
+
+
+def showing(progress: bool | Show, run: Any) -> Any:
+    """A context with what is called after every candidate."""
+    if callable(progress):
+        return nullcontext(progress)
+    if not progress:
+        return nullcontext(lambda _: None)
+    from search.reports.progress import search_progress
+
+    return search_progress(run)
+
+
+def open_run(
+    folder: str | Path,
+    *,
+    storage: str | None = None,
+    supernet: Supernet | OwnSupernet | None = None,
+    costs: Mapping[str, CostFunction] | None = None,
+    accuracy: AccuracyFunction | None = None,
+    data: str | Path | None = None,
+    say: Say = say,
+) -> Run:
+    """A run that was searched before, with its figures. Raises InputError for a folder that holds none.
+
+    ``storage`` is needed where its URL has a password, ``supernet``, ``costs`` and ``accuracy`` where they were
+    objects given in Python and something new is asked of them.
+    """
+    own, _ = split_own(as_supernet(supernet) if supernet is not None else None, costs, None, accuracy)
+    return Run(conclude(open_recorded(Path(folder), storage, own), say), say)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A search that has ended, and what it found; every candidate is within the budgets."""
+
+    result: Result
+    say: Say = say
+
+    @property
+    def folder(self) -> Path:
+        return self.result.run.folder
+
+    @property
+    def config(self) -> RunConfig:
+        """Its settings, all of them."""
+        return self.result.run.config
+
+    @property
+    def study(self) -> optuna.Study:
+        """Its record as Optuna's study, with every proposal."""
+        return self.result.run.study()
+
+    @cached_property
+    def supernet(self) -> Supernet:
+        run = self.result.run
+        named = None if is_given(run.config.supernet) else run.config.supernet
+        return Supernet(run.supernet, self.config.data, named)
+
+    # -- figures -------------------------------------------------------------
+
+    @cached_property
+    def front(self) -> pd.DataFrame:
+        """The candidates that no other dominates, one a row by arch id, as ``front.csv`` has them.
+
+        Columns say predicted, validation or report; accuracies are fractions, costs in the unit of their name.
+        """
+        return self._frame(self.result.front)
+
+    @cached_property
+    def candidates(self) -> pd.DataFrame:
+        """All candidates within the budgets, in the order in which accuracies were had; columns as :attr:`front`."""
+        return self._frame(self.result.candidates)
+
+    def _frame(self, candidates: Sequence[Any]) -> pd.DataFrame:
+        import pandas as pd
+
+        rows = report.rows_of(self.result, candidates)
+        return pd.DataFrame(rows).set_index("arch_id")
+
+    @property
+    def chosen(self) -> Arch:
+        """The most accurate subnet within the budgets."""
+        return self.result.chosen.arch
+
+    def pick(self, which: str = "best") -> Arch:
+        """``best``, ``knee`` (the best compromise of the front), or the arch whose id begins so."""
+        return picked(self.result, which).arch
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures, as ``result.json`` has them."""
+        return report.result_dict(self.result)
+
+    def write(self) -> list[Path]:
+        """Write ``front.csv``, ``front.png`` and ``result.json`` into the run's folder; returns their paths."""
+        return report.write(self.result)
+
+    def plot(self) -> Figure:
+        """Accuracy against cost: candidates, front, the chosen one and the budget."""
+        from search.reports.plots import front_figure
+
+        return front_figure(self.result)
+
+    # -- subnets -------------------------------------------------------------
+
+    def extract(self, which: str = "best") -> nn.Module:
+        """A subnet of the front as an independent torch module, see :meth:`Supernet.extract`."""
+        return self.supernet.extract(self.pick(which))
+
+    def evaluate(self, which: str = "best", split: str = "report") -> Accuracy:
+        """Top-1 and top-5 of a subnet of the front, measured on a split."""
+        return self.supernet.evaluate(self.pick(which), split)
+
+    def export(self, which: str = "best", out: str | Path | None = None) -> Bundle:
+        """Write a subnet of the front as a bundle, verified before it is in place; in the run's folder by default."""
+        candidate = picked(self.result, which)
+        target = Path(out) if out is not None else self.folder / "bundles" / candidate.arch.id
+        summary = export_candidate(self.result, candidate, target)
+        return open_bundle(target, summary=summary)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}: {len(self.result.candidates)} candidates, chosen {self.chosen.id})"
+
+    def _repr_html_(self) -> str:
+        told = "<br>".join(map(escape, report.legend(self.result).splitlines()))
+        shown = self.front if len(self.config.objectives) > 1 else self.front.loc[[self.chosen.id]]
+        figures = shown.drop(columns=list(self.result.run.supernet.space.index), errors="ignore")
+        return (
+            f"<b>{escape(str(self.folder))}</b>{figures.to_html(float_format='{:.5g}'.format)}<p>{told}</p>"
+        )

@@ -1,0 +1,35 @@
+"""The folder that a run has where none is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+FILES = (".safetensors", ".yaml")
+
+
+def run_name(config: str | Path | None, settings: Mapping[str, object], budgets: Sequence[str]) -> str:
+    """The config's name, or the supernet's, and what was given beside it: ``macs-macs2e6-tpe``.
+
+    ``budgets`` are ``cost=number`` as they were typed.
+    """
+    parts = [base(config if config is not None else settings.get("supernet")), *budgets]
+    named = ("device", "data", "predictor", "sampler")
+    parts += [base(settings[key]) for key in named if settings.get(key) is not None]
+    seed, race = settings.get("seed"), settings.get("race")
+    parts += [f"seed{seed}"] if seed is not None else []
+    parts += ["race" if race else "no-race"] if race is not None else []
+    return "-".join(
+        part.replace("=", "").replace("/", "_").replace(": ", "-").replace(" ", "_") for part in parts
+    )
+
+
+def as_typed(budgets: Mapping[str, float]) -> list[str]:
+    """``cost=number``, as short as a person would type it."""
+    return [f"{name}={limit:g}".replace("e+0", "e").replace("e+", "e") for name, limit in budgets.items()]
+
+
+def base(given: object) -> str:
+    """A name, or the last part of a path without its ending."""
+    name = Path(str(given)).name
+    return next((name.removesuffix(end) for end in FILES if name.endswith(end)), name)

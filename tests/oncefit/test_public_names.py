@@ -1,0 +1,78 @@
+"""The stable surface: what ``oncefit`` offers, and that it is typed, documented and light."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import oncefit
+from oncefit.shadowing import PACKAGES
+from tests.helpers.paths import ROOT
+
+NAMES = {
+    "Accuracy", "Arch", "Bundle", "Comparison", "Dimension", "InputError", "OwnAccuracy", "PredictedAccuracy",
+    "Run", "SearchSpace", "Supernet", "__version__", "compare", "costs", "open_bundle", "open_run",
+    "open_supernet", "search",
+}  # fmt: skip
+MEMBERS = {
+    "Run": {
+        "candidates", "chosen", "config", "evaluate", "export", "extract", "folder", "front", "pick", "plot",
+        "result", "say", "study", "supernet", "to_dict", "write",
+    },
+    "Supernet": {
+        "arch", "classes", "costs", "data", "described", "evaluate", "extract", "is_named", "largest", "measuring",
+        "name", "sample", "smallest", "source", "space",
+    },
+    "Bundle": {"arch", "card", "classes", "evaluate", "folder", "onnx", "opened", "subnet", "summary", "verify"},
+    "Comparison": {"best_within", "found", "plot", "table", "to_dict", "write"},
+}  # fmt: skip
+
+
+def test_the_public_names_are_these() -> None:
+    assert set(oncefit.__all__) == NAMES
+    assert all(getattr(oncefit, name) is not None for name in NAMES)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_the_public_members_are_these(name: str) -> None:
+    made = getattr(oncefit, name)
+    fields = set(getattr(made, "__dataclass_fields__", ()))
+    assert {one for one in {*dir(made), *fields} if not one.startswith("_")} == MEMBERS[name]
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {"__version__"}))
+def test_what_is_public_is_documented_and_typed(name: str) -> None:
+    made = getattr(oncefit, name)
+    assert inspect.getdoc(made)
+    if inspect.isfunction(made):
+        signature = inspect.signature(made)
+        assert signature.return_annotation is not inspect.Signature.empty
+        assert all(p.annotation is not p.empty for p in signature.parameters.values())
+
+
+def test_a_wrong_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'serach'"):
+        oncefit.serach  # noqa: B018
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (ROOT / "oncefit" / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_a_module_that_hides_one_of_ours_is_named(name: str, as_folder: bool, tmp_path: Path) -> None:
+    other = tmp_path / name if as_folder else tmp_path / f"{name}.py"
+    if as_folder:
+        other.mkdir()
+        (other / "__init__.py").write_text("")
+    else:
+        other.write_text("")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import oncefit"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert f"oncefit's package '{name}' is hidden by {tmp_path}" in found.stderr
