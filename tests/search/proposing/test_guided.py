@@ -455,6 +455,19 @@ def test_repair_leaves_what_is_within_and_mends_the_rest(supernet: Supernet) -> 
     assert (repaired[within] == codes[within]).all()
     assert problem.within(repaired).all()
     assert np.median(problem.totals(repaired[~within])[:, 0]) > 1.6e6
+    assert (supernet.space.canonical(repaired) == repaired).all()
+
+
+def test_repair_takes_choices_from_an_arch_within_and_other_ones_each_time(supernet: Supernet) -> None:
+    space, rng = supernet.space, np.random.default_rng(1)
+    region = Region(embedded(["top1"], macs=2e6))
+    given = np.repeat(space.encode([space.largest()]), 40, axis=0)
+    repaired = region.repair(given, rng)
+    shown = space.active(repaired)
+    assert ((repaired == given) | (repaired == region.anchor))[shown].all()
+    kept = (repaired == given)[shown].mean()
+    assert 0.2 < kept < 0.95, "neither the anchor itself nor out of bounds"
+    assert len(distinct(repaired)) > 30
 
 
 def test_neighbours_differ_in_one_choice_and_what_it_hides() -> None:

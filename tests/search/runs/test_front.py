@@ -58,6 +58,22 @@ def test_knee_of_a_bent_line() -> None:
 
 
 @pytest.mark.parametrize(
+    ("inner", "chosen"),
+    [
+        ([(0.75, 0.25), (0.875, 0.375)], 1),
+        ([(0.5, 0.0625), (0.6875, 0.3125)], 0),
+        ([(0.5, 0.0625), (0.6875, 0.125)], 1),
+    ],
+    ids=["of equal sums the most accurate", "the sum counts, not the worst", "the least sum"],
+)
+@pytest.mark.parametrize("unit", [1.0, 1024.0])
+def test_knee_by_hand(inner: list[tuple[float, float]], chosen: int, unit: float) -> None:
+    """Between ends at (0, 0) and (1, 1), whatever unit the cost has."""
+    found = candidates([(top1, macs * unit) for top1, macs in [(0.0, 0.0), *inner, (1.0, 1.0)]])
+    assert knee(found, AXES) is found[1 + chosen]
+
+
+@pytest.mark.parametrize(
     "pairs",
     [
         [(0.9, 2.0)],
@@ -89,6 +105,22 @@ def test_hypervolume_of_two_staircases_by_hand() -> None:
     assert one.reference == pytest.approx((0.01, 1.01))
     assert one.hypervolume == pytest.approx((0.01 * 1.01 + 1.01 * 0.01 - 0.01 * 0.01) / 1.01**2)
     assert other.hypervolume == pytest.approx(0.51**2 / 1.01**2)
+
+
+def test_a_front_of_one_point_covers_its_box() -> None:
+    [found] = coverage([signed([(0.5, 7.0)])])
+    assert found.reference == pytest.approx((-0.49, 7.01))
+    assert found.hypervolume == pytest.approx(1)
+
+
+def test_hypervolumes_do_not_depend_on_units() -> None:
+    rng = np.random.default_rng(2)
+    one, other = (rng.random((8, 2)) for _ in range(2))
+    shares = [
+        [c.hypervolume for c in coverage([signed(pts * (1, unit)) for pts in (one, other)])]
+        for unit in (1.0, 3e6)
+    ]
+    assert shares[0] == pytest.approx(shares[1])
 
 
 def test_hypervolume_equals_monte_carlo() -> None:

@@ -149,6 +149,13 @@ def test_the_estimate_is_the_rivals_accuracy_and_the_mean_difference() -> None:
     assert abs(np.mean(estimates)) < 4 * np.std(estimates) / np.sqrt(len(estimates))
 
 
+def test_after_the_last_part_nothing_is_stopped() -> None:
+    """Who is as good as its rival until then is measured, however bad the last part is."""
+    candidate, rival = np.ones(400, dtype=np.bool_), np.ones(400, dtype=np.bool_)
+    candidate[1::2] = False
+    assert run_race(candidate, rival) is None
+
+
 def test_without_a_rival_all_images_are_one_part() -> None:
     race = Race(10, None)
     assert race.parts == (range(10),)
