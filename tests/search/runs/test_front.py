@@ -46,6 +46,11 @@ def test_front_is_what_brute_force_finds() -> None:
     assert [(c.value("top1"), c.value("macs")) for c in members] == sorted(expected, key=lambda p: p[1])
 
 
+def test_of_equal_candidates_the_first_is_on_the_front() -> None:
+    found = candidates([(0.9, 2.0), (0.8, 1.0), (0.9, 2.0)])
+    assert front(found, AXES) == [found[1], found[0]]
+
+
 def test_best_takes_the_cheaper_of_equals() -> None:
     found = candidates([(0.9, 3.0), (0.9, 2.0), (0.8, 1.0)])
     assert best(found, AXES) is found[1]
