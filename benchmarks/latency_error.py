@@ -18,10 +18,13 @@ from datetime import date
 import numpy as np
 
 from cost_models import latency, profiling
-from cost_models.devices import FIT_SEED, FIT_SUBNETS, Device, Report, fit_host
+from cost_models.device import Device
+from cost_models.fit_design import choose_archs
+from cost_models.host import FIT_SEED, FIT_SUBNETS, fit_host
 from cost_models.protocol import Target
 from supernet import documents
 from supernet.catalog import Supernet, open_supernet
+from supernet.messages import Say
 
 UNSEEN = 20
 UNSEEN_SEED = 1
@@ -40,14 +43,14 @@ def main() -> None:
         print(f"{name:40} {value:.3f}" if isinstance(value, float) else f"{name:40} {value}")
 
 
-def measure(supernet: Supernet, report: Report) -> dict[str, object]:
+def measure(supernet: Supernet, report: Say) -> dict[str, object]:
     """Errors in percent of the measured latency, the spread between rounds, and seconds."""
     template = documents.read(documents.find("devices", "host"), Device)
     start = time.perf_counter()
     device = fit_host(template, supernet, report, date.today().isoformat())
     seconds = time.perf_counter() - start
     assert device.latency is not None
-    seen = set(profiling.choose_archs(supernet.space, FIT_SUBNETS, np.random.default_rng(FIT_SEED)))
+    seen = set(choose_archs(supernet, FIT_SUBNETS, np.random.default_rng(FIT_SEED)).archs)
     sample = supernet.space.decode(supernet.space.sample(2 * UNSEEN, np.random.default_rng(UNSEEN_SEED)))
     archs = [arch for arch in dict.fromkeys(sample) if arch not in seen][:UNSEEN]
     measured = profiling.profile(supernet, archs, report)
@@ -60,6 +63,7 @@ def measure(supernet: Supernet, report: Report) -> dict[str, object]:
         "fit_seconds": seconds,
         "fit_subnets": device.latency.subnets,
         "cross_validated_percent": device.latency.error_percent,
+        "cross_validated_worst_percent": device.latency.worst_error_percent,
         "unseen_subnets": len(archs),
         "latency_ms_least": min(m.median_ms for m in measured),
         "latency_ms_most": max(m.median_ms for m in measured),

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from cost_models.devices import import_device, open_device, write_device
+from cost_models.device_files import write_device
+from cost_models.devices import import_device, open_device
 from cost_models.latency import latency_ms
 from cost_models.latency_tables import pieces_by_choice
 from cost_models.protocol import Target

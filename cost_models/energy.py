@@ -9,7 +9,8 @@ output once, in float32; where a cache holds them the true figure is lower.
 from __future__ import annotations
 
 from cost_models.compute import BYTES_PER_ELEMENT
-from cost_models.devices import Device, Power, carbon_intensity
+from cost_models.device import Device, Power
+from cost_models.grid import carbon_intensity
 from cost_models.latency import known_latency, latency_ms
 from cost_models.protocol import Target
 from cost_models.tables import Factor, TableCost, table_cost

@@ -12,43 +12,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from cost_models.device import LatencyTable, ResolutionTable
 from cost_models.protocol import Costs
-from cost_models.published_tables import FORMATS, Entries, Format, Piece, read_tables
+from cost_models.published_tables import FORMATS, Format, Piece, read_tables
 from cost_models.tables import TableCost, factor, layers_by_choice
 from supernet.arch import Arch, Choice
 from supernet.catalog import Supernet
-from supernet.documents import Document
 from supernet.errors import InputError, unknown
 from supernet.layers import Segment
 from supernet.space import Codes, SearchSpace
 
 RESOLUTION = "resolution"
-
-
-class ResolutionTable(Document):
-    """The entries of a published file, ``[mean, standard deviation]`` in milliseconds, and its hash."""
-
-    file: str
-    sha256: str
-    entries: Entries
-
-
-class LatencyTable(Document):
-    """Published latencies that cover a supernet at some resolutions."""
-
-    kind: Literal["lookup_table"] = "lookup_table"
-    supernet: str
-    fingerprint: str
-    format: str
-    tables: dict[int, ResolutionTable]
-
-    @property
-    def resolutions(self) -> tuple[int, ...]:
-        return tuple(sorted(self.tables))
 
 
 class Lack(NamedTuple):

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from supernet.arch import Arch
 from supernet.catalog import Supernet
 from supernet.errors import InputError
-from supernet.space import SearchSpace
+from supernet.messages import Say
 
 RUNTIME = "onnxruntime"
 PROVIDER = "CPUExecutionProvider"
@@ -31,14 +30,15 @@ THREADS = 1
 """Threads within and between operators."""
 BATCH = 1
 WARM_UP_RUNS = 10
-"""Runs before the first timed one of a subnet in a round: caches and branch predictors."""
+"""Runs, at most, before the first timed one of a subnet in a round: caches and branch predictors."""
 SLICE_S = 0.015
 """Seconds that a subnet is timed for in one round."""
 ROUNDS = 12
+BUSY_PERCENT = 10.0
+"""Spread of rounds above which a machine is busy: its times say nothing of a subnet, and a fit to them is not kept."""
+ATTEMPTS = 3
+"""How often at most a subnet is timed to find the machine quiet."""
 INPUT_SEED = 0
-
-Report = Callable[[str], None]
-"""Takes a line for people about what goes on."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,33 @@ class LatencyMeasurement:
         """By which fraction the median round is slower than the quietest: near 0 on a quiet machine."""
         return self.median_ms / self.low_ms - 1
 
+    @property
+    def busy(self) -> bool:
+        """Whether other programs slowed the rounds down so much that their median is no verdict on the subnet."""
+        return 100 * self.spread > BUSY_PERCENT
+
 
 def measure_latency_ms(
     onnx_path: Path, in_channels: int, resolution: int, rounds: int = ROUNDS, slice_s: float = SLICE_S
 ) -> LatencyMeasurement:
-    """Latency of an exported subnet at batch 1. Raises InputError for a file that is no such model."""
-    return measure_in_turns([runner(onnx_path, in_channels, resolution)], rounds, slice_s)[0]
+    """Latency of an exported subnet at batch 1, timed again where the machine is busy.
+
+    Raises InputError for a file that is no such model.
+    """
+    run = runner(onnx_path, in_channels, resolution)
+    return quietest(lambda: measure_in_turns([run], rounds, slice_s)[0])
+
+
+def quietest(measure: Callable[[], LatencyMeasurement], attempts: int = ATTEMPTS) -> LatencyMeasurement:
+    """The first of at most ``attempts`` measurements that is not of a busy machine, else the one that spreads least."""
+    seen: list[LatencyMeasurement] = []
+    while not seen or (seen[-1].busy and len(seen) < attempts):
+        seen.append(measure())
+    return min(seen, key=lambda found: found.spread)
 
 
 def profile(
-    supernet: Supernet, archs: Sequence[Arch], report: Report, rounds: int = ROUNDS
+    supernet: Supernet, archs: Sequence[Arch], report: Say, rounds: int = ROUNDS
 ) -> list[LatencyMeasurement]:
     """Latencies of subnets of ``supernet``, exported with untrained weights (they do not change the time)."""
     from supernet.onnx_export import export_onnx
@@ -131,8 +148,7 @@ def measure_in_turns(
 
 def median_ms(run: Callable[[], object], slice_s: float, clock: Callable[[], float]) -> float:
     """Median milliseconds of ``run`` over ``slice_s`` seconds, after a warm-up; at least one run."""
-    for _ in range(WARM_UP_RUNS):
-        run()
+    warm_up(run, slice_s, clock)
     times = []
     end = clock() + slice_s
     while True:
@@ -144,42 +160,19 @@ def median_ms(run: Callable[[], object], slice_s: float, clock: Callable[[], flo
             return statistics.median(times) * 1e3
 
 
-def choose_archs(space: SearchSpace, count: int, rng: np.random.Generator) -> list[Arch]:
-    """Distinct archs that cover a space: its corners, then a sample that uses all choices alike.
-
-    Corners are the smallest and largest of each resolution. The sample is a Latin
-    hypercube whose archs lean from small to large choices: uniform archs all have
-    about the same latency, which would leave both ends of the range to extrapolation.
-    """
-    corners = []
-    column = space.index.get("resolution")
-    for codes in (space.sizes * 0, space.sizes - 1):
-        for choice in range(int(space.sizes[column]) if column is not None else 1):
-            corner = codes.copy()
-            if column is not None:
-                corner[column] = choice
-            corners.append(corner)
-    found = dict.fromkeys(space.decode(space.canonical(np.array(corners))))
-    sample = space.sizes * leaning_hypercube(4 * count, len(space.dimensions), rng)
-    for arch in space.decode(space.canonical(sample.astype(np.int16))):
-        if len(found) >= count:
-            break
-        found[arch] = None
-    return list(found)[:count]
-
-
-def leaning_hypercube(count: int, columns: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Values in [0, 1), shape (count, columns): stratified in each column, rows raised to 1/3 ... 3."""
-    strata = np.stack([rng.permutation(count) for _ in range(columns)], axis=1)
-    uniform = (strata + rng.random((count, columns))) / count
-    lean = np.exp(rng.uniform(-1, 1, (count, 1)) * np.log(3))
-    return np.asarray(uniform**lean, dtype=np.float64)
+def warm_up(run: Callable[[], object], slice_s: float, clock: Callable[[], float]) -> None:
+    """``WARM_UP_RUNS`` runs, or fewer of a subnet that is warm and slow: they take ``slice_s`` at most, or one."""
+    end = clock() + slice_s
+    for _ in range(WARM_UP_RUNS):
+        run()
+        if clock() >= end:
+            return
 
 
 def settings() -> dict[str, str | int | float]:
-    """The pinned settings, for the record of a device."""
+    """The pinned settings, for the record of a device: what its latencies depend on besides versions and CPU."""
     return {
-        "provider": PROVIDER, "execution": "sequential", "graph_optimization": "all", "batch": BATCH,
+        "runtime": RUNTIME, "threads": THREADS, "provider": PROVIDER, "execution": "sequential", "graph_optimization": "all", "batch": BATCH,
         "rounds": ROUNDS, "slice_s": SLICE_S, "warm_up_runs": WARM_UP_RUNS,
     }  # fmt: skip
 

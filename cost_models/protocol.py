@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from cost_models.device import Device
 from supernet.arch import Arch
 from supernet.catalog import Supernet
 from supernet.space import Codes
-
-if TYPE_CHECKING:
-    from cost_models.devices import Device
 
 Costs = npt.NDArray[np.float64]
 """Shape (number of archs,), in the unit of the cost's name."""

@@ -18,8 +18,9 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, model_validator
 
 from supernet import documents
+from supernet.amounts import Count
 from supernet.documents import Document
-from supernet.errors import InputError
+from supernet.errors import InputError, short
 from supernet.layers import Layer
 
 Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -46,10 +47,14 @@ class Format:
     pieces: Callable[[Sequence[Layer]], tuple[Piece, ...]]
 
 
+NEEDED = {"count", "mean"}
+"""What every entry has; its spread is ``std`` or ``var``."""
+
+
 class PublishedEntry(Document):
     """Milliseconds over ``count`` measurements; newer files hold ``std``, older ones the variance ``var``."""
 
-    count: int = Field(gt=0)
+    count: Count
     mean: Milliseconds
     std: Spread | None = None
     var: Spread | None = None
@@ -94,9 +99,16 @@ def read_tables(known: Format, path: Path) -> dict[int, tuple[Path, Entries]]:
 def read_entries(file: Path) -> Entries:
     """The entries of one file."""
     found: Entries = {}
-    for key, value in documents.load(file).items():
+    loaded = documents.load(file)
+    if loaded and not any(isinstance(value, dict) and set(value) >= NEEDED for value in loaded.values()):
+        key, value = next(iter(loaded.items()))
+        raise InputError(
+            f"{file} is a table of another layout: no entry of it has {' and '.join(sorted(NEEDED))}, as those of "
+            f"{' and '.join(FORMATS)} have (in milliseconds, with std or var); its entry {short(key)} is {short(value)}"
+        )
+    for key, value in loaded.items():
         if not isinstance(value, dict):
-            raise InputError(f"{file}: {key}: got {value!r}; an entry has count, mean and std or var")
+            raise InputError(f"{file}: {key}: got {short(value)}; an entry has count, mean and std or var")
         entry = documents.check(value, PublishedEntry, f"{file}: {key}")
         found[str(key)] = entry.mean, entry.deviation
     return found

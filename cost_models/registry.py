@@ -7,15 +7,20 @@ name ``package.module:function`` in a search's YAML.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import math
+import re
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from operator import attrgetter
 
 import numpy as np
 
 from cost_models.protocol import BatchCostModel, BoundedCostModel, CostModel, Costs, Reach, Target
 from supernet.arch import Arch
-from supernet.errors import InputError, unknown
+from supernet.errors import InputError, short, unknown
 from supernet.space import Codes, SearchSpace
 
 COSTS: Mapping[str, str] = {
@@ -32,6 +37,9 @@ OF_A_DEVICE = ("latency_ms", "energy_mj", "co2e_mg")
 ALIASES: Mapping[str, str] = {"flops": "macs"}
 """``flops`` in a config means ``macs``: the OFA paper's count of multiply-adds, the same number."""
 
+DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+LONGEST_SAID = 200
+"""Characters that are shown of what someone else's code says."""
 ENTRY_POINTS = "oncefit.cost_models"
 REACH_SAMPLE = 2_000
 """Archs that a black-box cost is tried on to learn what it can reach."""
@@ -48,57 +56,105 @@ def build(name: str, target: Target, extra: Mapping[str, str] | None = None) -> 
     name = ALIASES.get(name, name)
     if name not in known:
         raise unknown("cost", name, [*known, *ALIASES])
-    builder = load(known[name])
+    path = known[name]
+    builder = load(path)
     if not callable(builder):
-        raise InputError(f"cost {name!r}: {known[name]} is not a function of a Target")
-    model = builder(target)
-    if not isinstance(model, CostModel):
+        raise InputError(f"cost {name!r}: {path} is not a function of a Target")
+    with blaming(name, path, "called with a Target"):
+        model = builder(target)
+        complete = isinstance(model, CostModel)
+    if not complete:
         raise InputError(
             f"cost {name!r}: {known[name]} returned {type(model).__name__}, which is no cost model: "
             "it needs a name and a call that takes an arch (see docs/costs.md)"
         )
     if model.name != name:
         raise InputError(f"cost {name!r}: {known[name]} returned a model that calls itself {model.name!r}")
-    return Cost(model, target.supernet.space)
+    return Cost(model, target.supernet.space, path)
 
 
 def load(path: str) -> object:
     """The object at ``package.module:name``. Raises InputError where there is none."""
-    module, colon, attribute = path.partition(":")
-    if not colon:
-        raise InputError(f"a cost is given as package.module:function, got {path!r}")
+    module, _, attribute = path.partition(":")
+    if not DOTTED.fullmatch(path):
+        raise InputError(f"a cost is given as package.module:function, got {short(path)}")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        return attrgetter(attribute)(importlib.import_module(module))
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"cannot load the cost {path!r}: {error}; its module must be importable (install it or set PYTHONPATH)"
         ) from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"cannot load the cost {path!r}: its module fails with {told(error)}") from error
+
+
+@contextmanager
+def blaming(name: str, path: str, when: str) -> Iterator[None]:
+    """Whatever someone else's code raises, be it an exit, is an InputError that names it; ours are bugs as ever."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        if path in COSTS.values():
+            raise
+        raise InputError(
+            f"cost {name!r}: {path or 'its function'}, {when}, fails with {told(error)}"
+        ) from error
+
+
+def told(error: BaseException) -> str:
+    """An exception of someone else's code, where it was raised, and how to see more."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    theirs = last.filename != __file__ and not last.filename.startswith("<")
+    place = f" in {last.filename}, line {last.lineno}" if theirs else ""
+    said = " ".join(str(error).split())
+    said = f": {said if len(said) <= LONGEST_SAID else f'{said[:LONGEST_SAID]}...'}" if said else ""
+    return f"{type(error).__name__}{said}{place} (--debug shows the traceback)"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Any cost model with the parts that it may lack: a batch form and a reach."""
+    """Any cost model with the parts that it may lack: a batch form and a reach; ``path`` is where it is from.
+
+    What someone else's model raises, and what it returns that is no number, is an InputError.
+    """
 
     model: CostModel
     space: SearchSpace
+    path: str = ""
 
     @property
     def name(self) -> str:
         return self.model.name
 
     def __call__(self, arch: Arch) -> float:
-        return float(self.model(arch))
+        with blaming(self.name, self.path, "asked about an arch"):
+            found = float(self.model(arch))
+        if not math.isfinite(found):
+            raise InputError(
+                f"cost {self.name!r} of arch {arch.id} ({arch}) is {found}; a cost is a finite number"
+            )
+        return found
 
     def batch(self, codes: Codes) -> Costs:
         """Costs of codes (n, dimensions), shape (n,)."""
-        if isinstance(self.model, BatchCostModel):
-            return np.asarray(self.model.batch(codes), dtype=np.float64)
-        return np.array([self.model(arch) for arch in self.space.decode(codes)], dtype=np.float64)
+        if not isinstance(self.model, BatchCostModel):
+            return np.array([self(arch) for arch in self.space.decode(codes)], dtype=np.float64)
+        with blaming(self.name, self.path, "asked about codes"):
+            found = np.asarray(self.model.batch(codes), dtype=np.float64)
+        if found.shape != (len(codes),) or not np.isfinite(found).all():
+            raise InputError(
+                f"cost {self.name!r}: batch(codes) of {len(codes)} archs must give as many finite numbers, "
+                f"got an array of shape {found.shape}"
+            )
+        return found
 
     def reach(self) -> Reach:
         """Exact for a model that knows it, else the extremes of a fixed sample and the corner archs."""
         if isinstance(self.model, BoundedCostModel):
-            return self.model.reach()
+            with blaming(self.name, self.path, "asked for its reach"):
+                return self.model.reach()
         corners = self.space.encode([self.space.smallest(), self.space.largest()])
         sample = self.space.sample(REACH_SAMPLE, np.random.default_rng(0))
         codes = np.concatenate([corners, sample])

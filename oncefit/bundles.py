@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from supernet.bundle_card import Card
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bundle:
     """A bundle on disk whose files had the card's hashes when it was opened.
 
@@ -64,6 +64,9 @@ class Bundle:
     def evaluate(self, images: str | Path | None = None) -> dict[str, Any]:
         """Top-1, top-5 and latency, measured here: on the report split, or on a folder with one folder a class."""
         return export.evaluate_summary(self.folder, Path(images) if images is not None else None)
+
+    def __repr__(self) -> str:
+        return f"Bundle({str(self.folder)!r}: arch {self.arch.id})"
 
     def _repr_html_(self) -> str:
         figures = self.card.figures

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What a comparison found; hypervolumes are against one reference point."""
 
@@ -57,6 +57,9 @@ class Comparison:
     def write(self, out: str | Path) -> list[Path]:
         """Write ``comparison.csv``, ``.png`` and ``.json`` into a folder; returns their paths."""
         return comparing.write(self.found, Path(out))
+
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(one.label for one in self.found.runs)})"
 
     def _repr_html_(self) -> str:
         return f"{self.table.to_html(float_format='{:.4f}'.format)}{self.best_within.to_html(float_format='{:.4f}'.format)}"

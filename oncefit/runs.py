@@ -41,7 +41,8 @@ def search(
     config: str | Path | None = None,
     objectives: Sequence[str] | None = None,
     budgets: Mapping[str, float] | None = None,
-    device: str | None = None,
+    device: str | Mapping[str, object] | None = None,
+    region: str | None = None,
     sampler: str | BaseSampler | None = None,
     trials: int | None = None,
     seed: int | None = None,
@@ -71,7 +72,7 @@ def search(
     opened = as_supernet(supernet) if supernet is not None else None
     own, settings = split_own(opened, costs, sampler, accuracy)
     given: dict[str, object] = {
-        "objectives": objectives, "device": device, "trials": trials, "seed": seed, "race": race,
+        "objectives": objectives, "device": device, "region": region, "trials": trials, "seed": seed, "race": race,
         "predictor": predictor, "measure": measure, "data": str(data) if data is not None else None,
         "space": {name: list(choices) for name, choices in space.items()} if space is not None else None,
         **settings,
@@ -142,7 +143,7 @@ def open_run(
     return Run(conclude(open_recorded(Path(folder), storage, own), say), say)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A search that has ended, and what it found; every candidate is within the budgets."""
 

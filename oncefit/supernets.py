@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cost_models.devices import Device, open_device
+from cost_models.device import Device
+from cost_models.devices import open_device
 from cost_models.protocol import Target
 from cost_models.registry import build
 from search.runs.measuring import MeasuredAccuracy
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Supernet:
     """A supernet, and the images that its subnets are calibrated and measured on.
 
@@ -103,6 +104,9 @@ class Supernet:
         if split not in ("validation", "report"):
             raise InputError(f"there is no split {split!r} to evaluate on; give 'validation' or 'report'")
         return self.measuring.evaluate(self.extract(arch) if subnet is None else subnet, arch, split)
+
+    def __repr__(self) -> str:
+        return f"Supernet({self.name!r}: {self.space.size:.3g} subnets)"
 
     def _repr_html_(self) -> str:
         dimensions = len(self.space.dimensions)

@@ -45,3 +45,13 @@ def wilson(correct: int, total: int, confidence: float = 0.95) -> tuple[float, f
 
     interval = binomtest(correct, total).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def near_chance(found: Accuracy, classes: int) -> bool:
+    """Whether top-1 is no better than guessing one of ``classes``, as far as its 95 % interval can tell, or worse.
+
+    Never of so few images that halfway between guessing and all right would not be told from guessing.
+    """
+    chance = 1 / classes
+    halfway, _ = wilson(round(found.images * (1 + chance) / 2), found.images)
+    return found.top1_low <= chance < halfway

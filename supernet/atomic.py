@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from supernet.errors import InputError
+
+ROOM_FOR_FILES = 300
+"""Bytes for what is written below a folder: names of bundles and files."""
 
 
 @contextmanager
@@ -18,7 +22,7 @@ def whole(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield partial
         os.replace(partial, path)
     except OSError as error:
@@ -28,13 +32,47 @@ def whole(path: Path) -> Iterator[Path]:
             partial.unlink()  # gone already where it was renamed
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are not there. ``Path.mkdir`` recurses, and fails where there are many."""
+    missing = []
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            break
+        missing.append(path)
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+
+
 def check_writable(folder: Path) -> None:
     """Raises InputError where ``folder`` cannot be made or written to; makes nothing."""
-    above = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-    if not above.is_dir():
-        raise unwritable(folder, NotADirectoryError(0, f"{above} is a file"))
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise unwritable(folder, PermissionError(0, f"{above} is read-only"))
+    try:
+        path = folder.absolute()
+        above = next(part for part in (path, *path.parents) if os.path.lexists(part))
+        if not above.exists():
+            raise OSError(errno.ELOOP, f"{above} is a symbolic link that leads nowhere")
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{above} is a file")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, f"{above} is read-only")
+        check_length(path, above)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def check_length(path: Path, above: Path) -> None:
+    """Raises OSError where the file system of ``above`` would refuse ``path``, or a file that is written in it."""
+    longest_name, longest_path = (os.pathconf(above, limit) for limit in ("PC_NAME_MAX", "PC_PATH_MAX"))
+    lengths = [len(os.fsencode(part)) for part in path.parts]
+    if max(lengths) > longest_name:
+        raise OSError(
+            errno.ENAMETOOLONG,
+            f"a name in it has {max(lengths):,} bytes, at most {longest_name} are possible",
+        )
+    if sum(lengths) + len(lengths) > longest_path - ROOM_FOR_FILES:
+        raise OSError(
+            errno.ENAMETOOLONG,
+            f"the path has {len(os.fsencode(path)):,} bytes, at most {longest_path - ROOM_FOR_FILES:,} are possible",
+        )
 
 
 def unwritable(path: Path, error: OSError) -> InputError:

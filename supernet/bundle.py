@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from supernet import documents
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch
-from supernet.atomic import unwritable
+from supernet.atomic import make_folder, unwritable
 from supernet.bundle_card import (
     ARCH,
     CARD,
@@ -40,8 +41,7 @@ from supernet.bundle_card import (
 from supernet.catalog import Elastic, PreprocessingKeys, Supernet, open_supernet
 from supernet.checkpoints import load_weights, read_checked, save_weights, sha256_of
 from supernet.data import Dataset, Images
-from supernet.documents import write_text
-from supernet.errors import InputError
+from supernet.errors import InputError, some
 from supernet.evaluation import accuracy_of_logits, logits_of, specialise
 from supernet.image_folder import ImageFiles
 from supernet.onnx_export import INPUT, OUTPUT, export_onnx
@@ -135,7 +135,8 @@ def open_bundle(folder: Path, supernet: Supernet | None = None) -> Bundle:
     card = read_card(folder)
     contents = {name: read_checked(folder / name, card.files[name], REMEDY) for name in FILES}
     try:
-        values = json.loads(contents[ARCH])["arch"]
+        text = contents[ARCH].decode("utf-8")
+        values = documents.json_object(text, str(folder / ARCH))["arch"]
         arch = Arch(values["space"], tuple(values["choices"].items()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder / ARCH} holds no arch: {error!r}; {REMEDY}") from error
@@ -252,17 +253,18 @@ def write_bundle(
         subnet = specialise(net, arch, data)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        partial.mkdir(parents=True)
+        make_folder(folder.parent)
+        partial.mkdir()
         save_weights(subnet, partial / WEIGHTS)
         export_onnx(subnet, supernet.layers(arch)[0].in_channels, arch.resolution, partial / MODEL)
         about = {"supernet": supernet.name, "fingerprint": supernet.fingerprint, "id": arch.id}
-        write_text(partial / ARCH, json.dumps(about | {"arch": arch.to_dict()}, indent=2) + "\n")
+        documents.write_text(partial / ARCH, json.dumps(about | {"arch": arch.to_dict()}, indent=2) + "\n")
         files = {name: sha256_of((partial / name).read_bytes()) for name in FILES}
         if measure_latency is not None:
             measured = {**measured, "latency": measure_latency(partial / MODEL)}
         now = created or datetime.now(UTC)
         card = describe(supernet, arch, data, predicted, measured, files, now, device)
-        write_text(partial / CARD, render(card))
+        documents.write_text(partial / CARD, render(card))
         require_agreement(compare(open_bundle(partial, supernet), data), folder)
         replace_folder(partial, folder)
     except OSError as error:
@@ -283,7 +285,7 @@ def check_replaceable(folder: Path) -> None:
     foreign = sorted(found - {CARD, *FILES})
     if foreign or (found and CARD not in found):
         raise InputError(
-            f"{folder} exists and is not a bundle alone: it holds {', '.join(foreign or sorted(found))}; "
+            f"{folder} exists and is not a bundle alone: it holds {some(foreign or sorted(found))}; "
             "it was left as it is: choose another folder with --out"
         )
 

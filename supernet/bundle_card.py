@@ -55,15 +55,25 @@ class Preprocessing(documents.Document):
     """From an image to the model's input of ``resolution`` pixels square: RGB or grey, resized, normalised.
 
     For ``stored``, images are made squares of that many pixels first, and those resized. For ``crop``,
-    the shorter side is resized to ``shorter_side`` pixels, and the middle is cut out. Then
-    ``(pixel * scale - mean) / std``, with a mean and std for each channel.
+    the shorter side is resized to ``shorter_side`` pixels, which is resolution / crop ``rounded``, the longer
+    one to ``longer_side``, and the square of ``resolution`` pixels that begins at ``offset`` is cut out. Then
+    ``(pixel * scale - mean) / std``, with a mean and std for each channel. ``decoded`` and ``pixels`` tell what
+    is resized: whole values of 8 bits, but for the second resizing of ``stored`` images. All of it is torchvision's
+    ``Resize``, ``CenterCrop``, ``ToTensor`` and ``Normalize`` on Pillow's images.
     """
 
     resolution: int
     channels: int
     stored: int | None = None
     crop: float | None = None
+    rounded: Literal["up", "down", "nearest"] | None = None
     shorter_side: int | None = None
+    longer_side: Literal["shorter_side * longer / shorter, rounded down"] | None = None
+    offset: Literal["(side - resolution) / 2, rounded to the nearest, halves to even"] | None = None
+    decoded: Literal["first frame, as stored without EXIF rotation, transparency dropped"] = (
+        "first frame, as stored without EXIF rotation, transparency dropped"
+    )
+    pixels: Literal["8 bits, Pillow", "8 bits to stored, Pillow; then float32"] | None = None
     resize: Literal["bilinear, antialiased"] = "bilinear, antialiased"
     scale: float = 1 / 255
     mean: tuple[float, ...]
@@ -74,7 +84,8 @@ class Preprocessing(documents.Document):
     @property
     def keys(self) -> PreprocessingKeys:
         """As a supernet's YAML has it."""
-        return PreprocessingKeys(mean=self.mean, std=self.std, stored=self.stored, crop=self.crop)
+        given = {"mean": self.mean, "std": self.std, "stored": self.stored, "crop": self.crop}
+        return PreprocessingKeys.model_validate(given | ({"rounded": self.rounded} if self.rounded else {}))
 
 
 class Port(documents.Document):
@@ -161,20 +172,30 @@ def describe(
             sha256=data.sha256,
             splits={split: len(getattr(data, split)) for split in SPLITS},
         ),
-        preprocessing=Preprocessing(
-            resolution=resolution,
-            channels=channels,
-            stored=how.stored,
-            crop=how.crop,
-            shorter_side=shorter_side(resolution, how.crop) if how.crop is not None else None,
-            mean=how.mean,
-            std=how.std,
-        ),
+        preprocessing=describe_preprocessing(resolution, channels, how),
         classes=data.classes,
         input=Port(name=INPUT, shape=("n", channels, resolution, resolution)),
         output=Port(name=OUTPUT, shape=("n", outputs)),
         versions=versions(),
         files=dict(files),
+    )
+
+
+def describe_preprocessing(resolution: int, channels: int, how: PreprocessingKeys) -> Preprocessing:
+    """All the arithmetic from an image to an input."""
+    made = Preprocessing(
+        resolution=resolution, channels=channels, stored=how.stored, crop=how.crop, mean=how.mean, std=how.std
+    )
+    if how.crop is None:
+        return made.model_copy(update={"pixels": "8 bits to stored, Pillow; then float32"})
+    return made.model_copy(
+        update={
+            "rounded": how.rounded,
+            "shorter_side": shorter_side(resolution, how),
+            "longer_side": "shorter_side * longer / shorter, rounded down",
+            "offset": "(side - resolution) / 2, rounded to the nearest, halves to even",
+            "pixels": "8 bits, Pillow",
+        }
     )
 
 
@@ -225,10 +246,9 @@ def parse_card(content: bytes, path: Path) -> Card:
     if actual != found[1]:
         raise InputError(f"{path} was changed: its sha256 is {actual}, expected {found[1]}; {REMEDY}")
     try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not JSON: {error}; {REMEDY}") from error
-    card = documents.check(values, Card, str(path))
+        card = documents.check_json(text, Card, str(path))
+    except InputError as error:
+        raise InputError(f"{error}; {REMEDY}") from error
     if set(card.files) != set(FILES):
         raise InputError(f"{path} must list {', '.join(FILES)}, but lists {', '.join(card.files)}")
     return card

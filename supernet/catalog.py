@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import Field
 
 from supernet import documents
+from supernet.amounts import Count
 from supernet.arch import Arch, Choice
 from supernet.errors import InputError, unknown
 from supernet.layers import Layer, Segment, layers
 from supernet.space import SearchSpace
+from supernet.stored_weights import PRETRAINED, REINSTALL, StoredWeights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,10 +37,6 @@ FAMILIES: Mapping[str, str] = {
 
 DATA_SETS = ("fashion_mnist",)
 """Names of data sets that ship; any other data set is a folder of images."""
-
-PRETRAINED = Path(__file__).parent / "pretrained"
-"""Weights and images that ship with the package."""
-REINSTALL = "it ships with oncefit: restore it or install the package again"
 
 
 class Elastic(Protocol):
@@ -62,15 +60,6 @@ class Family:
     static: Callable[[Arch], nn.Module]
 
 
-@dataclass(frozen=True)
-class StoredWeights:
-    """A safetensors file, its hash, and what to do where it is missing or changed."""
-
-    path: Path
-    sha256: str
-    remedy: str
-
-
 class WeightsFile(documents.Document):
     """A safetensors file in the package's ``pretrained`` folder, or at a path, and its hash."""
 
@@ -83,13 +72,23 @@ class PreprocessingKeys(documents.Document):
 
     Images are either ``stored`` as squares of so many pixels, grey for one channel, and resized
     to the arch's resolution, or resized so that the shorter side is resolution / ``crop``, and
-    the middle is cut out, as ImageNet networks are evaluated.
+    the middle is cut out, as ImageNet networks are evaluated. That side is ``rounded`` up as OFA does, down as
+    timm does, or to the nearest: a pixel more or less is a point or two of top-1 at small resolutions.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    stored: int | None = Field(default=None, gt=0)
+    stored: Count | None = None
     crop: float | None = Field(default=None, gt=0, le=1)
+    rounded: Literal["up", "down", "nearest"] = "up"
+
+    @property
+    def told(self) -> str:
+        """All that applies, in a line."""
+        keys = self.model_dump(
+            mode="json", exclude_none=True, exclude={"rounded"} if self.crop is None else None
+        )
+        return ", ".join(f"{key} {value}" for key, value in keys.items())
 
 
 class SupernetFile(documents.Document):
@@ -176,7 +175,7 @@ class Supernet:
         """Where its weights are. Raises InputError that says how to get them where they are not here."""
         if self.stored is not None:
             return self.stored
-        from supernet.weights import locate
+        from supernet.kept_weights import locate
 
         return locate(self.name)
 

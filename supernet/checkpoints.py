@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -10,8 +11,8 @@ from safetensors.torch import load, save
 from torch import nn
 
 from supernet.atomic import whole
-from supernet.catalog import REINSTALL
 from supernet.errors import InputError
+from supernet.stored_weights import REINSTALL
 
 
 def sha256_of(data: bytes) -> str:
@@ -45,7 +46,29 @@ def load_weights(net: nn.Module, path: Path, sha256: str, remedy: str = REINSTAL
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(f"the weights in {path} are of another network: {str(error)[:300]}") from error
+        raise InputError(f"the weights in {path} are of another network: {misfit(error)}") from error
+
+
+def misfit(error: RuntimeError) -> str:
+    """What torch says of tensors that do not fit: the first complaint as a whole, and how many more there are."""
+    complaints = [line.strip() for line in str(error).splitlines() if line.strip()]
+    found = [said for line in complaints if (said := complaint(line)) is not None]
+    if not found:
+        return " ".join(complaints)
+    return found[0] + (f"; {len(found) - 1} more do not fit" if len(found) > 1 else "")
+
+
+def complaint(line: str) -> str | None:
+    """One line of torch's in our words; None for its heading and what is not known."""
+    shapes = re.match(r"size mismatch for (\S+): .*Size\((.*?)\).*Size\((.*?)\)", line)
+    if shapes:
+        return f"{shapes[1]} has the shape {shapes[2]} in the file and {shapes[3]} in the network"
+    names = re.match(r"(Missing|Unexpected) key\(s\) in state_dict: (.*?)\.?\s*$", line)
+    if names:
+        first, *more = names[2].split(", ")
+        which = "lacks" if names[1] == "Missing" else "holds what the network has not:"
+        return f"the file {which} {first.strip(chr(34))}" + (f" and {len(more)} more" if more else "")
+    return None
 
 
 def save_weights(net: nn.Module, path: Path) -> str:

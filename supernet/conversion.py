@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,31 +13,62 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from supernet.errors import InputError
+from supernet.checkpoint_states import Choice, State, choose, states_in
+from supernet.checkpoints import misfit
+from supernet.errors import InputError, some
 
-PREFIXES = ("module.", "net.")
-"""What stands before every name where a network was saved within another one: by DataParallel, by us."""
+WRAPPERS = ("module.", "_orig_mod.", "net.", "model.")
+"""What stands before every name where a network was saved within another one: by DataParallel, torch.compile, us."""
 COUNTER = "num_batches_tracked"
 """Batches that a batch norm has seen, which nothing here reads; checkpoints before PyTorch 0.4.1 lack it."""
 
 
-def load_checkpoint(net: nn.Module, path: Path, called: str) -> None:
+def load_checkpoint(net: nn.Module, path: Path, called: str, key: str | None = None) -> Choice:
     """Load a checkpoint into ``net``: safetensors, or torch's format, old key names of ``ofa`` included.
 
+    Of several state dicts in it the one at ``key`` is taken, else see :func:`~supernet.checkpoint_states.choose`.
     Errors name it as it is ``called``. Raises InputError for a file that is no checkpoint or would
     run code, and, naming the tensor, for one that lacks a tensor of ``net``, has one too many, or
     has one of another shape.
     """
-    state = plain_names(read_tensors(path, called))
     inner = getattr(net, "net", net)  # one of ofa's own networks, whose loader knows the old names
-    check_fits(inner, state, called)
-    inner.load_state_dict(state)
+    own = {name.partition(".")[0] for name in inner.state_dict()}
+    loaded = read_file(path, called)
+    found = states_in(loaded, own)
+    if not found:
+        raise no_tensors(loaded, called)
+
+    def check(state: State) -> None:
+        check_finite(state, called)
+        check_fits(inner, state, called)
+
+    choice = choose(found, key, called, check)
+    inner.load_state_dict(choice.taken.state)
+    return choice
 
 
-def read_tensors(path: Path, called: str) -> dict[str, Tensor]:
-    """The tensors in a file, by name. Raises InputError for anything else."""
+def read_tensors(path: Path, called: str) -> State:
+    """The tensors in a file, by name, without what stands before every name.
+
+    For a network that is not known yet. Raises InputError for anything but one state dict, bare or in a mapping.
+    """
+    loaded = read_file(path, called)
+    found = states_in(loaded, ())
+    if not found:
+        raise no_tensors(loaded, called)
+    if len(found) > 1:
+        raise InputError(
+            f"{called} holds tensors more than once: under {some(one.key for one in found)}; save those that are "
+            "meant alone with torch.save"
+        )
+    check_finite(found[0].state, called)
+    return plain_names(found[0].state)
+
+
+def read_file(path: Path, called: str) -> object:
+    """What a file holds; nothing of it is run. Raises InputError where it is no checkpoint."""
     try:
-        loaded = load_file(path) if is_safetensors(path) else load_plain(path)
+        return load_file(path) if is_safetensors(path) else load_plain(path)
     except UnpicklingError as error:
         raise unpickled(called, error) from error
     except OSError as error:
@@ -44,14 +76,20 @@ def read_tensors(path: Path, called: str) -> dict[str, Tensor]:
     except Exception as error:  # whatever a parser says of bytes that it does not understand
         said = in_a_line(error).partition(". ")[0] or type(error).__name__
         raise InputError(f"{called} is not a checkpoint, or is damaged: {said}") from error
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
-    if not isinstance(state, Mapping):
-        raise no_state_dict(called, f"holds {type(state).__name__}")
-    if others := [name for name, value in state.items() if not isinstance(value, Tensor)]:
-        raise no_state_dict(called, f"holds {others[0]}, which is {type(state[others[0]]).__name__}")
+
+
+def check_finite(state: State, called: str) -> None:
     if broken := [name for name, value in state.items() if not value.isfinite().all()]:
         raise InputError(f"{called} is damaged: {broken[0]} holds values that are not finite")
-    return {str(name): value for name, value in state.items()}
+
+
+def no_tensors(loaded: object, called: str) -> InputError:
+    """Why a file holds no state dict."""
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
+    if not isinstance(state, Mapping):
+        return no_state_dict(called, f"holds {type(state).__name__}")
+    others = [name for name, value in state.items() if not isinstance(value, Tensor)] or list(state)
+    return no_state_dict(called, f"holds {others[0]}, which is {type(state[others[0]]).__name__}")
 
 
 def no_state_dict(called: str, why: str) -> InputError:
@@ -61,10 +99,14 @@ def no_state_dict(called: str, why: str) -> InputError:
 
 
 def load_plain(path: Path) -> object:
-    """What torch's reader of plain weights finds; it builds nothing but tensors and collections."""
+    """What torch's reader of plain weights finds; it builds nothing but tensors and collections.
+
+    And the options of a command line, which timm saves beside the weights: a Namespace holds attributes only.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on pickles that torch did not write, which fail then
-        return torch.load(path, "cpu", weights_only=True)
+        with torch.serialization.safe_globals([Namespace]):
+            return torch.load(path, "cpu", weights_only=True)
 
 
 def is_safetensors(path: Path) -> bool:
@@ -90,10 +132,10 @@ def in_a_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def plain_names(state: State) -> State:
     """Without what stands before every name."""
-    found = dict(state)
-    for prefix in PREFIXES:
+    found = state
+    for prefix in WRAPPERS:
         if found and all(name.startswith(prefix) for name in found):
             found = {name.removeprefix(prefix): value for name, value in found.items()}
     return found
@@ -129,5 +171,5 @@ def check_fits(net: nn.Module, state: Mapping[str, Tensor], called: str) -> None
 
 def explained(error: Exception) -> str:
     if isinstance(error, RuntimeError):
-        return in_a_line(error)
+        return misfit(error)
     return f"it holds {error}, which is not in that supernet"

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from supernet import fashion_mnist
-from supernet.catalog import PRETRAINED, PreprocessingKeys
+from supernet.catalog import PreprocessingKeys
 from supernet.checkpoints import read_checked, sha256_of
-from supernet.errors import InputError, unknown
-from supernet.image_folder import ImageFiles, list_images, read_image, some, visible
+from supernet.errors import InputError, some, unknown
+from supernet.image_folder import ImageFiles, Origin, list_images, read_image, visible
 from supernet.preprocessing import prepare
+from supernet.stored_weights import PRETRAINED
 
 SPLITS = ("calibration", "validation", "report")
 
@@ -48,6 +49,7 @@ class Images:
 
     pixels: Tensor
     labels: Tensor
+    origin: Origin | None = None
     batch_size: ClassVar[int] = 100
     """Images of 28 pixels whose maps stay in the cache: half the time that 500 take."""
 
@@ -65,7 +67,7 @@ class Images:
 
     def picked(self, places: Sequence[int]) -> Images:
         """Those at ``places``, in that order."""
-        return Images(self.pixels[list(places)], self.labels[list(places)])
+        return Images(self.pixels[list(places)], self.labels[list(places)], self.origin)
 
     def batch(self, places: slice, resolution: int, how: PreprocessingKeys) -> tuple[Tensor, Tensor]:
         """Inputs (n, c, resolution, resolution) float32 and labels (n,)."""
@@ -109,7 +111,7 @@ def load_dataset(name_or_folder: str, network: Network) -> Dataset:
 
     The folder has ``calibration``, ``validation`` and ``report``, or ``train`` and ``val`` as
     torchvision reads ImageNet; each of them holds one folder of images for each class, see
-    :func:`supernet.image_folder.labels_of`.
+    :func:`supernet.class_folders.labels_of`.
     """
     return read_dataset(name_or_folder, network.classes, network.preprocessing)
 
@@ -204,7 +206,7 @@ def mixed(images: ImageFiles) -> ImageFiles:
 
 
 def load_folder(folder: Path, network: Network) -> Images | ImageFiles:
-    """Images of ``folder/CLASS/*``, in memory where the network takes ``stored`` ones."""
+    """Images below ``folder/CLASS``, in memory where the network takes ``stored`` ones."""
     check_preprocessing(network.preprocessing)
     files = list_images(folder, network.classes)
     return files if network.preprocessing.crop is not None else in_memory(files, network.preprocessing)
@@ -222,7 +224,8 @@ def in_memory(files: ImageFiles, how: PreprocessingKeys) -> Images:
         ]
     )
     pixels = torch.from_numpy(squares)
-    return Images(pixels if channels == 1 else pixels.permute(0, 3, 1, 2).contiguous(), files.labels)
+    pixels = pixels if channels == 1 else pixels.permute(0, 3, 1, 2).contiguous()
+    return Images(pixels, files.labels, files.origin)
 
 
 def content_hash(classes: Sequence[str], splits: Mapping[str, Images]) -> str:

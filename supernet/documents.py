@@ -1,16 +1,21 @@
-"""YAML documents: found by name or path, read safely, checked against a pydantic model."""
+"""Documents in YAML and JSON: found by name or path, read safely, checked against a pydantic model.
+
+Every such file comes through :func:`load` or :func:`load_json`, every value of it through :func:`check`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from supernet.atomic import whole
-from supernet.errors import InputError, unknown
+from supernet.errors import FIRST, InputError, short, some, unknown
+from supernet.parsing import Dumper, parse_json, parse_yaml
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 """The shipped YAML files, beside this package in a checkout and in an installation."""
@@ -23,15 +28,25 @@ SINGULAR = {
     "training": "training recipe",
     "labels": "list of classes",
 }
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's safe loader, ten times as fast as the one in Python; absent where PyYAML was built without it."""
+YAML = (".yaml", ".yml")
+LARGEST_FILE = 64 * 2**20
+"""Bytes of a document; a device such as ``/dev/zero`` has no end."""
 
 
 class Document(BaseModel):
-    """Base of all YAML models: unknown keys are errors, values do not change."""
+    """Base of all models: unknown keys are errors, values are not converted and do not change.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    ``true`` and ``"3"`` are no numbers; ``3`` is one where a float is due, and numbers are finite.
+    """
 
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+WORDS = {
+    **dict.fromkeys(("tuple_type", "list_type"), "Input should be a list, as [a, b]"),
+    **dict.fromkeys(("dict_type", "model_type"), "Input should be a mapping, as {key: value}"),
+}
+"""What pydantic says in words of JSON or Python, by the kinds of its errors."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -42,15 +57,21 @@ def find(kind: str, name_or_path: str | Path, more: Path | None = None) -> Path:
     Raises InputError that lists the names there are.
     """
     given = str(name_or_path)
-    if given.endswith((".yaml", ".yml")):
+    if given.endswith(YAML):
         for candidate in (Path(given), CONFIGS.parent / given):
             if candidate.is_file():
                 return candidate
-        raise InputError(f"there is no file {given}; shipped {kind}: {', '.join(names(kind, more))}")
+        raise InputError(f"there is no file {given}; shipped {kind}: {some(names(kind, more))}")
     folders = [CONFIGS / kind] + ([more] if more is not None else [])
     for folder in reversed(folders):
         if (folder / f"{given}.yaml").is_file():
             return folder / f"{given}.yaml"
+    if Path(given).exists():
+        what = "is a folder" if Path(given).is_dir() else "is not named *.yaml"
+        raise InputError(
+            f"{given} {what}; a {SINGULAR[kind]} is a .yaml file, or one of those that ship: "
+            f"{', '.join(names(kind, more))}"
+        )
     raise unknown(SINGULAR[kind], given, names(kind, more))
 
 
@@ -73,23 +94,76 @@ def read(path: Path, model: type[Model]) -> Model:
 
 def load(path: Path) -> dict[str, object]:
     """The mapping in a YAML file."""
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    data = parse_yaml(text_of(path, "YAML"), str(path))
     if not isinstance(data, dict):
         raise InputError(f"{path} must hold keys and values, but holds {type(data).__name__}")
     return data
 
 
-def check(data: dict[str, object], model: type[Model], where: str) -> Model:
-    """Validate what was read from ``where``."""
+def load_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
+    text = text_of(path, "JSON")
     try:
-        return model.model_validate(data)
+        return json_object(text, str(path))
+    except InputError as error:
+        if path.suffix in YAML:
+            raise InputError(f"{path} is a YAML file, and what is asked for here is JSON") from error
+        raise
+
+
+def json_object(text: str, where: str) -> dict[str, Any]:
+    """The object in a JSON text, which was read from ``where``."""
+    data = parse_json(text, where)
+    if not isinstance(data, dict):
+        raise InputError(f"{where} must hold an object, {{...}}, but holds {type(data).__name__}")
+    return data
+
+
+def text_of(path: Path, form: str) -> str:
+    """What is in a file of a ``form``. Raises InputError where it cannot be read, has no end or is not UTF-8."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise InputError(f"{path} is larger than {LARGEST_FILE // 2**20} MiB, and no document is")
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not valid {form}, which is UTF-8 text: {error}") from error
+
+
+def check(data: Mapping[str, object], model: type[Model], where: str) -> Model:
+    """Validate what was read from ``where``: as JSON, whose lists may become tuples though nothing else is converted."""
+    try:
+        return model.model_validate_json(json.dumps(data, default=plain))
     except ValidationError as error:
-        raise InputError("; ".join(explain(e, model, where) for e in error.errors())) from error
+        errors = error.errors()
+        more = f"; and {len(errors) - FIRST} more" if len(errors) > FIRST else ""
+        raise InputError("; ".join(explain(e, model, where) for e in errors[:FIRST]) + more) from error
+
+
+def plain(value: object) -> object:
+    """NumPy's numbers and arrays as Python's, and documents as mappings, for settings that a program gives."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_none=True)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise InputError(f"got {short(value)} of type {type(value).__name__}, which no document can hold")
+
+
+def check_json(text: str, model: type[Model], where: str) -> Model:
+    """The same for a JSON text."""
+    return check(json_object(text, where), model, where)
+
+
+def dump(data: object, flow: bool | None = False, width: int | None = None) -> str:
+    """A YAML text that :func:`load` reads as the same values; ``flow=None`` gives each innermost list a line."""
+    return str(
+        yaml.dump(
+            data, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=width
+        )
+    )
 
 
 def explain(error: object, model: type[BaseModel], where: str) -> str:
@@ -103,8 +177,8 @@ def explain(error: object, model: type[BaseModel], where: str) -> str:
         return f"{where}:{inside} {unknown('key', name, known)}"
     if error["type"] == "missing":
         return f"{where}: the key {key!r} is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{where}: {key or 'document'}: got {str(error['input'])[:80]!r}; {message}"
+    message = WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    return f"{where}: {key or 'document'}: got {short(str(error['input']))}; {message}"
 
 
 def fields_at(model: type[BaseModel], keys: Sequence[object]) -> list[str]:

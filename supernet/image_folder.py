@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from supernet.catalog import PreprocessingKeys
-from supernet.errors import InputError, unknown
+from supernet.class_folders import labels_of
+from supernet.errors import InputError, some
 from supernet.preprocessing import resize_and_crop
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
-SOME = 10
-"""Names of a long list that a message shows."""
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+"""All that torchvision's ``ImageFolder`` takes, and GIFs."""
 
 
 class Undecodable(InputError):
@@ -35,8 +35,21 @@ class Undecodable(InputError):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where images are from, for people: a folder, how its class folders became labels, and what was left out.
+
+    ``images`` are those that the folder holds, which a split may be a part of.
+    """
+
+    folder: str
+    labels: str
+    left_out: tuple[str, ...] = ()
+    images: int = 0
+
+
+@dataclass(frozen=True)
 class ImageFiles:
-    """Images of any size below ``folder`` as ``CLASS/FILE``, read when needed, and labels (n,) int64.
+    """Images of any size below ``folder`` as ``CLASS/.../FILE``, read when needed, and labels (n,) int64.
 
     ``undecodable`` says by path why files were left out, once they were met; every figure is without
     them.
@@ -46,6 +59,7 @@ class ImageFiles:
     files: tuple[str, ...]
     labels: Tensor
     undecodable: dict[str, str] = field(default_factory=dict, compare=False)
+    origin: Origin | None = field(default=None, compare=False)
     batch_size: ClassVar[int] = 16
     """Images of 224 pixels whose maps stay in the cache: a third of the time that 100 take."""
 
@@ -58,7 +72,8 @@ class ImageFiles:
 
     def picked(self, places: Sequence[int]) -> ImageFiles:
         """Those at ``places``, in that order."""
-        return ImageFiles(self.folder, tuple(self.files[i] for i in places), self.labels[list(places)])
+        files, labels = tuple(self.files[i] for i in places), self.labels[list(places)]
+        return ImageFiles(self.folder, files, labels, origin=self.origin)
 
     def batch(self, places: slice, resolution: int, how: PreprocessingKeys) -> tuple[Tensor, Tensor]:
         """Inputs (n, c, resolution, resolution) float32 and labels (n,) of those that can be decoded."""
@@ -86,24 +101,22 @@ class ImageFiles:
 
 
 def list_images(folder: Path, classes: Sequence[str]) -> ImageFiles:
-    """The images of ``folder/CLASS/*`` in sorted order, class by class.
+    """The images below ``folder/CLASS``, class by class, in torchvision's order.
 
     Raises InputError for no image, and for class folders that do not fit ``classes``.
     """
     names = class_folders(folder)
-    labels = labels_of(folder, names, classes)
-    found = [
-        (f"{name}/{file}", labels[name])
-        for name in names
-        for file in visible(folder / name)
-        if os.path.splitext(file)[1].lower() in SUFFIXES
-    ]
-    if not found:
+    labelled = labels_of(folder, names, classes)
+    walks = {name: walked(folder, name) for name in labelled.labels}
+    files = tuple(file for walk in walks.values() for file in walk.files)
+    labels = [label for name, label in labelled.labels.items() for _ in walks[name].files]
+    if not files:
         raise InputError(
             f"{folder} holds no image: put {', '.join(sorted(SUFFIXES))} files into {folder}/CLASS/, "
             f"where CLASS is one of {some(names)}"
         )
-    return ImageFiles(folder, tuple(file for file, _ in found), torch.tensor([label for _, label in found]))
+    origin = Origin(str(folder), labelled.told, left_out_of(folder, walks), len(files))
+    return ImageFiles(folder, files, torch.tensor(labels), origin=origin)
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -119,59 +132,98 @@ def class_folders(folder: Path) -> list[str]:
 
 def visible(folder: Path, folders_only: bool = False) -> list[str]:
     """Names of what a folder holds, sorted, without hidden ones. Raises InputError where it cannot be read."""
+    return sorted(
+        entry.name for entry in held(folder) if not hidden(entry) and (not folders_only or is_folder(entry))
+    )
+
+
+def held(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What a folder holds. Raises InputError where it cannot be read."""
     try:
         with os.scandir(folder) as entries:  # a training set has more than a million files
-            return sorted(
-                entry.name
-                for entry in entries
-                if not entry.name.startswith(".") and (not folders_only or entry.is_dir())
-            )
+            yield from entries
     except FileNotFoundError:
         raise InputError(f"there is no folder {folder}") from None
     except OSError as error:
         raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
 
 
-def folder_name(class_name: str) -> str:
-    """How a class is called as a folder: ``T-shirt/top`` is ``T-shirt_top``."""
-    return class_name.replace("/", "_")
+def hidden(entry: os.DirEntry[str]) -> bool:
+    """As file managers leave them: ``.DS_Store``, ``._1.png``."""
+    return entry.name.startswith(".")
 
 
-def labels_of(folder: Path, names: Sequence[str], classes: Sequence[str]) -> Mapping[str, int]:
-    """The label of each class folder: the place of its name in ``classes``.
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Or a link to one; a link to itself is none, and an error where it is read as an image."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
-    Where no folder is called like a class, as ImageNet's ``n01440764``, folders in sorted order are
-    the outputs in theirs, as torchvision reads them. Raises InputError where there are more or fewer
-    of them than outputs, and for a name that is not one of a class where others are.
+
+def suffix_of(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Images below a class folder as ``CLASS/.../FILE``, and what else there is: files by suffix, links by path."""
+
+    files: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    hidden: list[str] = field(default_factory=list)
+    circular: list[str] = field(default_factory=list)
+
+
+def walked(folder: Path, name: str) -> Walk:
+    """What is below ``folder/name`` at any depth, links followed, in the order of torchvision's ``ImageFolder``.
+
+    That sorts the paths of folders as text, and the files within each. A link to a folder that it is in
+    would have no end, and is passed over.
     """
-    known = {folder_name(name): label for label, name in enumerate(classes)}
-    if not any(resembles_one_of(known, name) for name in names[:SOME]):
-        if len(names) != len(classes):
-            raise InputError(
-                f"{folder} has {len(names)} class folders ({some(names)}), but the network has {len(classes)} "
-                f"outputs ({some(classes)}); name folders like the network's classes, or give one folder "
-                "for each output in the sorted order of their names"
-            )
-        return {name: label for label, name in enumerate(names)}
-    for name in names:
-        if name not in known:
-            raise unknown(f"class folder in {folder}:", name, known)
-        if [folder_name(other) for other in classes].count(name) > 1:
-            raise InputError(
-                f"{folder / name}: the network has more than one class {name!r}; name no folder like a class "
-                f"and give one for each of its {len(classes)} outputs, in the sorted order of their names"
-            )
-    return {name: known[name] for name in names}
+    found, images = Walk(), list[tuple[str, str]]()
+    waiting = [(name, frozenset[str]())]  # no recursion: paths may be deeper than Python's stack
+    while waiting:
+        inside, above = waiting.pop()
+        real = os.path.realpath(folder / inside)
+        if real in above:
+            found.circular.append(inside)
+            continue
+        for entry in held(folder / inside):
+            path = f"{inside}/{entry.name}"
+            if hidden(entry):
+                found.hidden.append(path)
+            elif is_folder(entry):
+                waiting.append((path, above | {real}))
+            elif suffix_of(entry.name) in SUFFIXES:
+                images.append((inside, entry.name))
+            else:
+                found.others[suffix_of(entry.name)] += 1
+    found.files.extend(f"{inside}/{file}" for inside, file in sorted(images))
+    return found
 
 
-def resembles_one_of(known: Mapping[str, int], name: str) -> bool:
-    """Whether a folder is called like a class, or was meant to: then places in sorted order are no labels."""
-    return bool(difflib.get_close_matches(name.casefold(), [other.casefold() for other in known], 1, 0.8))
+def left_out_of(folder: Path, walks: Mapping[str, Walk]) -> tuple[str, ...]:
+    """Clauses on what is in a folder and is not read, and why."""
+    beside = [entry for entry in held(folder) if hidden(entry) or not is_folder(entry)]
+    others = sum((walk.others for walk in walks.values()), Counter[str]())
+    passed_over = sum(map(hidden, beside)) + sum(len(walk.hidden) for walk in walks.values())
+    circular = [path for walk in walks.values() for path in walk.circular]
+    empty = [name for name, walk in walks.items() if not walk.files]
+    clauses = [
+        (others.total(), "file", f" of no image's suffix ({by_suffix(others)})"),
+        (passed_over, "hidden name", ""),
+        (sum(not hidden(entry) for entry in beside), "file", " outside of class folders"),
+        (len(circular), "link", f" to a folder that holds it ({some(circular)})"),
+        (len(empty), "class folder", f" without an image ({some(empty)})"),
+    ]
+    return tuple(f"{count:,} {what}{'s' * (count != 1)}{why}" for count, what, why in clauses if count)
 
 
-def some(names: Sequence[str]) -> str:
-    """The first names of a list that may be as long as ImageNet's."""
-    return ", ".join(names[:SOME]) + (", ..." if len(names) > SOME else "")
+def by_suffix(counts: Mapping[str, int]) -> str:
+    """``38 .txt, 2 without``, the most frequent first."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return some(f"{count:,} {suffix or 'without'}" for suffix, count in ranked)
 
 
 def read_image(path: Path, channels: int) -> Image.Image:

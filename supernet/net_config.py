@@ -8,7 +8,6 @@ code.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +15,13 @@ from typing import Any
 
 from supernet import documents
 from supernet.arch import Arch, Choice
+from supernet.bounds import MOST
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError, unknown
 from supernet.families.ofa_resnet import Bottleneck
 from supernet.layers import Layer, Segment
 from supernet.mobilenet_v3 import Block, make_divisible
 from supernet.net_config_keys import (
-    MOST,
     BottleneckKeys,
     ConvKeys,
     IdentityKeys,
@@ -39,6 +38,9 @@ RUN_CONFIG = "run.config"
 """The file that ``ofa`` writes beside a net.config; it holds the image size."""
 MAX_POOLING = 3, 2
 """Kernel and stride of the pooling behind the stem of ``ofa``'s ResNets, which no file mentions."""
+
+WHOLE = "OFA"
+"""How the names of ``ofa``'s supernets begin; those of their subnets are in :data:`NETWORKS`."""
 
 Json = Mapping[str, Any]
 
@@ -82,15 +84,7 @@ def read(path: Path) -> NetConfig:
 
 def load(path: Path) -> dict[str, Any]:
     """The object in a JSON file."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path} must hold an object, {{...}}, but holds {type(data).__name__}")
-    return data
+    return documents.load_json(path)
 
 
 def image_size_beside(path: Path) -> int | None:
@@ -109,6 +103,12 @@ def image_size_beside(path: Path) -> int | None:
 def parse(data: Json, file: str) -> NetConfig:
     """The network of what was read from ``file``."""
     name = data.get("name")
+    if isinstance(name, str) and name.startswith(WHOLE):
+        raise InputError(
+            f"{file} is the config of a whole supernet, {name}, not of a subnet: take the net.config that ofa "
+            "writes of a subnet (net.get_active_subnet().config), or name a supernet in a search (supernet: "
+            f"{documents.names('supernets')[1]})"
+        )
     if not isinstance(name, str) or name not in NETWORKS:
         raise unknown(f"network in {file}:", name, NETWORKS)
     parts = tuple(NETWORKS[name](data, file))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, Field
 
 from supernet import documents
+from supernet.amounts import Count, NoBool
+from supernet.bounds import MOST
 
 
 def odd(kernel: int) -> int:
@@ -19,9 +21,7 @@ def odd(kernel: int) -> int:
     return kernel
 
 
-MOST = 1_000_000
-"""Channels, pixels and the like beyond it are a slip of the pen."""
-Count = Annotated[int, Field(gt=0, le=MOST)]
+Counts = Annotated[list[Count], Field(min_length=1)]
 Kernel = Annotated[Count, AfterValidator(odd)]
 Dropout = Annotated[float, Field(ge=0, le=1)]
 """It costs nothing: at inference nothing is dropped."""
@@ -32,9 +32,8 @@ Object = dict[str, Any]
 
 
 class Keys(documents.Document):
-    """An object of a net.config. Values are not converted: ``"3"`` is no number of channels."""
+    """An object of a net.config."""
 
-    model_config = ConfigDict(strict=True)
     name: str
 
 
@@ -52,7 +51,7 @@ class ConvKeys(Keys):
     out_channels: Count
     kernel_size: Kernel = 3
     stride: Count = 1
-    dilation: Literal[1] = 1
+    dilation: Annotated[Literal[1], NoBool] = 1
     groups: Count = 1
     bias: bool = False
     has_shuffle: Literal[False] = False
@@ -76,11 +75,11 @@ class LinearKeys(Keys):
 class IdentityKeys(Keys):
     """A shortcut; old files give its channels in a list."""
 
-    in_channels: Count | list[Count]
-    out_channels: Count | list[Count]
+    in_channels: Count | Counts
+    out_channels: Count | Counts
     use_bn: Literal[False] = False
     act_func: NoAct = None
-    dropout_rate: Literal[0] = 0
+    dropout_rate: Annotated[Literal[0], NoBool] = 0
     ops_order: Literal["weight_bn_act"] = "weight_bn_act"
 
 
@@ -106,12 +105,12 @@ class ResidualKeys(Keys):
 class BottleneckKeys(Keys):
     in_channels: Count
     out_channels: Count
-    kernel_size: Literal[3] = 3
+    kernel_size: Annotated[Literal[3], NoBool] = 3
     stride: Count = 1
     expand_ratio: Ratio = 0.25
     mid_channels: Count | None = None
     act_func: Literal["relu"] = "relu"
-    groups: Literal[1] = 1
+    groups: Annotated[Literal[1], NoBool] = 1
     downsample_mode: Literal["avgpool_conv", "conv"] = "avgpool_conv"
 
 

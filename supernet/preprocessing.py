@@ -30,9 +30,17 @@ def prepare(images: Tensor, resolution: int, how: PreprocessingKeys) -> Tensor:
     return (x - mean) / std
 
 
-def shorter_side(resolution: int, crop: float) -> int:
-    """Pixels of an image's shorter side, of which the middle ``resolution`` pixels are cut out."""
-    return math.ceil(resolution / crop)
+ROUNDINGS: dict[str, Callable[[float], int]] = {"up": math.ceil, "down": math.floor, "nearest": round}
+
+
+def shorter_side(resolution: int, how: PreprocessingKeys) -> int:
+    """Pixels of an image's shorter side, of which the middle ``resolution`` pixels are cut out.
+
+    Raises ValueError for preprocessing without a crop.
+    """
+    if how.crop is None:
+        raise ValueError(f"preprocessing has no crop: {how}")
+    return ROUNDINGS[how.rounded](resolution / how.crop)
 
 
 @lru_cache(maxsize=64)
@@ -45,7 +53,7 @@ def resize_and_crop(resolution: int, how: PreprocessingKeys) -> Callable[[Image.
 
     return transforms.Compose(
         [
-            transforms.Resize(shorter_side(resolution, how.crop)),
+            transforms.Resize(shorter_side(resolution, how)),
             transforms.CenterCrop(resolution),
             transforms.ToTensor(),
             transforms.Normalize(how.mean, how.std),

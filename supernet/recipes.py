@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from supernet import documents
+from supernet.amounts import Count, CountOrNone, Seed
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,12 @@ class Recipe:
         raise ValueError(f"epoch {epoch} is past the last phase")
 
 
-Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class PhaseKeys(documents.Document):
     name: str
-    epochs: Positive
+    epochs: Count
     elastic: Annotated[tuple[Literal["resolution", "kernel", "depth", "expand"], ...], Field(min_length=1)]
 
 
@@ -64,16 +64,16 @@ class RecipeFile(documents.Document):
 
     supernet: str
     phases: Annotated[tuple[PhaseKeys, ...], Field(min_length=1)]
-    batch_size: Positive
-    random_subnets: Annotated[int, Field(ge=0)]
+    batch_size: Count
+    random_subnets: CountOrNone
     learning_rate: Annotated[float, Field(gt=0)]
     momentum: Fraction
     weight_decay: Fraction
-    warmup_steps: Annotated[int, Field(ge=0)]
+    warmup_steps: CountOrNone
     clip_norm: Annotated[float, Field(gt=0)]
-    shift_pixels: Annotated[int, Field(ge=0)]
-    seed: Annotated[int, Field(ge=0)]
-    threads: Positive
+    shift_pixels: CountOrNone
+    seed: Seed
+    threads: Count
 
 
 def read_recipe(path: Path) -> tuple[str, Recipe]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from supernet.arch import Arch, Choice
-from supernet.errors import InputError, unknown
+from supernet.errors import InputError, short, some, unknown
+from supernet.parsing import parse_json
 
 Codes = npt.NDArray[np.int16]
 """Integer-encoded archs, shape (number of archs, number of dimensions)."""
@@ -123,16 +123,16 @@ class SearchSpace:
         """
         unknown = sorted(set(values) - set(self.index))
         if unknown:
-            raise InputError(
-                f"space {self.name} has no dimension {', '.join(unknown)}; it has {', '.join(self.index)}"
-            )
+            raise InputError(f"space {self.name} has no dimension {some(unknown)}; it has {some(self.index)}")
         kept: dict[str, Choice] = {}
         for d in self.dimensions:
             if not self._active(d, kept):
                 continue
             if d.name not in values:
                 raise InputError(f"an arch of {self.name} needs a value for {d.name}: one of {d.choices}")
-            if values[d.name] not in d.choices:
+            if values[d.name] not in d.choices or isinstance(
+                values[d.name], bool
+            ):  # True == 1, but is no choice
                 raise InputError(
                     f"{d.name} = {values[d.name]!r} is not in space {self.name}; allowed: {d.choices}"
                 )
@@ -147,18 +147,14 @@ class SearchSpace:
         """The arch of what ``Arch.to_dict`` gave. Raises InputError for another space's."""
         if not isinstance(data, Mapping) or not isinstance(data.get("choices"), Mapping):
             raise InputError(
-                f'an arch is {{"space": ..., "choices": {{dimension: value}}}}, got {str(data)[:80]!r}'
+                f'an arch is {{"space": ..., "choices": {{dimension: value}}}}, got {short(str(data))}'
             )
         if data.get("space") != self.name:
             raise InputError(f"this arch is of space {data.get('space')!r}, not of {self.name!r}")
         return self.arch(data["choices"])
 
     def from_json(self, text: str) -> Arch:
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"not an arch in JSON: {error}") from None
-        return self.from_dict(data)
+        return self.from_dict(parse_json(text, "the arch"))
 
     def largest(self) -> Arch:
         return self.arch({d.name: d.choices[-1] for d in self.dimensions})

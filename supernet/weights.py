@@ -1,61 +1,37 @@
-"""Weights that do not ship: fetched or imported once, kept as safetensors in the cache, checked ever after.
-
-``NAME.yaml`` says where the checkpoint came from, when, and size and sha256 of the checkpoint and
-of what was made of it, which stands beside it as ``NAME.SHA256.safetensors`` with the hash's
-first digits. New weights thus never replace those of the record that is there: whatever is killed when,
-the record's weights are here.
-"""
+"""Get weights that do not ship: fetched or imported once, and then kept (:mod:`supernet.kept_weights`)."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import yaml
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from supernet import documents
-from supernet.cache import VARIABLE, default_cache
-from supernet.catalog import StoredWeights, Supernet, open_supernet
+from supernet.atomic import make_folder
+from supernet.cache import VARIABLE
+from supernet.catalog import Supernet, open_supernet
 from supernet.documents import Document
 from supernet.downloads import OTHER_CONTENT, TIMEOUT_S, Content, Progress, content_of, download, lock
 from supernet.errors import InputError
-
-OFFICIAL = documents.CONFIGS / "weights" / "official.yaml"
-DIGITS = 12
-"""Of a sha256 in the name of a file."""
-
-Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
-Report = Callable[[str], None]
-"""Takes a line for people about what goes on."""
-
-
-class Published(Document):
-    """A published checkpoint: addresses of the file, pages for a browser, and what it holds, if known."""
-
-    addresses: tuple[Address, ...]
-    by_hand: tuple[Address, ...] = ()
-    checkpoint: Content | None = None
-
-
-class PublishedFile(Document):
-    """``configs/weights/official.yaml``."""
-
-    supernets: dict[str, Published]
-
-
-class Record(Document):
-    """``NAME.yaml`` in the cache: ``source`` is an address or a file, ``date`` is ISO 8601."""
-
-    source: str
-    date: str
-    checkpoint: Content
-    weights: Content
+from supernet.kept_weights import (
+    DIGITS,
+    Address,
+    Published,
+    Record,
+    folder,
+    kept_path,
+    published,
+    read_record,
+    record_path,
+    recorded,
+    remedy,
+)  # fmt: skip
+from supernet.messages import Say
 
 
 class Addresses(Document):
@@ -64,92 +40,28 @@ class Addresses(Document):
     addresses: tuple[Address, ...] = Field(min_length=1)
 
 
-def published() -> Mapping[str, Published]:
-    """The published checkpoints by supernet."""
-    return read_published(OFFICIAL)
-
-
-@lru_cache(maxsize=1)
-def read_published(path: Path) -> Mapping[str, Published]:
-    return documents.read(path, PublishedFile).supernets
-
-
-def folder(cache: Path | None = None) -> Path:
-    """Where weights are kept."""
-    return (cache if cache is not None else default_cache()) / "weights"
-
-
-def locate(name: str, cache: Path | None = None) -> StoredWeights:
-    """The weights of a supernet in the cache.
-
-    Raises InputError that says how to get them where they are not there.
-    """
-    record = read_record(name, cache)
-    if record is None:
-        raise InputError(f"the weights of {name} are not here: {remedy(name)}")
-    return StoredWeights(kept_path(name, record, cache), record.weights.sha256, remedy(name))
-
-
-def remedy(name: str) -> str:
-    """What to do where the weights of a supernet are missing or damaged, with a network and without."""
-    by_import = f"oncefit weights import {name} FILE"
-    if name not in published():
-        return f"{by_import} takes them from a checkpoint, or name their file under weights in its YAML"
-    return (
-        f"oncefit weights fetch {name} downloads them; without a network "
-        f"copy the checkpoint from elsewhere and run {by_import}"
-    )
-
-
-def read_record(name: str, cache: Path | None = None) -> Record | None:
-    """What is known of the weights that are kept, None where none are. Raises InputError for a wrong file."""
-    path = record_path(name, cache)
-    if not path.is_file():
-        return None
-    record = recorded(path)
-    return record if kept_path(name, record, cache).is_file() else None
-
-
-def recorded(path: Path) -> Record:
-    try:
-        return documents.read(path, Record)
-    except InputError as error:
-        raise InputError(f"{error}; remove that file and get the weights again") from error
-
-
-def record_path(name: str, cache: Path | None) -> Path:
-    return folder(cache) / f"{name}.yaml"
-
-
-def weights_path(name: str, cache: Path | None) -> Path:
-    """Where the weights are that are kept, as the record says. Raises InputError where there is none."""
-    return kept_path(name, recorded(record_path(name, cache)), cache)
-
-
-def kept_path(name: str, record: Record, cache: Path | None) -> Path:
-    """Where the weights of a record are kept."""
-    return folder(cache) / f"{name}.{record.weights.sha256[:DIGITS]}.safetensors"
-
-
 def fetch(
     name: str,
     today: str,
-    report: Report,
+    report: Say,
     progress: Progress,
     cache: Path | None = None,
     addresses: Sequence[str] = (),
     replace: bool = False,
     timeout_s: float = TIMEOUT_S,
+    key: str | None = None,
 ) -> Record:
     """Download a supernet's checkpoint, from the first address that has it, and keep its weights.
 
-    Sound weights that are here stay as they are, unless ``replace`` says to take whatever comes. A
+    Sound weights that are here stay as they are, unless ``replace`` says to take whatever comes, or ``key`` to
+    take others of it. A
     checkpoint that differs from the published one, or from the one that was here before, is refused.
     Raises InputError that lists why each address failed.
     """
     supernet = without_weights(name)
     name = supernet.name
-    if not replace and (record := sound(name, cache)) is not None:
+    record = sound(name, cache)
+    if not replace and record is not None and key in (None, record.key):
         report(f"the weights of {name} are here since {record.date}; --replace gets them again")
         return record
     official = published().get(name)
@@ -165,7 +77,7 @@ def fetch(
             report(f"downloading {url}")
             try:
                 content = download(url, checkpoint, progress, expected, timeout_s, f"{name}.checkpoint")
-                return keep(supernet, checkpoint, "the file", url, content, today, cache)
+                return keep(supernet, checkpoint, "the file", url, content, today, cache, key, report)
             except InputError as error:
                 failures.append(f"{url}: {error}")
             finally:
@@ -189,9 +101,15 @@ def unfetched(name: str, failures: Sequence[str], official: Published | None) ->
 
 
 def import_file(
-    name: str, file: Path, today: str, report: Report, cache: Path | None = None, replace: bool = False
+    name: str,
+    file: Path,
+    today: str,
+    report: Say,
+    cache: Path | None = None,
+    replace: bool = False,
+    key: str | None = None,
 ) -> Record:
-    """Keep the weights in a checkpoint that is on disk.
+    """Keep the weights in a checkpoint that is on disk; of several in it those at ``key``.
 
     Raises InputError where it is none of that supernet, and where one with other content was kept
     before, unless ``replace`` is given.
@@ -209,7 +127,7 @@ def import_file(
         official = published().get(name)
         if official is not None and official.checkpoint not in (None, content):
             report(f"{file} is not, byte for byte, the checkpoint that was published")
-        return keep(supernet, file, str(file), str(file.resolve()), content, today, cache)
+        return keep(supernet, file, str(file), str(file.resolve()), content, today, cache, key, report)
 
 
 def without_weights(name: str) -> Supernet:
@@ -252,20 +170,26 @@ def keep(
     checkpoint: Content,
     today: str,
     cache: Path | None,
+    key: str | None,
+    report: Say,
 ) -> Record:
     """Write down the weights in a checkpoint, which errors name as it is ``called``; the record goes last."""
     from supernet.checkpoints import save_weights
     from supernet.conversion import load_checkpoint
 
     net: Any = supernet.family.elastic()
-    load_checkpoint(net, file, called)
+    choice = load_checkpoint(net, file, called, key)
+    for line in choice.told(called):
+        report(line)
     unnamed = folder(cache) / f".{supernet.name}.{os.getpid()}.safetensors"
     sha256 = save_weights(net, unnamed)
     weights = Content(size=unnamed.stat().st_size, sha256=sha256)
-    record = Record(source=source, date=today, checkpoint=checkpoint, weights=weights)
+    record = Record(
+        source=source, date=today, checkpoint=checkpoint, weights=weights, key=choice.taken.key or None
+    )
     os.replace(unnamed, kept_path(supernet.name, record, cache))
     documents.write_text(
-        record_path(supernet.name, cache), yaml.safe_dump(record.model_dump(), sort_keys=False)
+        record_path(supernet.name, cache), documents.dump(record.model_dump(exclude_none=True))
     )
     remove_others(supernet.name, record, cache)
     return record
@@ -308,7 +232,7 @@ def alone(name: str, cache: Path | None) -> Iterator[None]:
 def writable(path: Path) -> None:
     """Make the folder. Raises InputError where that cannot be."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         (path / ".writable").touch()
         (path / ".writable").unlink()
     except OSError as error:
@@ -319,8 +243,3 @@ def unwritable(path: Path, error: OSError) -> InputError:
     return InputError(
         f"cannot write {path}: {error.strerror or error}; name another folder with --cache-dir or {VARIABLE}"
     )
-
-
-def names(cache: Path | None = None) -> list[str]:
-    """Supernets with published weights, and those whose weights were imported."""
-    return [*published(), *sorted({path.stem for path in folder(cache).glob("*.yaml")} - set(published()))]

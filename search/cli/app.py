@@ -22,13 +22,13 @@ from search.cli import (
     verify,
     weights,
 )
-from supernet.errors import InputError
+from supernet.errors import InputError, paragraph, refused_by_system, short
 
 app = typer.Typer(
     name="oncefit",
     help="One pretrained once-for-all supernet, fitted to every device.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -73,15 +73,26 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     try:
+        check_text(given)
         app(given, prog_name="oncefit")
-    except InputError as error:
+    except (InputError, OSError, RuntimeError) as error:
+        told = error if isinstance(error, InputError) else refused_by_system(error)
+        if told is None:
+            raise
         if debug:
             import traceback
 
             traceback.print_exc()
-        sys.stderr.write(f"oncefit: {error}\n")
+        sys.stderr.write(f"oncefit: {paragraph(str(told))}\n")
         raise SystemExit(2) from None
     raise SystemExit(0)
+
+
+def check_text(arguments: Sequence[str]) -> None:
+    """Raises InputError for an argument that is not UTF-8, which no file and no message could hold."""
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise InputError(f"{short(argument)} is not UTF-8 text; rename the file, or mend the locale")
 
 
 if __name__ == "__main__":

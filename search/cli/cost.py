@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from supernet.errors import InputError
+from search.cli.options import Region
+from supernet.errors import InputError, some
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from cost_models.variants import Variant
     from supernet.arch import Arch
     from supernet.catalog import Supernet
     from supernet.layers import Layer
@@ -44,6 +46,7 @@ def cost(
     device: Annotated[
         str | None, typer.Option(help="Device name or YAML file; host is this machine.", metavar="NAME")
     ] = None,
+    region: Region = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")
     ] = False,
@@ -53,10 +56,11 @@ def cost(
     FILE is a net.config of ofa, the arch.json of a bundle, or an arch in JSON.
     A device's latency and energy are predicted for a subnet of a shipped supernet.
     """
+    from cost_models.variants import any_in_region
     from search.cli import terminal
 
     subject = open_subject(file, image_size)
-    found = summary(subject, file, device)
+    found = summary(subject, file, any_in_region(device, region))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
@@ -71,7 +75,7 @@ def open_subject(file: Path, image_size: int | None = None) -> Subject:
     if "arch" in data or "choices" in data:
         return of_arch(data, file, image_size)
     if "blocks" not in data:
-        raise InputError(f"{file} is none of: {FORMS}; its keys are {', '.join(data) or 'none'}")
+        raise InputError(f"{file} is none of: {FORMS}; its keys are {some(data) or 'none'}")
     config = net_config.parse(data, str(file))
     size = net_config.image_size_beside(file) if image_size is None else image_size
     if size is None:
@@ -103,7 +107,7 @@ def of_arch(data: Mapping[str, Any], file: Path, image_size: int | None) -> Subj
     return Subject(supernet.name, found.resolution, supernet.layers(found), (supernet, found))
 
 
-def summary(subject: Subject, file: Path, device: str | None) -> dict[str, Any]:
+def summary(subject: Subject, file: Path, device: str | Variant | None) -> dict[str, Any]:
     """What ``--json`` prints; what is not known is left out. Raises InputError for a device without a point."""
     from cost_models.compute import of_layers
 
@@ -119,9 +123,10 @@ def summary(subject: Subject, file: Path, device: str | None) -> dict[str, Any]:
     return found | {"costs": costs}
 
 
-def of_device(subject: Subject, file: Path, name: str) -> tuple[str, dict[str, float]]:
+def of_device(subject: Subject, file: Path, given: str | Variant) -> tuple[str, dict[str, float]]:
     """A device's own name, and what it predicts for the subject; a table knows ``latency_ms_std`` too."""
-    from cost_models.devices import device_costs, open_device
+    from cost_models.device import device_costs
+    from cost_models.devices import open_device
     from cost_models.latency import latency_std_ms
     from cost_models.latency_tables import listed
     from cost_models.protocol import Target
@@ -134,7 +139,7 @@ def of_device(subject: Subject, file: Path, name: str) -> tuple[str, dict[str, f
             "is of one: leave --device out for multiply-adds, parameters and peak memory"
         )
     supernet, arch = subject.point
-    device = open_device(name, supernet, say)
+    device = open_device(given, supernet, say)
     if device.table is not None and arch.resolution not in device.table.resolutions:
         raise InputError(
             f"the latency table of device {device.name!r} has no resolution {arch.resolution}; "

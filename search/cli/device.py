@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import Json
+from search.cli.options import Json, Region
 
 
 def device(
@@ -14,6 +14,7 @@ def device(
     supernet: Annotated[
         str, typer.Option(help="Supernet to fit latency to.", metavar="NAME")
     ] = "fmnist_mbv3",
+    region: Region = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Measure this machine again.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -26,7 +27,7 @@ def device(
     from search.reports import words as readable
     from supernet.catalog import open_supernet
 
-    found = open_device(name, open_supernet(supernet), terminal.say, refresh)
+    found = open_device(name, open_supernet(supernet), terminal.say, refresh, region)
     if as_json:
         terminal.print_json(found.model_dump(mode="json"))
     else:

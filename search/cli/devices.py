@@ -10,8 +10,7 @@ import typer
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
-    from cost_models.devices import Device
-    from cost_models.latency_tables import LatencyTable
+    from cost_models.device import Device, LatencyTable
     from search.reports.words import Rows
     from supernet.catalog import Supernet
 
@@ -50,7 +49,8 @@ def import_tables(
 
     They must cover the supernet at their resolutions; what they lack is told.
     """
-    from cost_models.devices import import_device, kept_devices, write_device
+    from cost_models.device_files import kept_devices, write_device
+    from cost_models.devices import import_device
     from search.cli import terminal
     from search.reports import words as readable
     from supernet.catalog import open_supernet

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from supernet.bounds import MOST_SEED, check_at_most
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def train(
     from search.runs.measured_subnets import read_all
     from supernet.catalog import open_supernet
 
+    check_at_most(seed, MOST_SEED, "--seed")
     path, opened = target(name, out, replace), open_supernet(supernet)
     rows = read_all(sources, opened)
     terminal.say(f"fitting to {len(rows):,} rows of {len(rows.merged()):,} subnets")
@@ -183,8 +185,8 @@ def hold_against(
         rows = rows.without(read_all(exclude, opened))
         if not len(rows):
             raise InputError("no row is left: every subnet of the files is in those to exclude")
-    warn_outside(card, rows)
     figures = by_group(predictor, rows)
+    warn_outside(card, rows)
     if as_json:
         terminal.print_json({"predictor": name, "scores": as_dict(figures)})
     else:
@@ -229,9 +231,9 @@ def warn_outside(card: PredictorCard, rows: Measured) -> None:
 
 def read_state(path: Path) -> dict[str, Any]:
     """The arrays of a state dict. Raises InputError for a file that holds anything else."""
-    from supernet.conversion import plain_names, read_tensors
+    from supernet.conversion import read_tensors
 
-    state = plain_names(read_tensors(path, str(path)))
+    state = read_tensors(path, str(path))
     return {name: tensor.float().numpy() for name, tensor in state.items()}
 
 
@@ -303,8 +305,8 @@ def rows_of(predictor: Predictor) -> list[list[tuple[str, str]]]:
         ("held out", f"{held.rows:,} subnets, {held.folds}-fold"),
         ("RMSE (points)", f"{held.rmse_points:.3f}"),
         ("largest error (points)", f"{held.largest_error_points:.3f}"),
-        ("Kendall tau", f"{held.kendall_tau:.3f}"),
-        ("Spearman", f"{held.spearman:.3f}"),
+        ("Kendall tau", "not defined" if held.kendall_tau is None else f"{held.kendall_tau:.3f}"),
+        ("Spearman", "not defined" if held.spearman is None else f"{held.spearman:.3f}"),
     ]]  # fmt: skip
 
 

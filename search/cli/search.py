@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import Json, out_folder
+from search.cli.options import Json, Region, out_folder
 
 
 def search(
@@ -17,6 +17,7 @@ def search(
     device: Annotated[
         str | None, typer.Option(help="Device name or YAML file; host is this machine.", metavar="NAME")
     ] = None,
+    region: Region = None,
     budget: Annotated[
         list[str] | None, typer.Option(help="Upper bound of a cost; may be repeated.", metavar="COST=NUMBER")
     ] = None,
@@ -24,6 +25,9 @@ def search(
     predictor: Annotated[str | None, typer.Option(help="Predictor's name or file.", metavar="NAME")] = None,
     trials: Annotated[
         int | None, typer.Option(help="Subnets to measure, or to keep of those predicted.", metavar="N")
+    ] = None,
+    measure: Annotated[
+        int | None, typer.Option(help="Of those predicted, so many best are measured.", metavar="N")
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="guided, nsga2, tpe or random.", metavar="NAME")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random choice.", metavar="N")] = None,
@@ -49,13 +53,14 @@ def search(
     from search.runs.naming import run_name
 
     given = {
-        "device": device, "data": data, "predictor": predictor, "sampler": sampler, "seed": seed, "race": race,
+        "device": device, "region": region, "data": data, "predictor": predictor, "sampler": sampler, "seed": seed, "race": race,
     }  # fmt: skip
     folder = out or Path("runs") / run_name(config, given, budget or [])
     with terminal.resumable():
         run = oncefit.search(
-            config=config, budgets=parse_budgets(budget or []), device=device, data=data, predictor=predictor,
-            trials=trials, sampler=sampler, seed=seed, race=race, storage=storage, out=folder, progress=True,
+            config=config, budgets=parse_budgets(budget or []), device=device, region=region, data=data,
+            predictor=predictor, trials=trials, measure=measure, sampler=sampler, seed=seed, race=race,
+            storage=storage, out=folder, progress=True,
         )  # fmt: skip
         files = run.write()
     if as_json:

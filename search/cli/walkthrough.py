@@ -14,8 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from cost_models.devices import cached_path, open_device
-from cost_models.profiling import LatencyMeasurement
+from cost_models.devices import open_device
+from cost_models.host import HOST, cached_path
+from cost_models.profiling import ATTEMPTS, BUSY_PERCENT, LatencyMeasurement
+from cost_models.variants import Variant, in_region
 from search.reports import compare as comparing
 from search.reports import report
 from search.reports.export import export_candidate, verify_summary
@@ -94,18 +96,28 @@ class Timed:
     latency: LatencyMeasurement
     onnx_bytes: int
 
-    def within(self, budget_ms: float) -> bool:
-        return self.latency.median_ms <= budget_ms
+    def within(self, budget_ms: float) -> bool | None:
+        """Whether it holds a budget; None where a busy machine leaves that open.
+
+        Other programs only ever slow it down: what is within the budget beside them is within it.
+        """
+        if self.latency.median_ms <= budget_ms:
+            return True
+        return None if self.latency.busy else False
 
 
-def run_demo(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[str, Any]:
+def run_demo(
+    out: Path, trials: int, terminal: ModuleType, as_json: bool, region: str | None = None
+) -> dict[str, Any]:
     """Run every step, tell what it does and why; returns the figures that it printed."""
     check_writable(out)
     with exclusive(out):
-        return steps(out, trials, terminal, as_json)
+        return steps(out, trials, terminal, as_json, in_region(HOST, region))
 
 
-def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[str, Any]:
+def steps(
+    out: Path, trials: int, terminal: ModuleType, as_json: bool, where: str | Variant
+) -> dict[str, Any]:
     say: Callable[[str], None] = terminal.say
     supernet = open_supernet(SUPERNET)
     stages = Stages()
@@ -127,7 +139,7 @@ def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[s
     )
     with stages.stage("fit latency") as notes:
         kept = cached_path(supernet).is_file()
-        device = open_device("host", supernet, lambda text: say(f"     {text}"))
+        device = open_device(where, supernet, lambda text: say(f"     {text}"))
         notes += [TAKEN_UP] if kept else []
 
     budget = latency_budget(out, supernet, device)
@@ -136,12 +148,12 @@ def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[s
         f"Search the most accurate subnet within {budget:g} ms. Optuna proposes, each candidate is cut out of "
         "the supernet and measured on 5,000 validation images. The budget holds for the predicted latency.",
     )
-    config = RunConfig(supernet=SUPERNET, device="host", budgets={"latency_ms": budget}, trials=trials)
+    config = RunConfig(supernet=SUPERNET, device=where, budgets={"latency_ms": budget}, trials=trials)
     with stages.stage("search within a budget") as notes:
         fast = searched(out / "latency", config, terminal, notes)
 
     step(3, "Search a front: all the best trade-offs of accuracy against multiply-adds (MACs).")
-    config = RunConfig(supernet=SUPERNET, device="host", objectives=("top1", "macs"), trials=trials)
+    config = RunConfig(supernet=SUPERNET, device=where, objectives=("top1", "macs"), trials=trials)
     with stages.stage("search a front") as notes:
         front = searched(out / "macs", config, terminal, notes)
 
@@ -156,7 +168,7 @@ def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool) -> dict[s
     )
     with stages.stage("time the winner"):
         timed = timed_until_within(results[0], budget, out, say)
-        winner = timed[-1] if timed[-1].within(budget) else timed[0]
+        winner = winner_of(timed, budget)
         results[0] = with_chosen(results[0], winner.candidate)
         files = [path for result in results for path in report.write(result)]
 
@@ -211,7 +223,7 @@ def latency_budget(out: Path, supernet: Any, device: Any) -> float:
 
 def searched(folder: Path, config: RunConfig, terminal: ModuleType, notes: list[str]) -> Run:
     """The run of a folder, searched to its end; a note tells what an earlier process had measured."""
-    run = start(folder, config, None, terminal.say)
+    run = start(folder, config, None, lambda text: terminal.say(filled(text, "     ")))
     with terminal.search_progress(run) as progress:
 
         def show(now: Progress) -> None:
@@ -228,23 +240,35 @@ def searched(folder: Path, config: RunConfig, terminal: ModuleType, notes: list[
 def timed_until_within(
     result: Result, budget_ms: float, folder: Path, say: Callable[[str], None]
 ) -> list[Timed]:
-    """The most accurate candidates, timed one after the other; only the last may be within the budget.
+    """The most accurate candidates, timed one after the other; all but the last are over the budget.
 
-    Where even the last is over, ``TIMED`` of them were tried, or all there are.
+    Where even the last is over, ``TIMED`` of them were tried, or all there are. A busy machine ends it.
     """
     timed: list[Timed] = []
     left = list(result.candidates)
-    while left and len(timed) < TIMED and not (timed and timed[-1].within(budget_ms)):
+    while left and len(timed) < TIMED and (not timed or timed[-1].within(budget_ms) is False):
         left.remove(candidate := best(left, result.run.axes))
         found = Timed(candidate, *time_subnet(result.run, candidate.arch, folder))
         timed.append(found)
-        over = found.latency.median_ms / budget_ms - 1
         say(
             f"     {candidate.arch.id} ({100 * candidate.value('top1'):.2f} %): predicted "
             f"{candidate.costs['latency_ms']:.4f} ms, measured {found.latency.median_ms:.4f} ms, "
-            + (f"{100 * over:.1f} % over" if over > 0 else "within")
+            + standing(found, budget_ms)
         )
     return timed
+
+
+def standing(timed: Timed, budget_ms: float) -> str:
+    """How a candidate stands to the budget, in a few words."""
+    within = timed.within(budget_ms)
+    if within is None:
+        return f"machine busy (rounds spread by {100 * timed.latency.spread:.0f} %), no verdict"
+    return "within" if within else f"{100 * (timed.latency.median_ms / budget_ms - 1):.1f} % over"
+
+
+def winner_of(timed: list[Timed], budget_ms: float) -> Timed:
+    """The last one, unless it is over the budget too: then the most accurate."""
+    return timed[0] if timed[-1].within(budget_ms) is False else timed[-1]
 
 
 def time_subnet(run: Run, arch: Arch, folder: Path) -> tuple[LatencyMeasurement, int]:
@@ -271,7 +295,7 @@ def with_chosen(result: Result, chosen: Candidate) -> Result:
 
 
 def winner_dict(winner: Timed, timed: list[Timed], budget_ms: float) -> dict[str, Any]:
-    """Which candidates were timed, in which order, and whether the winner holds its budget."""
+    """Which candidates were timed, in which order, and whether the winner holds its budget; null: machine busy."""
     return {
         "arch_id": winner.candidate.arch.id,
         "within_budget": winner.within(budget_ms),
@@ -337,6 +361,10 @@ def beside(subnets: dict[str, Any], budget_ms: float) -> Table:
             *(100 * row["measured"]["report"][f"{name}_{end}"] for end in ("low", "high"))
         )
 
+    def latency(row: dict[str, Any]) -> str:
+        found = LatencyMeasurement(**row["measured"]["latency"])
+        return f"{found.median_ms:.3f}" + (" (busy)" if found.busy else "")
+
     def cost(name: str) -> Callable[[dict[str, Any]], str]:
         return lambda row: f"{scaled(name, row['predicted'][name]):.3g}"
 
@@ -345,7 +373,7 @@ def beside(subnets: dict[str, Any], budget_ms: float) -> Table:
         line(f"{name.replace('top', 'top-')} (%), measured", accuracy(name))
         line("   95 % interval", interval(name))
     table.add_row("latency (ms), budget", f"{budget_ms:.3f}")
-    line("latency (ms), measured", lambda row: f"{row['measured']['latency']['median_ms']:.3f}")
+    line("latency (ms), measured", latency)
     line(
         "   quietest to slowest round",
         lambda row: "{low_ms:.3f}-{high_ms:.3f}".format(**row["measured"]["latency"]),
@@ -372,17 +400,7 @@ def tell(
         con.print(table)
     con.print(beside(figures["subnets"], figures["budget"]["latency_ms"]))
     say(filled(verdict(figures)) + "\n")
-    rows = figures["subnets"]
-    gap = 100 * (rows["largest"]["measured"]["report"]["top1"] - rows["winner"]["measured"]["report"]["top1"])
-    speed = (
-        rows["largest"]["measured"]["latency"]["median_ms"]
-        / rows["winner"]["measured"]["latency"]["median_ms"]
-    )
-    compared = (
-        f"It is {speed:.1f} times as fast as the largest subnet and {abs(gap):.2f} points "
-        f"{'less' if gap > 0 else 'more'} accurate; no training was needed to get it."
-    )
-    say(filled(compared) + "\n")
+    say(filled(beside_largest(figures["subnets"])) + "\n")
     con.print(stage_table(figures))
     say("\nFiles:")
     for path in figures["files"]:
@@ -398,33 +416,67 @@ def tell(
         say(f"  {prefix} {command}\n      {purpose}")
 
 
+def beside_largest(subnets: dict[str, Any]) -> str:
+    """The winner's speed and accuracy beside the largest subnet's; a busy machine gives no ratio."""
+    winner, largest = (subnets[name]["measured"] for name in ("winner", "largest"))
+    gap = 100 * (largest["report"]["top1"] - winner["report"]["top1"])
+    accuracy = f"{abs(gap):.2f} points {'less' if gap > 0 else 'more'} accurate"
+    times = [LatencyMeasurement(**measured["latency"]) for measured in (largest, winner)]
+    if any(found.busy for found in times):
+        return (
+            f"It is {accuracy} than the largest subnet; no training was needed to get it. How much faster it is "
+            "cannot be said: the machine was busy while they were timed."
+        )
+    speed = times[0].median_ms / times[1].median_ms
+    return (
+        f"It is {speed:.1f} times as fast as the largest subnet and {accuracy}; "
+        "no training was needed to get it."
+    )
+
+
 def verdict(figures: dict[str, Any]) -> str:
     """Whether the winner holds its budget when it is measured, and what was done to find one that does."""
     budget, winner = figures["budget"]["latency_ms"], figures["winner"]
-    latency = figures["subnets"]["winner"]["measured"]["latency"]
+    latency = LatencyMeasurement(**figures["subnets"]["winner"]["measured"]["latency"])
     tried = len(winner["timed"])
+    if winner["within_budget"] is None:
+        return (
+            f"MACHINE BUSY, no verdict: the winner holds its budget of {budget:g} ms by prediction. It was timed "
+            f"{ATTEMPTS} times; at best its quietest round took {latency.low_ms:.4f} ms, and half of the rounds more "
+            f"than {latency.median_ms:.4f} ms. Run the demo again, with another --out, when the machine is quiet."
+        )
     if winner["within_budget"]:
         others = f"{tried - 1} more accurate, within it by prediction, did not when measured"
         return (
-            f"The winner holds its budget of {budget:g} ms when measured on this machine: {latency['median_ms']:.4f} ms. "
+            f"The winner holds its budget of {budget:g} ms when measured on this machine: {latency.median_ms:.4f} ms. "
             + (
                 f"It is not the most accurate candidate: {others}."
                 if tried > 1
                 else "It is the most accurate candidate."
             )
         )
-    if latency["low_ms"] <= budget:
-        cause = (
-            f"Its quietest round took {latency['low_ms']:.3f} ms, so the machine may be busy: run the demo again, "
-            "with another --out, when it is quiet."
-        )
-    else:
-        cause = "The latency fit is off for them: with another ONCEFIT_CACHE and --out the demo fits it anew."
     return (
-        f"OVER BUDGET: the winner was measured at {latency['median_ms']:.4f} ms, "
-        f"{100 * (latency['median_ms'] / budget - 1):.1f} % over its budget of {budget:g} ms, which it holds by "
-        f"prediction only. None of the {tried} most accurate candidates held it when measured. {cause}"
+        f"OVER BUDGET: the winner was measured at {latency.median_ms:.4f} ms, "
+        f"{100 * (latency.median_ms / budget - 1):.1f} % over its budget of {budget:g} ms, which it holds by "
+        f"prediction only. None of the {tried} most accurate candidates held it when measured. "
+        + cause(figures["subnets"])
     )
+
+
+def cause(subnets: dict[str, Any]) -> str:
+    """Why subnets that are within their budget by prediction may be over it on a quiet machine."""
+    if all(slower(subnets[name]) for name in ("largest", "smallest")):
+        return (
+            "The largest and the smallest subnet are slower than predicted too: the machine is slower than when it "
+            "was measured. Run the demo again later, or with another ONCEFIT_CACHE and --out to measure it anew."
+        )
+    return "The latency fit is off for them: with another ONCEFIT_CACHE and --out the demo fits it anew."
+
+
+def slower(subnet: dict[str, Any]) -> bool:
+    """Whether even the quietest round took longer than predicted, by more than a quiet machine's spread."""
+    ratio = subnet["measured"]["latency"]["low_ms"] / subnet["predicted"]["latency_ms"]
+    return bool(100 * (ratio - 1) > BUSY_PERCENT)
 
 
 def stage_table(figures: dict[str, Any]) -> Table:

@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from supernet.weights import Record
+    from supernet.kept_weights import Record
 
 app = typer.Typer(
     help="List, fetch and import weights that do not ship.", no_args_is_help=True, rich_markup_mode=None
@@ -31,20 +31,24 @@ CacheDir = Annotated[
     typer.Option("--cache-dir", help="Folder to keep them in, else ONCEFIT_CACHE.", metavar="DIR"),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Take what comes in place of what was here.")]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", help="Weights to take of several.", metavar="KEY", show_default="the average"),
+]
 
 
 @app.command("list")
 def list_weights(cache_dir: CacheDir = None, as_json: Json = False) -> None:
     """Show which weights are here, and where from."""
     from search.cli import terminal
-    from supernet import weights
+    from supernet import kept_weights
 
-    found = {name: weights.read_record(name, cache_dir) for name in weights.names(cache_dir)}
+    found = {name: kept_weights.read_record(name, cache_dir) for name in kept_weights.names(cache_dir)}
     if as_json:
         listed = {name: as_dict(name, record, cache_dir) for name, record in found.items()}
-        print_json({"folder": str(weights.folder(cache_dir)), "weights": listed})
+        print_json({"folder": str(kept_weights.folder(cache_dir)), "weights": listed})
     else:
-        terminal.show_titled(f"weights in {weights.folder(cache_dir)}", table(found), NOTE)
+        terminal.show_titled(f"weights in {kept_weights.folder(cache_dir)}", table(found), NOTE)
 
 
 @app.command()
@@ -56,6 +60,7 @@ def fetch(
             "--from", help="Address to use; may be repeated.", metavar="URL", show_default="published"
         ),
     ] = None,
+    key: Key = None,
     replace: Replace = False,
     cache_dir: CacheDir = None,
     as_json: Json = False,
@@ -69,7 +74,7 @@ def fetch(
 
     today = date.today().isoformat()
     with terminal.resumable(), download_progress() as progress:
-        record = weights.fetch(name, today, terminal.say, progress, cache_dir, source or (), replace)
+        record = weights.fetch(name, today, terminal.say, progress, cache_dir, source or (), replace, key=key)
     tell(name, record, cache_dir, as_json)
 
 
@@ -77,19 +82,21 @@ def fetch(
 def import_checkpoint(
     name: Name,
     file: Annotated[Path, typer.Argument(help="Checkpoint, or safetensors file.", metavar="FILE")],
+    key: Key = None,
     replace: Replace = False,
     cache_dir: CacheDir = None,
     as_json: Json = False,
 ) -> None:
     """Keep the weights in a checkpoint that is on disk.
 
-    Takes what ofa publishes, any torch.save of its state dict, and safetensors.
+    Takes what ofa publishes, any torch.save of its state dict in whatever wrapper, and safetensors.
     """
     from search.cli import terminal
     from supernet import weights
 
     today = date.today().isoformat()
-    tell(name, weights.import_file(name, file, today, terminal.say, cache_dir, replace), cache_dir, as_json)
+    record = weights.import_file(name, file, today, terminal.say, cache_dir, replace, key)
+    tell(name, record, cache_dir, as_json)
 
 
 NOTE = "size and sha256 of the checkpoint; oncefit weights fetch NAME gets what is not here"
@@ -118,22 +125,22 @@ def print_json(value: dict[str, Any]) -> None:
 
 def as_dict(name: str, record: Record | None, cache_dir: Path | None) -> dict[str, Any]:
     """``here``, and what is known of weights that are."""
-    from supernet.weights import weights_path
+    from supernet.kept_weights import weights_path
 
     if record is None:
         return {"here": False}
-    return {"here": True, "file": str(weights_path(name, cache_dir)), **record.model_dump()}
+    return {"here": True, "file": str(weights_path(name, cache_dir)), **record.model_dump(exclude_none=True)}
 
 
 def tell(name: str, record: Record, cache_dir: Path | None, as_json: bool) -> None:
     """What is kept now, and how other commands find it."""
     from search.cli import terminal
-    from supernet import weights
+    from supernet import kept_weights
     from supernet.cache import VARIABLE, default_cache
     from supernet.catalog import open_supernet
 
     name = open_supernet(name).name
-    path = weights.locate(name, cache_dir).path
+    path = kept_weights.locate(name, cache_dir).path
     if as_json:
         print_json({"supernet": name} | as_dict(name, record, cache_dir))
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from search.predictors.protocol import Prediction, Predictor, PredictorCard
 from supernet import documents
 from supernet.atomic import whole
 from supernet.cache import default_cache
-from supernet.errors import InputError, unknown
+from supernet.errors import InputError, some, unknown
 from supernet.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def find(name_or_path: str) -> Path:
         if Path(name_or_path).is_file():
             return Path(name_or_path)
         raise InputError(
-            f"there is no predictor file {name_or_path}; known by name: {', '.join(names()) or 'none'}"
+            f"there is no predictor file {name_or_path}; known by name: {some(names()) or 'none'}"
         )
     for place in (folder(), PRETRAINED):
         if (place / f"{name_or_path}{SUFFIX}").is_file():
@@ -90,11 +89,7 @@ def read(path: Path) -> Predictor:
         )
     if CARD not in metadata:
         raise InputError(f"{path} holds no predictor: it has no card; oncefit predictor makes one that has")
-    try:
-        data = json.loads(metadata[CARD])
-    except json.JSONDecodeError as error:
-        raise InputError(f"the card of {path} is not JSON: {error}") from error
-    card = documents.check(data, PredictorCard, f"card of {path}")
+    card = documents.check_json(metadata[CARD], PredictorCard, f"card of {path}")
     if card.kind not in KINDS:
         raise unknown(f"kind of predictor in {path}:", card.kind, KINDS)
     module, _, builder = KINDS[card.kind].partition(":")

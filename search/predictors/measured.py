@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from supernet.arch import Arch, Choice
 from supernet.arrays import Floats
-from supernet.errors import InputError
+from supernet.errors import InputError, some
 from supernet.space import Codes, SearchSpace
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ def check_columns(columns: Sequence[str], space: SearchSpace, path: Path) -> Non
         missing.append(PERCENT if SUBNET in columns else FRACTIONS[-1])
     if missing:
         raise InputError(
-            f"{path} has no column {', '.join(missing[:5])}; for {space.name} a file has {FORMS}; "
-            f"this one has {', '.join(columns) or 'none'}"
+            f"{path} has no column {some(missing)}; for {space.name} a file has {FORMS}; "
+            f"this one has {some(columns) or 'none'}"
         )
 
 

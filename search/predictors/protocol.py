@@ -16,14 +16,17 @@ from supernet.space import Codes, SearchSpace
 
 
 class HeldOut(Document):
-    """How well it predicts subnets that it was not trained on; errors in points of top-1."""
+    """How well it predicts subnets that it was not trained on; errors in points of top-1.
+
+    Rank correlations are absent where all that was predicted is equal.
+    """
 
     rows: int
     folds: int
     rmse_points: float
     largest_error_points: float
-    kendall_tau: float
-    spearman: float
+    kendall_tau: float | None = None
+    spearman: float | None = None
 
 
 class PredictorCard(Document):

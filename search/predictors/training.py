@@ -10,6 +10,7 @@ weights and no rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,7 +82,8 @@ def train(
             "held_out": HeldOut(
                 rows=held.rows, folds=FOLDS, rmse_points=held.rmse_points,
                 largest_error_points=held.largest_error_points,
-                kendall_tau=held.kendall_tau, spearman=held.spearman,
+                kendall_tau=None if math.isnan(held.kendall_tau) else held.kendall_tau,
+                spearman=None if math.isnan(held.spearman) else held.spearman,
             ),
         }
     )  # fmt: skip

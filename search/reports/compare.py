@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cost_models.registry import OF_A_DEVICE
+from search.problem.limits import check_limit
 from search.problem.objectives import Objective
 from search.reports.plots import COLOURS, draw_steps, new_figure, save
 from search.reports.report import as_dict as as_candidate
@@ -67,6 +68,8 @@ def compare(
     ``storage`` is the full URL of the runs whose study is there, if it needs a password. Raises
     InputError for fewer than two runs, other images or a cost that a run lacks.
     """
+    for budget in at:
+        check_limit(budget, "--at")
     different = {folder.resolve(): folder for folder in reversed(folders)}
     if len(different) < 2:
         raise InputError(

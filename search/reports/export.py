@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost_models import profiling
-from cost_models.devices import Device
+from cost_models.device import Device
 from search.reports.report import predicted_figures
 from search.runs.front import pick
 from search.runs.measuring import left_out
@@ -59,6 +59,7 @@ def export_candidate(result: Result, candidate: Candidate, target: Path) -> dict
         report = measuring.evaluate(subnet, arch, "report")
         if run.measures:  # else the study knows neither weights nor images, which may be others next time
             save(run.study(), arch, report)
+    measuring.doubt(report)
     measured = {"validation": candidate.validation, "report": report}
     device = run.device
     card = write_bundle(
@@ -150,13 +151,23 @@ def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
     """Accuracy and latency of a bundle, both measured here and now."""
     from supernet.bundle import evaluate_bundle, open_bundle
     from supernet.data import load_folder
+    from supernet.data_summary import of_images, suspicion
 
     bundle = open_bundle(folder)
     found = data_set(bundle).report if images is None else load_folder(images, bundle)
-    accuracy = evaluate_bundle(bundle, found, "report" if images is None else str(images))
+    split, called = ("report", bundle.card.data.name) if images is None else ("", str(images))
+    for line in of_images({split: found}, len(bundle.classes), called):
+        say(line)
+    accuracy = evaluate_bundle(bundle, found, split or called)
     if found.undecodable:
         say(left_out(found.undecodable))
+    if (doubt := suspicion(accuracy, found, len(bundle.classes))) is not None:
+        say(doubt)
     latency = profiling.measure_latency_ms(
         folder / "model.onnx", bundle.card.preprocessing.channels, bundle.arch.resolution
     )
-    return {"arch_id": bundle.arch.id, "measured": {"accuracy": asdict(accuracy), "latency": asdict(latency)}}
+    return {
+        "arch_id": bundle.arch.id,
+        "preprocessing": bundle.card.preprocessing.model_dump(mode="json", exclude_none=True),
+        "measured": {"accuracy": asdict(accuracy), "latency": asdict(latency)},
+    }

@@ -13,7 +13,7 @@ from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cost_models.devices import Device
+    from cost_models.device import Device, LatencyModel
 
 Rows = list[tuple[str, str]]
 """A name and a figure each."""
@@ -50,7 +50,7 @@ def of_device(device: Device) -> list[Rows]:
 
 def of_latency_source(device: Device) -> Rows:
     """The fitted model or the imported table, and how good it is."""
-    from cost_models.devices import BUSY_PERCENT
+    from cost_models.profiling import BUSY_PERCENT
 
     if device.table is not None:
         table = device.table
@@ -66,14 +66,21 @@ def of_latency_source(device: Device) -> Rows:
     busy = "; the machine was busy" if model.spread_percent > BUSY_PERCENT else ""
     return [
         ("latency fitted to", f"{counted(model.subnets, 'subnet')} of {model.supernet}"),
-        ("error of the fit, cross-validated", f"{model.error_percent:.1f} % (median)"),
+        ("error of the fit, cross-validated", f"{model.error_percent:.1f} % ({of_error(model)})"),
         ("spread of repeated measurements", f"{model.spread_percent:.1f} %{busy}"),
     ]
 
 
+def of_error(model: LatencyModel) -> str:
+    """What the error of a fit is of, as far as its file says so."""
+    if model.tested is None or model.worst_error_percent is None:
+        return "median"
+    return f"median of {model.tested} random subnets, largest {model.worst_error_percent:.1f} %"
+
+
 def of_estimates(device: Device) -> Rows:
     """Power and region, or that they are not known."""
-    from cost_models.devices import carbon_intensity
+    from cost_models.grid import carbon_intensity
 
     power = device.power
     if power is None:
@@ -122,8 +129,12 @@ def of_training(validation: Mapping[str, Accuracy]) -> list[Rows]:
 
 
 def of_latency(latency: Mapping[str, Any]) -> tuple[str, str]:
-    """The median of measured rounds, between the quietest and the slowest."""
-    return "latency (ms), measured here", "{median_ms:.3f} [{low_ms:.3f}, {high_ms:.3f}]".format(**latency)
+    """The median of measured rounds, between the quietest and the slowest, and whether it is worth anything."""
+    from cost_models.profiling import LatencyMeasurement
+
+    busy = "; the machine was busy" if LatencyMeasurement(**latency).busy else ""
+    figures = "{median_ms:.3f} [{low_ms:.3f}, {high_ms:.3f}]".format(**latency)
+    return "latency (ms), measured here", figures + busy
 
 
 def of_export(summary: Mapping[str, Any]) -> list[Rows]:
@@ -149,10 +160,22 @@ def of_evaluation(summary: Mapping[str, Any], images: Path | None) -> list[Rows]
     accuracy = Accuracy(**summary["measured"]["accuracy"])
     where = f"in {images}" if images is not None else "of the report split"
     return [
-        [("arch", summary["arch_id"]), ("images", f"{counted(accuracy.images, 'image')} {where}")],
+        [
+            ("arch", summary["arch_id"]),
+            ("images", f"{counted(accuracy.images, 'image')} {where}"),
+            ("inputs", of_preprocessing(summary["preprocessing"])),
+        ],
         [(f"top-{k} (%)", percent(accuracy, f"top{k}")) for k in (1, 5)]
         + [of_latency(summary["measured"]["latency"])],
     ]
+
+
+def of_preprocessing(how: Mapping[str, Any]) -> str:
+    """From an image to an input, as a card has it: what decides which pixels a network sees."""
+    if "crop" not in how:
+        return f"squares of {how['stored']} pixels, resized to {how['resolution']}"
+    rounded = {"up": "up", "down": "down", "nearest": "to nearest"}[how.get("rounded", "up")]
+    return f"side {how['shorter_side']} (rounded {rounded}), middle {how['resolution']}"
 
 
 def of_verification(summary: Mapping[str, Any]) -> list[Rows]:

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field
 
 from cost_models.registry import ALIASES, known_costs
+from cost_models.variants import Variant, any_in_region, parse_device
+from search.problem.limits import check_limit
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
 from search.runs.own import is_given
 from supernet import documents
+from supernet.amounts import Count, Seed
 from supernet.catalog import DATA_SETS
 from supernet.errors import InputError, unknown
 
@@ -38,23 +40,24 @@ class RunConfig(documents.Document):
     space: dict[str, Annotated[tuple[int | float, ...], Field(min_length=1)]] = {}
     accuracy: How = MEASURED
     predictor: str | None = None
-    measure: Annotated[int, Field(gt=0)] = 10
+    measure: Count = 10
     race: bool = False
     data: str | None = None
-    device: str | None = None
+    device: str | Variant | None = None
     objectives: tuple[str, ...] = ("top1",)
-    budgets: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    budgets: dict[str, float] = {}
     costs: dict[str, str] = {}
     sampler: str = "guided"
-    trials: Annotated[int, Field(gt=0)] = 60
-    seed: Annotated[int, Field(ge=0)] = 0
+    trials: Count = 60
+    seed: Seed = 0
 
 
 def load_config(path: Path, overrides: Mapping[str, object], budgets: Mapping[str, float]) -> RunConfig:
     """The config in ``path`` with the options given beside it; those of budgets are added to its own."""
     path = documents.find("searches", path)
     data = documents.load(path)
-    return resolved(with_full_paths(data, path.parent), overrides, budgets, str(path))
+    data = with_device(with_full_paths(data, path.parent), str(path), path.parent)
+    return resolved(data, overrides, budgets, str(path))
 
 
 def made_config(settings: Mapping[str, object], budgets: Mapping[str, float]) -> RunConfig:
@@ -65,13 +68,25 @@ def made_config(settings: Mapping[str, object], budgets: Mapping[str, float]) ->
 def resolved(
     data: dict[str, object], overrides: Mapping[str, object], budgets: Mapping[str, float], where: str
 ) -> RunConfig:
+    """``region`` among the overrides is that of the device."""
     given = {key: value for key, value in overrides.items() if value is not None}
-    data = {**data, **with_full_paths(given, Path())}
+    region = given.pop("region", None)
+    data = {**data, **with_device(with_full_paths(given, Path()), where, Path())}
+    if region is not None:
+        device = parse_device(data.get("device"), f"{where}: device", Path())
+        data["device"] = any_in_region(device, str(region))
     if budgets:
         own = data.get("budgets") or {}
         names = {ALIASES.get(name, name): limit for name, limit in budgets.items()}
         data["budgets"] = {**own, **names} if isinstance(own, dict) else own
     return normalised(documents.check(data, RunConfig, where), where)
+
+
+def with_device(data: dict[str, object], where: str, folder: Path) -> dict[str, object]:
+    """The same keys, the device as a name, a file or a variant, whose base may be a file from ``folder``."""
+    if "device" not in data:
+        return data
+    return {**data, "device": parse_device(data["device"], f"{where}: device", folder)}
 
 
 def with_full_paths(data: Mapping[str, object], folder: Path) -> dict[str, object]:
@@ -113,8 +128,7 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
         return resolved
 
     for name, limit in config.budgets.items():
-        if limit <= 0:
-            raise InputError(f"{where}: budget {name} = {limit:g} must be positive")
+        check_limit(limit, f"{where}: budget {name} =")
         twin = next((other for other in config.budgets if other != name and cost(other) == cost(name)), None)
         if twin is not None:
             raise InputError(
@@ -185,4 +199,4 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
 
 
 def to_yaml(document: documents.Document) -> str:
-    return yaml.safe_dump(document.model_dump(mode="json"), sort_keys=False)
+    return documents.dump(document.model_dump(mode="json"))

@@ -27,7 +27,8 @@ SHOWN = 5
 class MeasuredAccuracy:
     """Accuracy of subnets with the supernet's own weights, without fine-tuning.
 
-    ``say`` is told of images that cannot be decoded and were left out, of each once.
+    ``say`` is told of images that cannot be decoded and were left out, of each once, and of the first
+    top-1 that guessing would give as well.
     """
 
     supernet: Supernet
@@ -57,12 +58,18 @@ class MeasuredAccuracy:
 
     @cached_property
     def told(self) -> set[str]:
-        """Images that ``say`` was told of."""
+        """Images, and splits of a suspicious figure, that ``say`` was told of."""
         return set()
 
     def load(self) -> None:
         """Read weights and images now. Raises InputError where one of them is missing or wrong."""
         _ = self.given_data, self.net, self.data
+
+    def images(self) -> list[str]:
+        """Sentences on how many images of how many classes each split has, and what was left out."""
+        from supernet.data_summary import of_dataset
+
+        return of_dataset(self.data)
 
     def subnet(self, arch: Arch) -> nn.Module:
         from supernet.evaluation import specialise
@@ -77,6 +84,7 @@ class MeasuredAccuracy:
 
         found = evaluation.evaluate(subnet, arch, self.data, split)
         self.tell()
+        self.doubt(found)
         return found
 
     def __call__(self, arch: Arch, split: str) -> Accuracy:
@@ -102,7 +110,18 @@ class MeasuredAccuracy:
             self.tell()
             if stopped is not None:
                 return stopped
-        return accuracy_of_hits(torch.cat(found), split), packed(race.hits)
+        measured = accuracy_of_hits(torch.cat(found), split)
+        self.doubt(measured)
+        return measured, packed(race.hits)
+
+    def doubt(self, found: Accuracy) -> None:
+        """Say of a split, once, that a top-1 on it is no better than guessing, if it is not."""
+        from supernet.data_summary import suspicion
+
+        doubt = suspicion(found, getattr(self.data, found.split), len(self.data.classes))
+        if doubt is not None and found.split not in self.told:
+            self.told.add(found.split)
+            self.say(doubt)
 
     def tell(self) -> None:
         """Say which images were left out since the last time."""

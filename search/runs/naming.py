@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from supernet.catalog import DATA_SETS
+
 FILES = (".safetensors", ".yaml")
+DIGITS = 6
+"""Of a hash in a folder's name, which tell two paths apart."""
 
 
 def run_name(config: str | Path | None, settings: Mapping[str, object], budgets: Sequence[str]) -> str:
@@ -14,8 +20,8 @@ def run_name(config: str | Path | None, settings: Mapping[str, object], budgets:
     ``budgets`` are ``cost=number`` as they were typed.
     """
     parts = [base(config if config is not None else settings.get("supernet")), *budgets]
-    named = ("device", "data", "predictor", "sampler")
-    parts += [base(settings[key]) for key in named if settings.get(key) is not None]
+    named = {"device": base, "region": base, "data": data_name, "predictor": base, "sampler": base}
+    parts += [name(settings[key]) for key, name in named.items() if settings.get(key) is not None]
     seed, race = settings.get("seed"), settings.get("race")
     parts += [f"seed{seed}"] if seed is not None else []
     parts += ["race" if race else "no-race"] if race is not None else []
@@ -30,6 +36,16 @@ def as_typed(budgets: Mapping[str, float]) -> list[str]:
 
 
 def base(given: object) -> str:
-    """A name, or the last part of a path without its ending."""
+    """A name, or the last part of a path without its ending; of a mapping, as a device's variant, all names in it."""
+    if isinstance(given, Mapping):
+        return "-".join(base(value) for value in given.values() if isinstance(value, str))
     name = Path(str(given)).name
     return next((name.removesuffix(end) for end in FILES if name.endswith(end)), name)
+
+
+def data_name(given: object) -> str:
+    """A data set's name, or that of a folder with digits of its whole path: many are called ``images``."""
+    if given in DATA_SETS:
+        return str(given)
+    path = Path(str(given)).resolve()
+    return f"{path.name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:DIGITS]}"

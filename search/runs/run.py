@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from cost_models.devices import Device, device_costs, open_device, write_device
+from cost_models.device import Device, device_costs
+from cost_models.device_files import write_device
+from cost_models.devices import open_device
 from cost_models.latency import latency_std_ms
 from cost_models.protocol import Target
 from cost_models.registry import COSTS, OF_A_DEVICE, Cost, build
@@ -131,6 +133,7 @@ class Run:
             found["prior"] = f"{self.prior.card.name}, {digest(self.prior)}" if self.prior is not None else ""
         if self.measures:
             found["weights"] = self.supernet.weights_sha256
+            found["preprocessing"] = self.supernet.preprocessing.told
         return found
 
     def study(self, create: bool = False) -> optuna.Study:
@@ -230,6 +233,8 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say, own: O
     """
     check_folder(folder, config)
     check_writable(folder)
+    if storage is None:
+        studies.check_database(folder)
     supernet = supernet_of(config, own)
     known_device = str(folder / DEVICE) if (folder / DEVICE).exists() else config.device
     device = open_device(known_device, supernet, say) if known_device is not None else None
@@ -241,6 +246,8 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say, own: O
             say(run.outside)
     if run.measures:
         run.accuracy.load()
+        for line in run.accuracy.images():
+            say(line)
     if storage is not None:
         studies.open_storage(storage)
     return run

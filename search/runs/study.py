@@ -10,6 +10,7 @@ since none was measured; so is a candidate that was stopped early, see
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import warnings
@@ -26,13 +27,15 @@ from search.runs.racing import Raced, from_attribute
 from supernet import documents
 from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
 from supernet.arch import Arch
-from supernet.atomic import unwritable
-from supernet.errors import InputError
+from supernet.atomic import make_folder, unwritable
+from supernet.errors import InputError, short
 
 if TYPE_CHECKING:
     import optuna
 
 DATABASE, PLACE, LOCK = "study.db", "study.yaml", ".lock"
+LONGEST_DATABASE = 500
+"""Bytes of a path that SQLite opens: it has room for 512, its own suffixes included."""
 SQLITE = "sqlite:///"
 VALIDATION, REPORT, PREDICTED, OWN = "validation", "report", "predicted", "own"
 HITS, RACED = "hits", "raced"
@@ -234,13 +237,23 @@ def use_write_ahead_log(connection: Any, _: object) -> None:
     cursor.close()
 
 
+def check_database(folder: Path) -> None:
+    """Raises InputError where SQLite could not open a study in ``folder``, whose path it takes into a short buffer."""
+    length = len(os.fsencode((folder / DATABASE).absolute()))
+    if length > LONGEST_DATABASE:
+        raise InputError(
+            f"cannot keep a study in {short(str(folder))}: the path of its {DATABASE} would have {length:,} bytes, and "
+            f"SQLite takes {LONGEST_DATABASE}; choose another folder with --out, or another --storage"
+        )
+
+
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """One process at a time in a run folder, which is made. Raises InputError where another is at work."""
     import fcntl
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         opened = (folder / LOCK).open("w")
     except OSError as error:
         raise unwritable(folder, error) from error

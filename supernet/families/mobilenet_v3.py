@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from supernet import documents, mobilenet_v3
+from supernet.amounts import Count, Few, Stride
+from supernet.bounds import MOST_LAYERS
 from supernet.catalog import Family, label_names
 
 if TYPE_CHECKING:
     from supernet.networks import ElasticNet
 
-Positive = Annotated[int, Field(gt=0)]
-Choices = Annotated[tuple[Positive, ...], Field(min_length=1)]
+Choices = Annotated[tuple[Few, ...], Field(min_length=1, max_length=MOST_LAYERS)]
 
 
 class StageKeys(documents.Document):
-    width: Positive
-    stride: Literal[1, 2]
+    width: Count
+    stride: Stride
     act: Literal["relu", "h_swish"]
     se: bool
     depths: Choices
@@ -30,14 +31,14 @@ class StageKeys(documents.Document):
 
 class NetworkKeys(documents.Document):
     classes: str | Annotated[tuple[str, ...], Field(min_length=2)]
-    in_channels: Positive
-    resolutions: Choices
-    stem_width: Positive
-    stem_stride: Literal[1, 2]
-    first_width: Positive
-    first_stride: Literal[1, 2]
-    head_width: Positive
-    stages: Annotated[tuple[StageKeys, ...], Field(min_length=1)]
+    in_channels: Count
+    resolutions: Annotated[tuple[Count, ...], Field(min_length=1, max_length=MOST_LAYERS)]
+    stem_width: Count
+    stem_stride: Stride
+    first_width: Count
+    first_stride: Stride
+    head_width: Count
+    stages: Annotated[tuple[StageKeys, ...], Field(min_length=1, max_length=MOST_LAYERS)]
 
 
 def parse(name: str, network: Mapping[str, Any], where: str) -> Family:

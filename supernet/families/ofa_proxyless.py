@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from supernet import documents, mobilenet_v3
+from supernet.bounds import MOST_LAYERS
 from supernet.catalog import Family, label_names
 from supernet.mobilenet_v3 import MobileNetV3Spec, Stage, make_divisible
 
@@ -25,7 +26,7 @@ NORM_EPS = 1e-3
 
 
 class NetworkKeys(documents.Document):
-    width: float = Field(gt=0)
+    width: float = Field(gt=0, le=MOST_LAYERS)
     classes: str | tuple[str, ...]
 
 

@@ -10,22 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
-from cost_models import devices, profiling
-from cost_models.devices import (
-    Device,
-    cached_path,
-    carbon_intensity,
-    host_device,
-    open_device,
-    open_grid,
-    write_device,
-)
-from cost_models.latency import LatencyModel
+from cost_models import host, profiling
+from cost_models.device import Device, LatencyModel
+from cost_models.device_files import write_device
+from cost_models.devices import open_device
+from cost_models.grid import carbon_intensity, open_grid
+from cost_models.host import cached_path, host_device
 from cost_models.profiling import LatencyMeasurement
 from supernet import documents
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
+from supernet.messages import Say
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +40,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Replaces the measurement by the number of layers in microseconds; holds the number of subnets of each."""
     calls: list[int] = []
 
-    def pretend(net: Supernet, archs: list[Arch], report: devices.Report) -> list[LatencyMeasurement]:
+    def pretend(net: Supernet, archs: list[Arch], report: Say) -> list[LatencyMeasurement]:
         calls.append(len(archs))
         times = [0.001 * len(net.layers(arch)) for arch in archs]
         return [LatencyMeasurement(1.02 * t, t, 1.5 * t, 9) for t in times]
@@ -84,7 +80,7 @@ def test_host_is_measured_once_and_then_taken_from_the_cache(
     assert cached_path(net).is_relative_to(cache)
     assert any(str(cached_path(net)) in line for line in lines)
     assert host_device(net, lines.append) == first
-    assert measured == [devices.FIT_SUBNETS]
+    assert measured == [host.FIT_SUBNETS]
     assert open_device(str(cached_path(net)), net, lines.append) == first
     host_device(net, lines.append, refresh=True)
     assert len(measured) == 2
@@ -110,7 +106,7 @@ def test_a_fit_of_a_busy_machine_is_used_and_not_kept(
     assert yaml.safe_load(cached_path(net).read_text()) == quiet.model_dump(exclude_none=True)
     assert open_device("host", net, lines.append) == busy, "this process goes on with it"
     assert len(measured) == 2
-    devices.NOT_KEPT.clear()  # as in another process
+    host.NOT_KEPT.clear()  # as in another process
     assert open_device("host", net, lines.append) == quiet
     cached_path(net).unlink()
     assert open_device("host", net, lines.append) == busy

@@ -11,8 +11,7 @@ from torch import fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cost_models import energy, latency
-from cost_models.devices import Device, Power
-from cost_models.latency import LatencyModel
+from cost_models.device import Device, LatencyModel, Power
 from cost_models.protocol import Target
 from supernet import documents
 from supernet.arch import Arch

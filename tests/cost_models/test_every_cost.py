@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
-from cost_models.devices import GRID, open_device
+from cost_models.devices import open_device
+from cost_models.grid import GRID
 from cost_models.protocol import CostModel, Target
 from cost_models.registry import COSTS, OF_A_DEVICE, Cost, build
 from supernet.arch import Arch

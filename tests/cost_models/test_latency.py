@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cost_models import latency, profiling
-from cost_models.devices import Device, Power
-from cost_models.latency import LatencyModel
+from cost_models import latency, latency_fit, profiling
+from cost_models.device import Device, LatencyModel, Power
+from cost_models.fit_design import choose_archs
+from cost_models.layer_features import features
 from cost_models.profiling import LatencyMeasurement, measure_in_turns, measure_latency_ms
 from cost_models.protocol import Target
 from supernet.arch import Arch
@@ -50,8 +51,8 @@ def exactly(ms: float) -> LatencyMeasurement:
 
 
 def model_of(net: Supernet, **change: object) -> LatencyModel:
-    archs = profiling.choose_archs(net.space, 60, np.random.default_rng(0))
-    return latency.fit(net, archs, [exactly(true_ms(net, a)) for a in archs]).model_copy(update=change)
+    archs = choose_archs(net, 60, np.random.default_rng(0)).archs
+    return latency_fit.fit(net, archs, [exactly(true_ms(net, a)) for a in archs]).model_copy(update=change)
 
 
 def device_of(model: LatencyModel | None) -> Device:
@@ -71,9 +72,11 @@ def test_the_fit_recovers_a_known_additive_truth_on_unseen_archs(net: Supernet) 
 
 
 def test_the_cross_validated_error_tells_of_noise(net: Supernet) -> None:
-    archs = profiling.choose_archs(net.space, 60, np.random.default_rng(0))
+    archs = choose_archs(net, 60, np.random.default_rng(0)).archs
     noise = np.exp(np.random.default_rng(1).normal(0, 0.1, len(archs)))
-    model = latency.fit(net, archs, [exactly(true_ms(net, a) * n) for a, n in zip(archs, noise, strict=True)])
+    model = latency_fit.fit(
+        net, archs, [exactly(true_ms(net, a) * n) for a, n in zip(archs, noise, strict=True)]
+    )
     assert 3 < model.error_percent < 20
     assert min(model.coefficients.values()) >= 0
 
@@ -105,22 +108,29 @@ def test_an_unmeasured_or_unknown_layer_is_an_error_never_zero(net: Supernet) ->
 def test_the_features_of_a_layer_by_hand() -> None:
     point = Layer("p", "conv", 24, 40, 7, 7, act="h_swish")
     expected = {"conv1.calls": 1, "conv1.work": 32 * 48 * 49, "h_swish.elements": 40 * 49}
-    assert latency.features(point) == expected
+    assert features(point) == expected
     depth = Layer("d", "depthwise", 40, 40, 14, 7, kernel=5, stride=2)
-    assert latency.features(depth) == {"depthwise5.calls": 1, "depthwise5.work": 48 * 25 * 49}
-    assert latency.features(Layer("l", "linear", 256, 10, 1, 1))["linear.work"] == 2560
-    assert latency.features(Layer("a", "add", 40, 40, 7, 7))["add.work"] == 2 * 40 * 49
+    assert features(depth) == {"depthwise5.calls": 1, "depthwise5.work": 48 * 25 * 49}
+    assert features(Layer("l", "linear", 256, 10, 1, 1))["linear.work"] == 2560
+    assert features(Layer("a", "add", 40, 40, 7, 7))["add.work"] == 2 * 40 * 49
 
 
-def test_chosen_archs_are_distinct_cover_every_choice_and_the_corners(net: Supernet) -> None:
-    archs = profiling.choose_archs(net.space, 32, np.random.default_rng(0))
-    assert len(set(archs)) == len(archs) == 32
-    assert {net.space.smallest(), net.space.largest()} <= set(archs)
-    for dimension in net.space.dimensions:
-        assert {a.values[dimension.name] for a in archs if dimension.name in a.values} == set(
-            dimension.choices
-        )
-    assert archs == profiling.choose_archs(net.space, 32, np.random.default_rng(0))
+def test_a_slow_subnet_is_warm_after_a_slice_and_a_fast_one_after_ten_runs() -> None:
+    now, runs = 0.0, 0
+
+    def run_for(seconds: float) -> int:
+        nonlocal now, runs
+        now, runs = 0.0, 0
+
+        def run() -> None:
+            nonlocal now, runs
+            now += seconds
+            runs += 1
+
+        profiling.warm_up(run, 0.015, lambda: now)
+        return runs
+
+    assert [run_for(seconds) for seconds in (0.0001, 0.004, 0.1)] == [profiling.WARM_UP_RUNS, 4, 1]
 
 
 def test_runners_take_turns_and_rounds_give_median_and_range() -> None:
@@ -140,6 +150,25 @@ def test_runners_take_turns_and_rounds_give_median_and_range() -> None:
     assert (a.median_ms, a.low_ms, a.high_ms, a.rounds) == pytest.approx((1, 1, 1, 3))
     assert b.median_ms == pytest.approx(2)
     assert LatencyMeasurement(1.2, 1.0, 3.0, 5).spread == pytest.approx(0.2)
+
+
+def test_a_busy_machine_is_timed_again_a_few_times_and_the_quietest_attempt_counts() -> None:
+    """Recorded on a machine while other programs came and went: medians and quietest rounds in ms."""
+    recorded = [(0.171, 0.099), (0.143, 0.098), (0.152, 0.1), (0.1, 0.099)]
+    all_of_them = [LatencyMeasurement(median, low, 0.3, 12) for median, low in recorded]
+
+    def attempts(measurements: list[LatencyMeasurement]) -> tuple[LatencyMeasurement, int]:
+        left = iter(measurements)
+        found = profiling.quietest(lambda: next(left))
+        return found, len(measurements) - len(list(left))
+
+    assert attempts(all_of_them[::-1]) == (all_of_them[3], 1)
+    assert attempts([all_of_them[0], all_of_them[3], all_of_them[1]]) == (all_of_them[3], 2)
+    found, count = attempts(all_of_them)
+    assert (found, count, found.busy) == (all_of_them[1], profiling.ATTEMPTS, True)
+    edge = LatencyMeasurement(1.0999, 1.0, 2.0, 12)
+    assert not edge.busy
+    assert LatencyMeasurement(1.11, 1.0, 1.2, 12).busy
 
 
 def test_real_subnets_take_longer_the_larger_they_are(net: Supernet) -> None:

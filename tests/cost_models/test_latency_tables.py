@@ -22,15 +22,11 @@ from ofa.nas.efficiency_predictor.latency_lookup_table import ProxylessNASLatenc
 from ofa.tutorial.latency_table import LatencyEstimator
 
 from cost_models.compute import macs
-from cost_models.devices import (
-    Device,
-    carbon_intensity,
-    device_costs,
-    import_device,
-    open_device,
-    write_device,
-)
+from cost_models.device import Device, device_costs
+from cost_models.device_files import write_device
+from cost_models.devices import import_device, open_device
 from cost_models.energy import bytes_moved
+from cost_models.grid import carbon_intensity
 from cost_models.latency import latency_ms, latency_std_ms
 from cost_models.protocol import Target
 from cost_models.published_tables import FORMATS

@@ -17,6 +17,7 @@ from torchvision.datasets import ImageFolder
 
 from search.runs.measuring import MeasuredAccuracy
 from supernet import image_folder
+from supernet.bundle_card import Preprocessing, describe_preprocessing
 from supernet.catalog import PreprocessingKeys, open_supernet
 from supernet.data import Images, load_dataset, load_folder, read_dataset
 from supernet.errors import InputError
@@ -108,6 +109,61 @@ def test_inputs_are_those_of_torchvisions_transforms(images: Path, resolution: i
             expected = transform((image.convert("RGBA") if image.mode == "P" else image).convert("RGB"))
         assert torch.equal(x, expected), path
         assert label == WNIDS.index(path.parent.name)
+
+
+SIZES = [(30, 41), (41, 30), (97, 97), (133, 200), (200, 133), (1, 60), (375, 500), (151, 302)]
+
+
+@pytest.mark.parametrize("resolution", [32, 131, 132, 160])
+@pytest.mark.parametrize("crop", [0.875, 0.9, 0.95, 1.0])
+@pytest.mark.parametrize("rounded", ["up", "down", "nearest"])
+def test_every_rounding_is_torchvisions_and_that_of_the_card(
+    rounded, crop, resolution, tmp_path: Path
+) -> None:
+    """The same images by torchvision's transforms, and by Pillow and NumPy as the words of a card say."""
+    how = PreprocessingKeys.model_validate({**CROP.model_dump(), "crop": crop, "rounded": rounded})
+    exact = resolution / crop
+    side = {"up": math.ceil(exact), "down": math.floor(exact), "nearest": round(exact)}[rounded]
+    card = describe_preprocessing(resolution, 3, how).model_dump(mode="json", exclude_none=True)
+    assert (card["rounded"], card["shorter_side"]) == (rounded, side)
+    assert card["longer_side"] == "shorter_side * longer / shorter, rounded down"
+    assert card["offset"] == "(side - resolution) / 2, rounded to the nearest, halves to even"
+    transform = transforms.Compose([
+        transforms.Resize(side), transforms.CenterCrop(resolution), transforms.ToTensor(),
+        transforms.Normalize(CROP.mean, CROP.std),
+    ])  # fmt: skip
+    (tmp_path / "a").mkdir()
+    rng = np.random.default_rng(1)
+    for i, (width, height) in enumerate(SIZES):
+        pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "a" / f"{i}.png")
+    found, _ = list_images(tmp_path, ("a", "b")).batch(slice(0, len(SIZES)), resolution, how)
+    for i, x in enumerate(found):
+        with Image.open(tmp_path / "a" / f"{i}.png") as image:
+            assert torch.equal(x, transform(image))
+            width, height = image.size
+            longer = int(side * max(width, height) / min(width, height))
+            resized = image.resize(
+                (side, longer) if width <= height else (longer, side), Image.Resampling.BILINEAR
+            )
+        top, left = (round((length - resolution) / 2) for length in np.asarray(resized).shape[:2])
+        cut = np.asarray(resized)[top : top + resolution, left : left + resolution]
+        exactly = ((cut * card["scale"] - card["mean"]) / card["std"]).transpose(2, 0, 1)
+        np.testing.assert_allclose(x.numpy(), exactly, atol=1e-5)
+    again = Preprocessing.model_validate(card).keys
+    assert again == how
+
+
+def test_another_rounding_is_another_input(images: Path) -> None:
+    """So that a figure by one of them is none by another."""
+    files = list_images(images / "val", Network().classes).picked([0])
+    up, down = (
+        files.batch(
+            slice(0, 1), 131, PreprocessingKeys.model_validate({**CROP.model_dump(), "rounded": rounded})
+        )[0]
+        for rounded in ("up", "down")
+    )
+    assert not torch.equal(up, down)
 
 
 def test_16_bit_greys_are_scaled_to_rgb(tmp_path: Path) -> None:

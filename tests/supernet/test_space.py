@@ -119,5 +119,5 @@ def test_an_arch_of_another_space_is_refused() -> None:
         SMALL.from_json(SPACE.largest().to_json())
     with pytest.raises(InputError, match="of space 'fmnist_mbv3', not of 'small'"):
         SMALL.encode([SPACE.largest()])
-    with pytest.raises(InputError, match="not an arch in JSON"):
+    with pytest.raises(InputError, match="the arch is not JSON"):
         SMALL.from_json("{")

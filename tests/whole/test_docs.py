@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 import typer
-import yaml
 
 from cost_models import profiling
-from cost_models.devices import cached_path
+from cost_models.host import cached_path
 from search.cli.app import app, main
 from search.runs.config import RunConfig, load_config, normalised, parse_budgets
 from supernet import documents
 from supernet.catalog import Supernet
 from supernet.data import Dataset
+from supernet.parsing import parse_yaml
 from tests.helpers import tiny
 from tests.helpers.own_data import write_folders
 from tests.helpers.paths import ROOT
@@ -48,8 +48,11 @@ def in_text(page: Path) -> list[str]:
 
 
 def parse(line: str) -> tuple[str, dict]:
-    """The subcommand of a line and its parameters. Raises click's UsageError for what it does not take."""
+    """The subcommand of a line, or its option of oncefit itself, and its parameters. Raises click's UsageError for what it does not take."""
     name, *rest = shlex.split(line, comments=True)
+    if name.startswith("--"):
+        assert name in {option for found in typer.main.get_command(app).params for option in found.opts}
+        return name, {}
     if rest and f"{name} {rest[0]}" in COMMANDS:
         name, rest = f"{name} {rest[0]}", rest[1:]
     assert name in COMMANDS, f"there is no oncefit {name}; there are {', '.join(COMMANDS)}"
@@ -91,7 +94,9 @@ def test_a_command_that_is_wrong_is_noticed(line: str, message: str) -> None:
 @pytest.mark.parametrize("line", [line for line in README if line.startswith("search ")])
 def test_a_search_that_is_shown_has_a_valid_config(line: str) -> None:
     _, given = parse(line)
-    overrides = {key: given[key] for key in ("device", "data", "predictor", "trials", "sampler", "seed")}
+    overrides = {
+        key: given[key] for key in ("device", "data", "predictor", "trials", "measure", "sampler", "seed")
+    }
     config = load_config(given["config"], overrides, parse_budgets(given["budget"] or []))
     assert {key: value for key, value in overrides.items() if value is not None}.items() <= dict(
         config
@@ -101,7 +106,7 @@ def test_a_search_that_is_shown_has_a_valid_config(line: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_yaml_that_is_shown_is_a_valid_search(page: Path) -> None:
     for block in blocks(page, "yaml"):
-        normalised(documents.check(yaml.safe_load(block), RunConfig, page.name), page.name)
+        normalised(documents.check(parse_yaml(block, page.name), RunConfig, page.name), page.name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

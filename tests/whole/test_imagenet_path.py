@@ -197,7 +197,11 @@ def test_images_that_cannot_be_decoded_are_named_once(
     assert measuring(arch, "validation") == found["validation"]  # reads the training images again
     broken = [images / "train" / WNIDS[1] / "004.JPEG", images / "val" / WNIDS[2] / "006.JPEG"]
     assert [sum(str(path) in message for message in said) for path in broken] == [1, 1]
-    assert all(message.startswith("left out 1 image that cannot be decoded: ") for message in said)
+    left_out = [message for message in said if not message.startswith("SUSPICIOUS: ")]
+    assert all(message.startswith("left out 1 image that cannot be decoded: ") for message in left_out)
+    assert (
+        len(said) <= len(left_out) + 2
+    )  # random weights may be no better than guessing, said once of each split
     assert list(measuring.data.undecodable) == [str(path) for path in broken]
 
 
@@ -208,7 +212,8 @@ def test_the_bundle_has_these_figures_and_says_how_inputs_are_made(bundle, found
     assert card["classes"] == list(CLASSES)
     how = card["preprocessing"]
     assert (how["mean"], how["std"], how["crop"]) == (list(MEAN), list(STD), 0.875)
-    assert (how["resolution"], how["shorter_side"], how["channels"]) == (132, 151, 3)
+    assert (how["resolution"], how["rounded"], how["shorter_side"], how["channels"]) == (132, "up", 151, 3)
+    assert (how["resize"], how["pixels"]) == ("bilinear, antialiased", "8 bits, Pillow")
 
 
 def test_the_bundle_is_verified_and_evaluated(bundle, measuring, found, images) -> None:

@@ -21,9 +21,10 @@ from cost_models.protocol import Target
 from cost_models.registry import build
 from search.cli.app import main
 from supernet.bundle_card import FILES
-from supernet.catalog import PRETRAINED, Supernet
+from supernet.catalog import Supernet
 from supernet.data import Dataset
 from supernet.documents import CONFIGS
+from supernet.stored_weights import PRETRAINED
 from tests.helpers.own_data import write_folders
 
 Refused = Callable[..., str]
@@ -155,13 +156,107 @@ def bundle(runs: Mapping[str, Path], tmp_path: Path) -> Path:
         ({"trials": "many"}, r"mine\.yaml: trials: got 'many'; Input should be a valid integer"),
         ({"trials": 0}, r"trials: got '0'; Input should be greater than 0"),
         ({"seed": -1}, r"seed: got '-1'; Input should be greater than or equal to 0"),
-        ({"budgets": [2e6]}, r"budgets: got .*; Input should be a valid dictionary"),
+        ({"budgets": [2e6]}, r"budgets: got .*; Input should be a mapping"),
         ({"budgets": {"macs": "few"}}, r"budgets\.macs: got 'few'; Input should be a valid number"),
-        ({"objectives": "top1"}, r"objectives: got 'top1'; Input should be a valid tuple"),
+        ({"objectives": "top1"}, r"objectives: got 'top1'; Input should be a list"),
     ],
 )  # fmt: skip
 def test_a_wrong_search(changes: dict[str, Any], message: str, config: Written, refused: Refused) -> None:
     assert re.search(message, refused("search", config(**changes)))
+
+
+def test_bounds_are_the_same_in_a_config_and_in_options(config: Written, refused: Refused) -> None:
+    for key, most in (("trials", 1_000_000), ("measure", 1_000_000), ("seed", 2**32 - 1)):
+        said = refused("search", config(**{key: most + 1}))
+        assert f"{key}: got '{most + 1}'; Input should be less than or equal to {most}\n" in said
+        assert refused("search", config(), f"--{key}", most + 1) == said
+    assert "--trials: got 1000001; at most 1000000" in refused("demo", "--trials", 1_000_001)
+    assert "--seed: got 4294967296; at most 4294967295" in refused(
+        "predictor", "train", "mine", "rows.csv", "--supernet", "fmnist_mbv3", "--seed", 2**32
+    )
+
+
+@pytest.mark.parametrize("at", ["nan", "inf", "1e400", "-1", "0"])
+def test_a_budget_to_compare_at_is_positive_and_finite(
+    at: str, runs: Mapping[str, Path], refused: Refused
+) -> None:
+    assert "must be positive and finite" in refused("compare", runs["run"], runs["other"], f"--at={at}")
+
+
+def test_how_many_are_measured_may_be_given_as_an_option(config: Written, refused: Refused) -> None:
+    path = config(accuracy="predicted-then-measured", predictor="mine", measure=1)
+    assert "measure: 3 of trials: 2 cannot be" in refused("search", path, "--measure", 3)
+
+
+ODD_COSTS = """
+import sys
+
+def no_target(): ...
+def raises(target): return 1 / 0
+def leaves(target): sys.exit(3)
+def lends(target): raise OSError(2, "No such file or directory", "theirs.csv")
+
+class Odd:
+    name = "mine"
+    def __init__(self, answer): self.answer = answer
+    def __call__(self, arch): return self.answer()
+
+def fails_later(target): return Odd(lambda: {}["x"])
+def leaves_later(target): return Odd(lambda: sys.exit("bye"))
+def says_nothing(target): return Odd(lambda: None)
+def says_nan(target): return Odd(lambda: float("nan"))
+
+class Batched(Odd):
+    def batch(self, codes): return [1.0]
+
+def too_few(target): return Batched(lambda: 1.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("_:f", r"cannot load the cost '_:f': No module named '_'"),
+        ("_.a:f", r"cannot load the cost '_\.a:f'"),
+        ("f", r"given as package\.module:function, got 'f'"),
+        (":f", r"given as package\.module:function, got ':f'"),
+        ("os:", r"given as package\.module:function, got 'os:'"),
+        ("os.:getcwd", r"given as package\.module:function"),
+        ("..os:getcwd", r"given as package\.module:function"),
+        ("a b:c", r"given as package\.module:function"),
+        ("os:nothing", r"cannot load the cost 'os:nothing': .*has no attribute"),
+        ("os:sep", r"os:sep is not a function of a Target"),
+        ("os:getcwd", r"os:getcwd, called with a Target, fails with TypeError"),
+        ("builtins:id", r"builtins:id returned int, which is no cost model"),
+        ("broken_costs:f", r"cannot load the cost 'broken_costs:f': its module fails with SyntaxError"),
+        ("leaving_costs:f", r"cannot load the cost 'leaving_costs:f': its module fails with SystemExit.*leaving_costs\.py, line 2"),
+        ("odd_costs:no_target", r"odd_costs:no_target, called with a Target, fails with TypeError: no_target\(\) takes 0"),
+        ("odd_costs:raises", r"fails with ZeroDivisionError: division by zero in .*odd_costs\.py, line 5 \(--debug"),
+        ("odd_costs:leaves", r"fails with SystemExit: 3 in .*odd_costs\.py, line 6"),
+        ("odd_costs:lends", r"odd_costs:lends, called with a Target, fails with FileNotFoundError"),
+        ("odd_costs:fails_later", r"odd_costs:fails_later, asked about an arch, fails with KeyError: 'x'"),
+        ("odd_costs:leaves_later", r"asked about an arch, fails with SystemExit: bye"),
+        ("odd_costs:says_nothing", r"asked about an arch, fails with TypeError"),
+        ("odd_costs:says_nan", r"cost 'mine' of arch [0-9a-f]{10} \(.*\) is nan; a cost is a finite number"),
+        ("odd_costs:too_few", r"batch\(codes\) of \d+ archs must give as many finite numbers, got an array of shape \(1,\)"),
+    ],
+)  # fmt: skip
+def test_an_odd_cost_of_ones_own(
+    path: str,
+    message: str,
+    config: Written,
+    refused: Refused,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "odd_costs.py").write_text(ODD_COSTS)
+    (tmp_path / "broken_costs.py").write_text("def f(:\n")
+    (tmp_path / "leaving_costs.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("odd_costs", "broken_costs", "leaving_costs"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    assert re.search(message, refused("search", config(costs={"mine": path}, budgets={"mine": 5})))
+    assert not Path("runs").exists()
 
 
 def test_a_missing_key(tmp_path: Path, refused: Refused) -> None:
@@ -177,6 +272,16 @@ def test_a_missing_key(tmp_path: Path, refused: Refused) -> None:
         (["--device", "phone.yaml"], r"there is no file phone\.yaml; shipped devices: host"),
         (["--budget", "flop=2e6"], r"unknown cost in .*'flop'\. Did you mean 'flops'\?"),
         (["--trials", "-3"], r"trials: got '-3'"),
+        (
+            ["--trials", "99999999999999999999"],
+            r"trials: got '99999999999999999999'; Input should be less than or equal to 1000000\n",
+        ),
+        (
+            ["--seed", "4294967296"],
+            r"seed: got '4294967296'; Input should be less than or equal to 4294967295\n",
+        ),
+        (["--measure", "0"], r"measure: got '0'"),
+        (["--out", "bad\udcff"], r"'bad\\udcff' is not UTF-8 text"),
     ],
 )
 def test_a_wrong_option(options: list[str], message: str, config: Written, refused: Refused) -> None:
@@ -208,7 +313,7 @@ def test_a_wrong_supernet(
         (b"supernet: \xff\xfe", r"mine\.yaml is not valid YAML"),
         (b"- supernet\n- trials\n", r"mine\.yaml must hold keys and values, but holds list"),
         (b"", r"mine\.yaml must hold keys and values, but holds NoneType"),
-        (b"supernet: fmnist_mbv3\n7: 8\n", r"mine\.yaml: 7: got '7'; Keys should be strings"),
+        (b"supernet: fmnist_mbv3\n7: 8\n", r"mine\.yaml: unknown key '7'\. .*Known: "),
     ],
 )
 def test_what_is_no_config(content: bytes, message: str, tmp_path: Path, refused: Refused) -> None:
@@ -241,6 +346,7 @@ def test_an_unknown_size_of_a_subnet_alone(refused: Refused) -> None:
         ("macs", r"a budget is given as cost=number.*got 'macs'"),
         ("latency=1", r"unknown cost in .*'latency'\. Did you mean 'latency_ms'\?"),
         ("macs=nan", r"budgets\.macs: got 'nan'; Input should be a finite number"),
+        ("macs=1e400", r"budgets\.macs: got 'inf'; Input should be a finite number"),
         ("latency_ms=1", r"latency_ms needs a device: give --device host"),
     ],
 )
@@ -560,6 +666,89 @@ def test_a_bundle_does_not_replace_something_else(
         "export", runs["run"], "--out", tmp_path
     ).replace(str(tmp_path), "")
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+LOOP, NOWHERE = "loop", "nowhere"
+TOO_LONG, TOO_LONG_A_NAME, DEEP = "a" * 5_000, "a" * 256, "a/" * 1_500
+
+
+@pytest.fixture
+def links(tmp_path: Path) -> None:
+    """Symbolic links to themselves and to nothing."""
+    for name in (LOOP, f"{LOOP}.yaml"):
+        (tmp_path / name).symlink_to(tmp_path / name)
+    (tmp_path / NOWHERE).symlink_to(tmp_path / "no" / "such" / "folder")
+
+
+@pytest.mark.parametrize(
+    "folder", [TOO_LONG, TOO_LONG_A_NAME, DEEP, LOOP, f"{LOOP}/below", NOWHERE, f"{NOWHERE}/below"],
+    ids=lambda folder: f"{folder[:10]} of {len(folder)}",
+)  # fmt: skip
+def test_a_folder_that_no_file_system_takes(
+    folder: str,
+    runs: Mapping[str, Path],
+    run: Path,
+    config: Written,
+    tmp_path: Path,
+    links: None,
+    refused: Refused,
+) -> None:
+    commands = [("search", config()), ("demo",), ("compare", runs["run"], run), ("export", runs["run"])]
+    before = sorted(tmp_path.iterdir())
+    for arguments in commands[: 1 if folder == DEEP or folder.startswith(NOWHERE) else None]:
+        message = refused(*arguments, "--out", folder)
+        assert re.search("cannot (write|use|keep a study in)", message), arguments
+        assert len(message) < 1_000, "a long path is not repeated as a whole"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("path", [TOO_LONG, DEEP, LOOP], ids=["long", "deep", "loop"])
+def test_a_file_that_no_file_system_has(path: str, config: Written, links: None, refused: Refused) -> None:
+    for arguments in (
+        ("search", path), ("search", f"{path}.yaml"), ("train", path), ("cost", path), ("device", path),
+        ("verify", path), ("evaluate", path), ("export", path), ("compare", path, f"{path}/other"),
+        ("predictor", "info", path), ("predictor", "train", "mine", path, "--supernet", "fmnist_mbv3"),
+        ("devices", "import", "note10", path), ("weights", "fetch", path),
+        ("weights", "import", "ofa_resnet50", path),
+        *(("search", config(), f"--{key}", path) for key in ("device", "data", "predictor")),
+        ("search", config(), "--storage", f"sqlite:///{path}/study.db"),
+    ):  # fmt: skip
+        assert len(refused(*arguments)) < 2_000, arguments
+
+
+def test_a_deep_folder_is_made(config: Written, tmp_path: Path) -> None:
+    """As deep as a study may lie; making it takes no recursion."""
+    room = 480 - len(str(tmp_path))
+    out = tmp_path.joinpath(*["a"] * (room // 2))
+    with pytest.raises(SystemExit) as end:
+        main(["search", str(config()), "--out", str(out)])
+    assert end.value.code == 0
+    assert (out / "result.json").is_file()
+
+
+def test_a_file_without_an_end_is_not_read_for_ever(refused: Refused) -> None:
+    assert "/dev/zero is larger than 64 MiB" in refused("cost", "/dev/zero")
+
+
+# -- what is told is what is wrong ---------------------------------------------
+
+
+def test_a_file_of_another_kind_is_called_what_it_is(
+    tmp_path: Path, config: Written, refused: Refused
+) -> None:
+    whole = tmp_path / "net.config"
+    whole.write_text('{"name": "OFAMobileNetV3", "bn": null, "blocks": []}')
+    message = refused("cost", whole, "--image-size", 160)
+    assert "is the config of a whole supernet, OFAMobileNetV3, not of a subnet" in message
+    assert "Did you mean" not in message
+    assert "mine.yaml is a YAML file, and what is asked for here is JSON" in refused("cost", config())
+    assert "net.config is not named *.yaml; a search is a .yaml file" in refused("search", whole)
+    assert "is a folder; a device is a .yaml file" in refused("search", config(), "--device", tmp_path)
+    table = tmp_path / "mobile_trim.yaml"
+    table.write_text("Conv-input:224x224x3-output:112x112x24: {latency: 1.5}\n")
+    message = refused("devices", "import", "pixel1", tmp_path)
+    assert "is a table of another layout: no entry of it has count and mean" in message
+    assert "{'latency': 1.5}" in message
 
 
 # -- as a user sees it ---------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,43 @@ def test_each_option_is_one_line_of_help(command: str, printed) -> None:
         block = block[: block.index("")] if "" in block else block
         for line in block:
             assert re.match(r"  \S.*?  +\S", line), f"a line is empty or goes on from the one above: {line!r}"
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, "predictor", "weights", "devices"])
+def test_h_is_help(command: str, printed) -> None:
+    assert printed(*command.split(), "-h") == printed(*command.split(), "--help")
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("oncefit pre", {"predictor"}),
+        ("oncefit devices ", {"import"}),
+        ("oncefit search --mea", {"--measure"}),
+    ],
+)
+def test_a_shell_can_complete(typed: str, completed: set[str]) -> None:
+    """As the script does that ``--install-completion`` writes for bash."""
+    words = typed.split(" ")
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1), "_ONCEFIT_COMPLETE": "complete_bash"}
+    found = subprocess.run(
+        [sys.executable, "-m", "search"],
+        env={**os.environ, **asked},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(found.stdout.split()) == completed
+
+
+def test_completion_is_installed_where_the_shell_looks(tmp_path: Path) -> None:
+    environment = {**os.environ, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    subprocess.run(
+        [sys.executable, "-m", "search", "--install-completion", "bash"],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "_ONCEFIT_COMPLETE" in (tmp_path / ".bash_completions" / "oncefit.sh").read_text()
+    assert "oncefit.sh" in (tmp_path / ".bashrc").read_text()
 
 
 @pytest.mark.parametrize("group", ["", *sorted({name.split()[0] for name in COMMANDS if " " in name})])

@@ -14,8 +14,8 @@ import typer
 from ofa.imagenet_classification.networks import MobileNetV3Large, ResNet50
 from torch.utils.flop_counter import FlopCounterMode
 
-from cost_models.devices import Device, write_device
-from cost_models.latency_tables import LatencyTable
+from cost_models.device import Device, LatencyTable
+from cost_models.device_files import write_device
 from cost_models.protocol import Target
 from cost_models.published_tables import FORMATS
 from cost_models.registry import OF_A_DEVICE, build
@@ -169,6 +169,10 @@ def test_a_device_adds_what_it_predicts(
         assert result["costs"][name] == build(name, target)(arch)
     out = shown(*arguments)
     assert f"latency (ms), predicted for known   {result['costs']['latency_ms']:.4g}" in out
+    there = found(*arguments, "--region", "POL")
+    assert there["device"] == "known-POL"
+    assert there["costs"]["latency_ms"] == result["costs"]["latency_ms"]
+    assert there["costs"]["co2e_mg"] > 5 * result["costs"]["co2e_mg"]
 
 
 @pytest.fixture(scope="module")

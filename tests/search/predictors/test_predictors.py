@@ -389,7 +389,7 @@ def test_rows_without_an_input_and_of_another_network_are_refused(
     given = {"ks": [3] * 20, "e": [6] * 20, "d": [2] * 5, "r": [132]}
     rows.write_text(f'Sub-network,Top-1 Acc (%)\n"{given}",70\n')
     err = shown("test", "mine", rows, code=2)[1]
-    assert "warning: 1 of 1 rows have another resolution than mine was trained on" in err
+    assert "warning" not in err, "an error says it all"
     assert "the predictor mine has no input for resolution 132; it knows 112, 128" in err
     err = shown("test", "mine", rows, "--supernet", "ofa_mbv3_w1.0", code=2)[1]
     assert "was made for ofa_mbv3_w1.2" in err

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from cost_models.devices import Device, carbon_intensity
-from cost_models.latency import LatencyModel
+from cost_models.device import Device, LatencyModel
+from cost_models.grid import carbon_intensity
 from cost_models.profiling import LatencyMeasurement
 from search.cli import terminal
 from search.problem.objectives import Objective
@@ -39,7 +39,10 @@ EXPORTED = {
     "measured": {"report": asdict(ACCURACY), "validation": asdict(ACCURACY), "latency": LATENCY},
     "size_bytes": {"model.onnx": 551_526},
 }  # fmt: skip
-EVALUATED = {"arch_id": "624c40a76c", "measured": {"accuracy": asdict(ACCURACY), "latency": LATENCY}}
+HOW = {"resolution": 132, "crop": 0.875, "rounded": "nearest", "shorter_side": 151}
+EVALUATED = {
+    "arch_id": "624c40a76c", "preprocessing": HOW, "measured": {"accuracy": asdict(ACCURACY), "latency": LATENCY},
+}  # fmt: skip
 VERIFIED = {
     "max_difference": 1.3e-5, "compared_images": 256, "images": 10_000, "top1_torch": 0.913,
     "top1_onnxruntime": 0.913, "files": {"a": "", "b": "", "c": ""},
@@ -102,6 +105,8 @@ def test_predicted_and_measured_latency_are_told_apart() -> None:
     rows = flat(readable.of_export(EXPORTED))
     assert rows["latency (ms), predicted for host"] == "0.1024"
     assert rows["latency (ms), measured here"] == "0.101 [0.100, 0.120]"
+    busy = {**LATENCY, "median_ms": 0.171}
+    assert readable.of_latency(busy)[1] == "0.171 [0.100, 0.120]; the machine was busy"
     assert rows["MACs (M)"] == "2.932"
     assert rows["model.onnx (KiB)"] == "538.6"
 

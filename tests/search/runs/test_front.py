@@ -128,6 +128,13 @@ def test_hypervolumes_do_not_depend_on_units() -> None:
     assert shares[0] == pytest.approx(shares[1])
 
 
+def test_fronts_share_the_worst_of_all_in_any_order() -> None:
+    fronts = [signed([(0.4, 1.0), (0.5, 2.0)]), signed([(0.45, 1.5), (0.9, 8.0)])]
+    there, back = coverage(fronts), coverage(fronts[::-1])
+    assert there == back[::-1]
+    assert there[0].reference == there[1].reference == pytest.approx((-0.4 + 0.005, 8.07))
+
+
 def test_hypervolume_equals_monte_carlo() -> None:
     rng = np.random.default_rng(1)
     pts = signed([(float(a), float(b)) for a, b in rng.random((12, 2))])
@@ -219,6 +226,7 @@ def test_a_front_is_drawn_whole_whatever_its_length(pairs: list[tuple[float, flo
         where="",
         supernet=SimpleNamespace(name="any"),
         measures=True,
+        kind="validation split",
         predictor=None,
     )
     chosen = best(found, AXES)

@@ -24,9 +24,11 @@ from search.runs.run import conclude, open_run, start, write_down
 from search.runs.study import candidates
 from search.runs.trials import search
 from supernet.accuracy import Accuracy
-from supernet.catalog import PRETRAINED, open_supernet
+from supernet.catalog import open_supernet, parse_supernet
 from supernet.data import Dataset, load_dataset
 from supernet.documents import CONFIGS
+from supernet.errors import InputError
+from supernet.stored_weights import PRETRAINED
 from tests.helpers.own_data import write_folders
 from tests.helpers.paths import ROOT
 from tests.helpers.plain_evaluation import plain_accuracy
@@ -236,6 +238,12 @@ def test_paths_in_a_yaml_file_start_at_its_folder(
     run = open_run(tmp_path / "run")
     assert run.supernet.weights.path == mine / "net.safetensors"
     assert run.accuracy.data.sha256 == load_dataset(str(own_data), run.supernet).sha256
+    (mine / "net.yaml").write_text(
+        yaml.safe_dump({**keys, "data": "photos", "preprocessing": keys["preprocessing"] | {"std": [0.5]}})
+    )
+    parse_supernet.cache_clear()
+    with pytest.raises(InputError, match=r"is of the preprocessing .*std \[0\.353\].*here: .*std \[0\.5\]"):
+        open_run(tmp_path / "run").study()
 
 
 def test_a_second_process_in_the_same_folder_is_refused(config: Path, tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""A device as a value: who runs a subnet, how fast, on how much power, on which grid."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from cost_models.published_tables import Entries
+from supernet.amounts import Count
+from supernet.documents import Document
+
+
+class ResolutionTable(Document):
+    """The entries of a published file, ``[mean, standard deviation]`` in milliseconds, and its hash."""
+
+    file: str
+    sha256: str
+    entries: Entries
+
+
+class LatencyTable(Document):
+    """Published latencies that cover a supernet at some resolutions."""
+
+    kind: Literal["lookup_table"] = "lookup_table"
+    supernet: str
+    fingerprint: str
+    format: str
+    tables: dict[int, ResolutionTable]
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        return tuple(sorted(self.tables))
+
+
+class LatencyModel(Document):
+    """What was fitted, to what, and how well; coefficients are milliseconds per unit of a feature.
+
+    ``error_percent`` is the median absolute relative error of the ``tested`` random subnets, each
+    by a fit that had not seen it, and ``worst_error_percent`` the largest; ``spread_percent`` how
+    much slower the median round of measurements was than the quietest, median over the subnets:
+    the state of the machine.
+    """
+
+    kind: Literal["layer_sum"] = "layer_sum"
+    supernet: str
+    fingerprint: str
+    intercept_ms: float = Field(ge=0)
+    coefficients: dict[str, float]
+    subnets: int
+    tested: int | None = None
+    error_percent: float
+    worst_error_percent: float | None = None
+    folds: int
+    spread_percent: float
+    settings: dict[str, str | int | float] = {}
+
+
+class Power(Document):
+    """Figures of the energy estimate: watts drawn all the time, picojoules for each operation."""
+
+    static_w: float = Field(ge=0)
+    pj_per_mac: float = Field(ge=0)
+    pj_per_byte: float = Field(ge=0)
+    source: str
+
+
+def latency_kind(value: object) -> object:
+    """What tells the kinds of latency apart; that of a fitted model need not be written."""
+    default = LatencyModel.model_fields["kind"].default
+    return value.get("kind", default) if isinstance(value, dict) else getattr(value, "kind", default)
+
+
+Latency = Annotated[
+    Annotated[LatencyModel, Tag("layer_sum")] | Annotated[LatencyTable, Tag("lookup_table")],
+    Discriminator(latency_kind),
+]
+
+
+class Device(Document):
+    """``configs/devices/*.yaml`` and the fitted and imported devices in the cache.
+
+    What is not known is absent: a published latency table says nothing of power, and often not
+    with how many threads of what it was measured.
+    """
+
+    name: str
+    runtime: str | None = None
+    threads: Count | None = None
+    region: str | None = None
+    power: Power | None = None
+    cpu: str | None = None
+    date: str | None = None
+    versions: dict[str, str] = {}
+    latency: Latency | None = None
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits that change with any of its figures."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    @property
+    def fitted(self) -> LatencyModel | None:
+        """Its latency model where that was fitted, and has an error."""
+        return self.latency if isinstance(self.latency, LatencyModel) else None
+
+    @property
+    def table(self) -> LatencyTable | None:
+        """Its latency table where it has one, with standard deviations."""
+        return self.latency if isinstance(self.latency, LatencyTable) else None
+
+
+def device_costs(device: Device) -> tuple[str, ...]:
+    """The costs of :data:`cost_models.registry.OF_A_DEVICE` that a device's figures suffice for."""
+    energy = device.latency is not None and device.power is not None
+    can = {
+        "latency_ms": device.latency is not None,
+        "energy_mj": energy,
+        "co2e_mg": energy and device.region is not None,
+    }
+    return tuple(name for name, possible in can.items() if possible)

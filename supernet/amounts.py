@@ -1,0 +1,25 @@
+"""Whole numbers in documents, within :mod:`supernet.bounds`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from supernet.bounds import MOST, MOST_LAYERS, MOST_SEED
+
+Count = Annotated[int, Field(gt=0, le=MOST)]
+CountOrNone = Annotated[int, Field(ge=0, le=MOST)]
+Few = Annotated[int, Field(gt=0, le=MOST_LAYERS)]
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+
+
+def no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("Input should be a whole number")
+    return value
+
+
+NoBool = BeforeValidator(no_bool)
+"""For a Literal of whole numbers: ``True == 1``, so that pydantic takes one for the other there."""
+Stride = Annotated[Literal[1, 2], NoBool]
