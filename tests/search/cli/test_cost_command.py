@@ -24,7 +24,7 @@ from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
 from tests.helpers import tiny
-from tests.helpers.published import SPECIALIZED
+from tests.helpers.published_subnets import LARGER, OFA
 
 Shown = Callable[..., str]
 
@@ -80,7 +80,7 @@ def net_file(subnet: tuple[Arch, dict[str, Any]], tmp_path: Path) -> Path:
 
 def test_a_published_network_is_shown_exactly_and_in_millions(shown: Shown, tmp_path: Path) -> None:
     """595 M and 9.1 M are published, at the size of the run.config beside it."""
-    path = SPECIALIZED[0].write(tmp_path)
+    path = LARGER.write(tmp_path)
     out = shown(path)
     assert out.startswith(f"MobileNetV3 in {path}\n")
     assert "236 x 236" in out
@@ -147,6 +147,21 @@ def test_an_arch_and_a_bundle_cost_what_their_net_config_does(
     other = found(alone, "--image-size", 128)
     assert other["arch"]["choices"] == {**arch.values, "resolution": 128}
     assert other["costs"] == found(net_file, "--image-size", 128)["costs"]
+
+
+def test_settings_are_of_the_supernet_that_is_named(
+    shown: Shown, found: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """A network that OFA published with 67 M multiply-adds and 4.3 M parameters."""
+    known = OFA[0]
+    path = write(tmp_path / "net.subnet", known.settings)
+    result = found(path, "--supernet", known.supernet)
+    assert result["supernet"] == result["network"] == known.supernet
+    assert round(result["costs"]["macs"] / 1e6) == known.macs_millions
+    assert round(result["costs"]["params"] / 1e6, 1) == known.params_millions
+    again = write(tmp_path / "arch.json", result["arch"])
+    assert found(again)["costs"] == result["costs"]
+    assert "name it with --supernet" in refused(shown, path)
 
 
 def test_a_device_adds_what_it_predicts(
@@ -262,7 +277,7 @@ def test_wrong_files_are_refused_in_a_sentence(
         ({"choices": {}}, "holds no arch"),
         ({**values, "space": "ofa_mbv3"}, "unknown supernet 'ofa_mbv3'. Did you mean"),
         ({**values, "choices": {**choices, "resolution": 236}}, "resolution = 236 is not in space"),
-        ({"arch": values, "fingerprint": "0" * 16}, f"the one that ships has {large.fingerprint}"),
+        ({"arch": values, "fingerprint": "0" * 16}, f"the one here has {large.fingerprint}"),
     ]
     for data, said in cases:
         assert said in refused(shown, write(tmp_path / "some.json", data), "--image-size", 160), data

@@ -27,6 +27,7 @@ from tests.helpers.own_predictor import make_mlp, write_mlp
 from tests.helpers.paths import REFERENCE
 from tests.helpers.plain_evaluation import plain_accuracy
 from tests.helpers.struck import struck
+from tests.search.predictors.test_mlp import check_published_files
 
 MACS = 2.0e6
 SUPERNET = open_supernet("fmnist_mbv3")
@@ -344,9 +345,10 @@ def test_a_run_keeps_its_predictor(config: Callable[..., Path], here: Here, tmp_
 
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="the published predictor and tables are not here")
-def test_the_tutorials_search_within_25_ms(
+def test_the_published_predictors_and_the_tutorials_search_within_25_ms(
     here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    check_published_files()
     monkeypatch.setenv("ONCEFIT_CACHE", str(tmp_path / "cache"))
     predictor = REFERENCE / "acc_predictor.pth"
     here("predictor", "import", "ofa_mbv3_w1.2", predictor, "--supernet", "ofa_mbv3_w1.2")
