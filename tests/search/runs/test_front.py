@@ -219,7 +219,7 @@ def test_costs_are_told_with_their_units() -> None:
 def test_a_front_is_drawn_whole_whatever_its_length(pairs: list[tuple[float, float]], tmp_path: Path) -> None:
     found = candidates(pairs)
     members = front(found, AXES)
-    config = SimpleNamespace(budgets={"macs": 3e6}, sampler="guided")
+    config = SimpleNamespace(objectives=("top1",), budgets={"macs": 3e6}, sampler="guided")
     run = SimpleNamespace(
         axes=AXES,
         config=config,

@@ -297,8 +297,8 @@ def test_compare_agrees_with_the_runs(config: Path, tmp_path: Path, here: Callab
         for at in one["best_at"]:
             inside = [c.validation.top1 for c in measured if c.costs["macs"] <= at["budget"]]
             assert at.get("top1") == (max(inside) if inside else None)
-    assert (tmp_path / "runs" / "comparison" / "comparison.png").read_bytes().startswith(b"\x89PNG")
-    assert set(pd.read_csv(tmp_path / "runs" / "comparison" / "comparison.csv")["run"]) == {"a", "b"}
+    assert (tmp_path / "runs" / "comparison-a-b" / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert set(pd.read_csv(tmp_path / "runs" / "comparison-a-b" / "comparison.csv")["run"]) == {"a", "b"}
 
 
 def test_a_kill_during_the_first_trial_does_not_lose_the_arch_that_is_known_to_fit(
