@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from search.feasible.budget_messages import check_feasible
+from search.predictors.slopes import slope_of
 from search.problem.limits import over_budget, within
 from search.proposing.claims import claiming
 from search.proposing.distributions import distributions
@@ -242,8 +243,9 @@ def record_best(run: Run, study: optuna.Study, progress: Callable[[Progress], No
     predictions = study.user_attrs.get(PREDICTIONS, 0)
     if len(known) < config.trials:
         found = search_directly(
-            problem, lambda codes: predictor.predict(problem.space, codes).top1, config.trials, config.seed
-        )
+            problem, lambda codes: predictor.predict(problem.space, codes).top1, config.trials, config.seed,
+            slope=slope_of(predictor, problem.space),
+        )  # fmt: skip
         archs = problem.space.decode(found.codes)
         accuracies = list(predictor.predict(problem.space, found.codes))
         new = [pair for pair in zip(archs, accuracies, strict=True) if pair[0].id not in known]

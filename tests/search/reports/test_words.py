@@ -264,12 +264,18 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return out
 
 
+def wait_for(text: str, screen: io.StringIO) -> None:
+    """Until it is drawn, for which rich has a thread."""
+    while text not in screen.getvalue():
+        time.sleep(0.02)
+
+
 def test_a_resumed_bar_starts_where_the_study_stands(screen: io.StringIO) -> None:
     with terminal.drawn("searching") as show_state:
         show_state(30, 60, "")  # first what an earlier command did
-        time.sleep(0.2)
+        wait_for("30/60", screen)
         show_state(31, 60, "")
-        time.sleep(0.2)
+        wait_for("31/60", screen)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert "30/60" in text
     assert "31/60" in text
