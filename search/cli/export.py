@@ -14,13 +14,19 @@ def export(
     run: Run,
     pick: Annotated[str, typer.Option(help="best, knee or an arch id.", metavar="WHICH")] = "best",
     data: Annotated[
-        str | None, typer.Option(help="Images to calibrate on.", metavar="DIR", show_default="the run's")
+        str | None,
+        typer.Option(help="Images to calibrate and measure on.", metavar="DIR", show_default="the run's"),
     ] = None,
     supernet: Annotated[
-        str | None, typer.Option(help="Name or YAML file.", metavar="NAME", show_default="the run's")
+        str | None,
+        typer.Option(help="Supernet's name or YAML file.", metavar="NAME", show_default="the run's"),
     ] = None,
     uncalibrated: Annotated[
-        bool, typer.Option("--uncalibrated", help="Without images, and marked so.")
+        bool,
+        typer.Option(
+            "--uncalibrated",
+            help="Neither calibrate nor measure.",
+        ),
     ] = False,
     storage: Annotated[
         str | None, typer.Option(help="Optuna storage.", metavar="URL", show_default="where the run has it")
