@@ -13,6 +13,7 @@ import numpy as np
 from cost_models.registry import OF_A_DEVICE
 from search.problem.limits import check_limit
 from search.problem.objectives import Objective
+from search.reports.csv_text import csv_text
 from search.reports.plots import COLOURS, draw_steps, new_figure, save
 from search.reports.report import as_dict as as_candidate
 from search.reports.units import amount, heading, scaled
@@ -189,8 +190,6 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
 
 def write(comparison: Comparison, folder: Path) -> list[Path]:
     """The fronts as CSV, the comparison as JSON, and both fronts in one plot."""
-    import pandas as pd
-
     accuracy = comparison.axes[0]
     csv, png, js = (folder / name for name in (COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON))
     rows = [
@@ -198,7 +197,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
          **{f"predicted_{name}": value for name, value in c.costs.items()}}
         for one in comparison.runs for c in one.front
     ]  # fmt: skip
-    documents.write_text(csv, pd.DataFrame(rows).to_csv(index=False))
+    documents.write_text(csv, csv_text(rows))
     documents.write_text(js, json.dumps(as_dict(comparison), indent=2) + "\n")
     save(comparison_figure(comparison), png)
     return [csv, png, js]

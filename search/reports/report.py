@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import textwrap
@@ -19,6 +17,7 @@ from search.predictors.protocol import Prediction
 from search.predictors.scores import Scores, score
 from search.proposing.samplers import GUIDED
 from search.reports import words as readable
+from search.reports.csv_text import csv_text
 from search.reports.plots import draw_front
 from search.reports.units import amount, counted, heading, percent, predicted_percent, scaled, short
 from search.runs.config import OWN
@@ -128,23 +127,10 @@ def write(result: Result) -> list[Path]:
     """Write the three files into the run folder; returns their paths."""
     folder = result.run.folder
     table, png, js = (folder / name for name in (FRONT_CSV, FRONT_PNG, RESULT_JSON))
-    documents.write_text(table, as_csv(rows_of(result, result.front)))
+    documents.write_text(table, csv_text(rows_of(result, result.front)))
     documents.write_text(js, json.dumps(result_dict(result), indent=2) + "\n")
     draw_front(result, png)
     return [table, png, js]
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV, with every column that one of them has; what a row lacks is empty.
-
-    Written without pandas, whose import takes longer than all the rest of a predicted search's end.
-    """
-    columns = dict.fromkeys(name for row in rows for name in row)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def table(result: Result) -> Table:
