@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test test-fast lint bench bench-search quality splits clean
+.PHONY: install demo test test-slow lint bench bench-search quality splits clean
 
 install: $(STAMP)
 
@@ -20,10 +20,11 @@ demo: install
 	@$(BIN)/oncefit demo
 
 test: install
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
 
-test-fast: install
-	@$(BIN)/python -m pytest -m 'not slow'
+# The whole demo, the notebook, fits of the large supernets, the stress of the study: an hour or so.
+test-slow: install
+	@$(BIN)/python -m pytest -m slow
 
 lint: install
 	@$(BIN)/ruff check .

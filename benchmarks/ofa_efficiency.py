@@ -22,7 +22,7 @@ from cost_models.protocol import Target
 from cost_models.registry import Cost, build
 from supernet.arch import Arch
 from supernet.catalog import open_supernet
-from supernet.ofa_settings import settings
+from supernet.ofa_format.settings import settings
 
 MODELS = {
     "ofa_mbv3_w1.0": "Mbv3FLOPsModel",

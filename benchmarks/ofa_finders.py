@@ -23,8 +23,8 @@ from threadpoolctl import threadpool_limits
 
 from cost_models.registry import Cost
 from search.cli.predictor import read_state
-from search.predictors.measured import from_settings
 from supernet.arrays import Floats
+from supernet.ofa_format.settings import from_settings
 from supernet.space import Codes, SearchSpace
 
 Spec = dict[str, Any]

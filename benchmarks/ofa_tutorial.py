@@ -31,12 +31,12 @@ from cost_models.devices import open_device
 from cost_models.protocol import Target
 from cost_models.registry import build
 from search.predictors import files
-from search.predictors.measured import from_settings
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.predictor_search import search_directly
 from search.reports.units import amount
 from supernet.catalog import open_supernet
+from supernet.ofa_format.settings import from_settings
 
 BUDGETS = (
     *(("latency_ms", ms) for ms in (20.0, 25.0, 30.0)),

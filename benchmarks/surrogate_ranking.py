@@ -25,7 +25,7 @@ from sklearn.svm import SVR
 
 from search.proposing import surrogate
 from supernet.arrays import Floats
-from supernet.mobilenet_v3 import MobileNetV3Spec, Stage, space
+from supernet.inverted_residuals import MobileNetV3Spec, Stage, space
 from supernet.space import Codes
 
 SEEDS, MEASURED, NOISES = 12, (30, 60, 120), (0.0, 0.3)

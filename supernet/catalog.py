@@ -1,7 +1,7 @@
 """Supernets by name: their description (free of torch) and their weights.
 
-A family is one module with ``parse(name, network) -> Family`` and one line in
-:data:`FAMILIES`; a supernet is a YAML file in ``configs/supernets``.
+A family is a function ``parse(name, network, where) -> Family`` and one line in
+:data:`FAMILIES` that names its module and it; a supernet is a YAML file in ``configs/supernets``.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 FAMILIES: Mapping[str, str] = {
-    "mobilenet_v3": "supernet.families.mobilenet_v3",
-    "ofa_mobilenet_v3": "supernet.families.ofa_mobilenet_v3",
-    "ofa_proxyless": "supernet.families.ofa_proxyless",
-    "ofa_resnet": "supernet.families.ofa_resnet",
+    "mobilenet_v3": "supernet.families.mobilenet_v3:parse",
+    "ofa_mobilenet_v3": "supernet.families.ofa_mobile:parse_mobilenet_v3",
+    "ofa_proxyless": "supernet.families.ofa_mobile:parse_proxyless",
+    "ofa_resnet": "supernet.families.ofa_resnet:parse",
 }
 
 DATA_SETS = ("fashion_mnist",)
@@ -51,13 +51,17 @@ class Elastic(Protocol):
 
 @dataclass(frozen=True)
 class Family:
-    """What the rest of oncefit knows of a network; ``elastic`` and ``static`` import torch when called."""
+    """What the rest of oncefit knows of a network; ``elastic`` and ``static`` import torch when called.
+
+    ``width`` is the multiplier of its widths, where there are supernets that differ by it alone.
+    """
 
     classes: tuple[str, ...]
     space: SearchSpace
     segments: tuple[Segment, ...]
     elastic: Callable[[], Elastic]
     static: Callable[[Arch], nn.Module]
+    width: float | None = None
 
 
 class WeightsFile(documents.Document):
@@ -226,8 +230,10 @@ def parse_supernet(path: Path) -> Supernet:
     document = documents.read(path, SupernetFile)
     if document.family not in FAMILIES:
         raise unknown(f"family in {path}:", document.family, FAMILIES)
-    family = importlib.import_module(FAMILIES[document.family])
-    parsed = family.parse(document.name, document.network, str(path))
+    module, _, parse = FAMILIES[document.family].partition(":")
+    parsed: Family = getattr(importlib.import_module(module), parse)(
+        document.name, document.network, str(path)
+    )
     channels = layers(parsed.segments, parsed.space.smallest())[0].in_channels
     if len(document.preprocessing.mean) != channels:
         raise InputError(

@@ -21,6 +21,7 @@ from urllib.error import HTTPError, URLError
 
 from pydantic import Field
 
+from supernet import locks
 from supernet.documents import Document
 from supernet.errors import InputError
 
@@ -79,6 +80,10 @@ def validator_path(partial: Path) -> Path:
     return partial.with_suffix(".validator")
 
 
+def lock_path(partial: Path) -> Path:
+    return partial.with_suffix(".lock")
+
+
 def forget(partial: Path) -> None:
     for path in (partial, validator_path(partial)):
         path.unlink(missing_ok=True)
@@ -86,29 +91,18 @@ def forget(partial: Path) -> None:
 
 @contextmanager
 def held(partial: Path) -> Iterator[BinaryIO]:
-    """The partial file, open for reading and writing, and locked where the system has locks.
+    """The partial file, open for reading and writing by this process alone.
 
     Raises InputError where another process is writing it.
     """
-    partial.touch()
-    with partial.open("r+b") as file:
-        try:
-            lock(file)
-        except OSError as error:
-            raise InputError(f"another process is downloading it to {partial}; wait for it") from error
-        try:
-            yield file
-        finally:
-            if not file.seek(0, os.SEEK_END):
-                forget(partial)
-
-
-def lock(file: BinaryIO) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has none; there, two downloads at once are the user's care
-        return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with locks.held(lock_path(partial), f"another process is downloading it to {partial}; wait for it"):
+        partial.touch()
+        with partial.open("r+b") as file:
+            try:
+                yield file
+            finally:
+                if not file.seek(0, os.SEEK_END):
+                    forget(partial)
 
 
 def receive(

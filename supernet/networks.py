@@ -8,9 +8,9 @@ import torch
 from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import DynamicMBConvLayer
 from torch import Tensor, nn
 
-from supernet import mobilenet_v3 as mbv3
+from supernet import inverted_residuals
 from supernet.arch import Arch, Choice
-from supernet.mobilenet_v3 import Block, MobileNetV3Spec
+from supernet.inverted_residuals import Block, MobileNetV3Spec
 
 ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish}
 
@@ -63,8 +63,10 @@ class Subnet(nn.Module):
         super().__init__()
         resolution = int(values["resolution"])
         self.stem = conv_bn_act(spec.in_channels, spec.stem_width, 3, spec.stem_stride, act=spec.stem_act)
-        self.first = StaticBlock(mbv3.first_block(spec, resolution))
-        self.blocks = nn.Sequential(*(StaticBlock(block) for _, block in mbv3.blocks(spec, values)))
+        self.first = StaticBlock(inverted_residuals.first_block(spec, resolution))
+        self.blocks = nn.Sequential(
+            *(StaticBlock(block) for _, block in inverted_residuals.blocks(spec, values))
+        )
         self.head = conv_bn_act(spec.stages[-1].width, spec.head_width, act=spec.head_act)
         self.mix = mix_layer(spec)
         self.classifier = nn.Linear(spec.mix_width or spec.head_width, spec.classes)
@@ -98,10 +100,10 @@ class ElasticNet(nn.Module):
         super().__init__()
         self.spec = spec
         self.stem = conv_bn_act(spec.in_channels, spec.stem_width, 3, spec.stem_stride, act="h_swish")
-        self.first = StaticBlock(mbv3.first_block(spec, spec.resolutions[-1]))
+        self.first = StaticBlock(inverted_residuals.first_block(spec, spec.resolutions[-1]))
         self.blocks = nn.ModuleDict()
         width = spec.first_width
-        for s, b in mbv3.positions(spec):
+        for s, b in inverted_residuals.positions(spec):
             stage = spec.stages[s - 1]
             self.blocks[f"{s}-{b}"] = DynamicMBConvLayer(
                 [width], [stage.width], list(stage.kernels), list(stage.expands),
@@ -115,7 +117,7 @@ class ElasticNet(nn.Module):
     def forward(self, x: Tensor, values: Mapping[str, Choice]) -> Tensor:
         """Logits (n, classes) of the subnet that ``values`` name, for images (n, c, r, r)."""
         x = self.first(self.stem(x))
-        for (s, b), block in mbv3.blocks(self.spec, values):
+        for (s, b), block in inverted_residuals.blocks(self.spec, values):
             x = run_elastic_block(self.blocks[f"{s}-{b}"], block, x)
         return self.classifier(self.head(x).mean((2, 3)))
 
@@ -130,7 +132,9 @@ class ElasticNet(nn.Module):
         subnet = Subnet(self.spec, arch.values)
         for name in ("stem", "first", "head", "classifier"):
             getattr(subnet, name).load_state_dict(getattr(self, name).state_dict())
-        for ((s, b), block), static in zip(mbv3.blocks(self.spec, arch.values), subnet.blocks, strict=True):
+        for ((s, b), block), static in zip(
+            inverted_residuals.blocks(self.spec, arch.values), subnet.blocks, strict=True
+        ):
             copy_block(self.blocks[f"{s}-{b}"], block, static)
         return subnet.eval()
 

@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import nn
 
-from supernet import mobilenet_v3 as mbv3
+from supernet import inverted_residuals
 from supernet.arch import Arch
-from supernet.mobilenet_v3 import MobileNetV3Spec
+from supernet.inverted_residuals import MobileNetV3Spec
 from supernet.networks import Subnet, copy_block, copy_norm
 
 
@@ -49,8 +49,10 @@ def cut_mobile(spec: MobileNetV3Spec, net: nn.Module, arch: Arch) -> Subnet:
     copy_layer(net.first_conv, subnet.stem)
     copy_layer(first.conv.depth_conv, subnet.first.depthwise)
     copy_layer(first.conv.point_linear, subnet.first.project)
-    by_position = dict(zip(mbv3.positions(spec), elastic, strict=True))
-    for (position, block), static in zip(mbv3.blocks(spec, arch.values), subnet.blocks, strict=True):
+    by_position = dict(zip(inverted_residuals.positions(spec), elastic, strict=True))
+    for (position, block), static in zip(
+        inverted_residuals.blocks(spec, arch.values), subnet.blocks, strict=True
+    ):
         copy_block(by_position[position].conv, block, static)
     if spec.mix_width is None:
         copy_layer(net.feature_mix_layer, subnet.head)

@@ -16,7 +16,7 @@ from supernet.atomic import make_folder
 from supernet.cache import VARIABLE
 from supernet.catalog import Supernet, open_supernet
 from supernet.documents import Document
-from supernet.downloads import OTHER_CONTENT, TIMEOUT_S, Content, Progress, content_of, download, lock
+from supernet.downloads import OTHER_CONTENT, TIMEOUT_S, Content, Progress, content_of, download
 from supernet.errors import InputError
 from supernet.kept_weights import (
     DIGITS,
@@ -31,6 +31,7 @@ from supernet.kept_weights import (
     recorded,
     remedy,
 )  # fmt: skip
+from supernet.locks import held
 from supernet.messages import Say
 
 
@@ -215,17 +216,8 @@ def alone(name: str, cache: Path | None) -> Iterator[None]:
     """
     where = folder(cache)
     writable(where)
-    try:
-        file = (where / f".{name}.lock").open("wb")
-    except OSError as error:
-        raise unwritable(where, error) from error
-    with file:
-        try:
-            lock(file)
-        except OSError as error:
-            raise InputError(
-                f"another process is getting the weights of {name} into {where}; wait for it"
-            ) from error
+    refusal = f"another process is getting the weights of {name} into {where}; wait for it"
+    with held(where / f".{name}.lock", refusal):
         yield
 
 

@@ -4,44 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from search.cli.options import Region
-from supernet.errors import InputError, some
+from supernet.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from cost_models.variants import Variant
-    from supernet.arch import Arch
-    from supernet.catalog import Supernet
-    from supernet.layers import Layer
-
-FORMS = (
-    'a net.config of ofa ({"name": ..., "blocks": [...], ...}), the arch.json of a bundle, '
-    'or an arch ({"space": ..., "choices": {...}})'
-)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The network of a file at an image size; ``point`` is the supernet and arch that it is, if it is one's."""
-
-    name: str
-    image_size: int
-    layers: tuple[Layer, ...]
-    point: tuple[Supernet, Arch] | None
+    from supernet.ofa_format.reader import Network
 
 
 def cost(
-    file: Annotated[Path, typer.Argument(help="net.config of ofa, or an arch in JSON.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="net.config, arch, or settings of ofa.", metavar="FILE")],
     image_size: Annotated[
         int | None,
         typer.Option(help="Side of the images.", metavar="N", show_default="by FILE or run.config"),
+    ] = None,
+    supernet: Annotated[
+        str | None,
+        typer.Option(help="Supernet: name or YAML file.", metavar="NAME", show_default="by FILE"),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="Device name or YAML file; host is this machine.", metavar="NAME")
@@ -53,13 +39,16 @@ def cost(
 ) -> None:
     """Show what one subnet costs, given as a file.
 
-    FILE is a net.config of ofa, the arch.json of a bundle, or an arch in JSON.
+    FILE is a net.config of ofa, MCUNet or NAT, settings of ofa or NAT (ks, e, d, r), an arch or the
+    arch.json of a bundle, or a subnet of mmrazor or AttentiveNAS.
     A device's latency and energy are predicted for a subnet of a shipped supernet.
     """
     from cost_models.variants import any_in_region
     from search.cli import terminal
+    from supernet.catalog import open_supernet
+    from supernet.ofa_format import reader
 
-    subject = open_subject(file, image_size)
+    subject = reader.read(file, image_size, open_supernet(supernet) if supernet is not None else None)
     found = summary(subject, file, any_in_region(device, region))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -67,47 +56,7 @@ def cost(
         terminal.show_titled(f"{subject.name} in {file}", table(subject, found))
 
 
-def open_subject(file: Path, image_size: int | None = None) -> Subject:
-    """The network in a file, at ``image_size`` or, without one, at that of the arch or of a run.config beside it."""
-    from supernet import net_config
-
-    data = net_config.load(file)
-    if "arch" in data or "choices" in data:
-        return of_arch(data, file, image_size)
-    if "blocks" not in data:
-        raise InputError(f"{file} is none of: {FORMS}; its keys are {some(data) or 'none'}")
-    config = net_config.parse(data, str(file))
-    size = net_config.image_size_beside(file) if image_size is None else image_size
-    if size is None:
-        raise InputError(
-            f"{file} does not say how large its images are: give --image-size N, "
-            f'or put a {net_config.RUN_CONFIG} with {{"image_size": N}} beside it'
-        )
-    return Subject(config.name, size, config.layers(size), net_config.arch_of(config, size))
-
-
-def of_arch(data: Mapping[str, Any], file: Path, image_size: int | None) -> Subject:
-    """The network of an arch or of a bundle's arch.json. Raises InputError for one of another network."""
-    from supernet.catalog import open_supernet
-
-    arch = data.get("arch", data)
-    space = arch.get("space") if isinstance(arch, dict) else None
-    if not isinstance(space, str):
-        raise InputError(f"{file} holds no arch, which names its space; a file may be {FORMS}")
-    supernet = open_supernet(space)
-    fingerprint = data.get("fingerprint", supernet.fingerprint)
-    if fingerprint != supernet.fingerprint:
-        raise InputError(
-            f"{file} is of a network called {space} with fingerprint {fingerprint}, "
-            f"but the one that ships has {supernet.fingerprint}: they are different networks"
-        )
-    found = supernet.space.from_dict(arch)
-    if image_size is not None:
-        found = supernet.space.arch({**found.values, "resolution": image_size})
-    return Subject(supernet.name, found.resolution, supernet.layers(found), (supernet, found))
-
-
-def summary(subject: Subject, file: Path, device: str | Variant | None) -> dict[str, Any]:
+def summary(subject: Network, file: Path, device: str | Variant | None) -> dict[str, Any]:
     """What ``--json`` prints; what is not known is left out. Raises InputError for a device without a point."""
     from cost_models.compute import of_layers
 
@@ -123,7 +72,7 @@ def summary(subject: Subject, file: Path, device: str | Variant | None) -> dict[
     return found | {"costs": costs}
 
 
-def of_device(subject: Subject, file: Path, given: str | Variant) -> tuple[str, dict[str, float]]:
+def of_device(subject: Network, file: Path, given: str | Variant) -> tuple[str, dict[str, float]]:
     """A device's own name, and what it predicts for the subject; a table knows ``latency_ms_std`` too."""
     from cost_models.device import device_costs
     from cost_models.devices import open_device
@@ -153,7 +102,7 @@ def of_device(subject: Subject, file: Path, given: str | Variant) -> tuple[str, 
     return device.name, predicted
 
 
-def table(subject: Subject, found: Mapping[str, Any]) -> Table:
+def table(subject: Network, found: Mapping[str, Any]) -> Table:
     """The subject, then its costs: whole numbers exactly and scaled, those of a device as they are predicted."""
     from cost_models.registry import OF_A_DEVICE
     from search.reports import words as readable

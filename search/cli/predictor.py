@@ -141,7 +141,7 @@ def train(
 
     check_at_most(seed, MOST_SEED, "--seed")
     path, opened = target(name, out, replace), open_supernet(supernet)
-    rows = read_all(sources, opened)
+    rows = read_all(sources, opened, terminal.say)
     terminal.say(f"fitting to {len(rows):,} rows of {len(rows.merged()):,} subnets")
     made, figures = training.train(opened, rows, name=name, split=split, seed=seed, say=terminal.say)
     if not as_json:
@@ -180,9 +180,9 @@ def hold_against(
         )
     opened = open_supernet(supernet or card.supernet)
     predictor = files.open_predictor(name, opened)
-    rows = read_all(sources, opened)
+    rows = read_all(sources, opened, terminal.say)
     if exclude:
-        rows = rows.without(read_all(exclude, opened))
+        rows = rows.without(read_all(exclude, opened, terminal.say))
         if not len(rows):
             raise InputError("no row is left: every subnet of the files is in those to exclude")
     figures = by_group(predictor, rows)

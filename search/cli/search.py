@@ -44,7 +44,7 @@ def search(
 ) -> None:
     """Find the best subnet, or a front, within hard budgets.
 
-    Options override what CONFIG says. The same command resumes a killed search.
+    Options override what CONFIG says. The same command resumes a killed search, and joins one that is running.
     """
     import oncefit
     from search.cli import terminal

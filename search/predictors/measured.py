@@ -1,17 +1,16 @@
 """Measured top-1 of subnets: read from CSV files and from runs, to train a predictor on and to test it.
 
 A CSV file names a subnet in one of two forms. The first is that of ``ofa`` and DyNAS-T: a
-column ``Sub-network`` with a dict of ``ks``, ``e``, ``d`` (and ``w``) and ``r``, and ``Top-1
-Acc (%)``. The second is that of a run's ``front.csv``: a column for each dimension of the
-space, empty for skipped blocks, and ``validation_top1`` or ``top1`` as a fraction.
+column ``Sub-network`` with a dict of ``ks``, ``e``, ``d`` (and ``w``) and ``r``, or another of the
+encodings of :mod:`supernet.ofa_format.reader`, and ``Top-1 Acc (%)``. The second is that of a run's
+``front.csv``: a column for each dimension of the space, empty for skipped blocks, and
+``validation_top1`` or ``top1``.
 """
 
 from __future__ import annotations
 
-import ast
 import csv
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,22 +19,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from search.predictors.top1_columns import COLUMNS, FRACTIONS, PERCENT, entry_of, fractions
 from supernet.arch import Arch, Choice
 from supernet.arrays import Floats
 from supernet.errors import InputError, some
+from supernet.ofa_format import files, reader
 from supernet.space import Codes, SearchSpace
 
 if TYPE_CHECKING:
     from supernet.catalog import Supernet
 
-SUBNET, PERCENT = "Sub-network", "Top-1 Acc (%)"
-FRACTIONS = ("validation_top1", "top1")
-"""Columns of top-1 as a fraction; the first that is there counts."""
+SUBNET = "Sub-network"
 ARCH_ID = "arch_id"
-FORMS = (
-    f"{SUBNET} and {PERCENT!r}, or a column for each dimension of the space and {' or '.join(FRACTIONS)} "
-    "as a fraction"
-)
+FORMS = f"{SUBNET} and {PERCENT!r}, or a column for each dimension of the space and {' or '.join(FRACTIONS)}"
 
 
 @dataclass(frozen=True)
@@ -115,22 +111,28 @@ def of_rows(rows: Sequence[tuple[Arch, float]], space: SearchSpace, group: str) 
 # -- CSV files ---------------------------------------------------------------------
 
 
-def from_csv(path: Path, supernet: Supernet, group: str | None = None) -> Measured:
-    """The rows of a CSV file. Raises InputError that names file, line, column and value."""
+def from_csv(
+    path: Path, supernet: Supernet, group: str | None = None, say: Callable[[str], None] = lambda _: None
+) -> Measured:
+    """The rows of a CSV file; ``say`` gets the unit of its top-1.
+
+    Raises InputError that names file, lines, column and value.
+    """
     space = supernet.family.space
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = reader.fieldnames or ()
-            check_columns(columns, space, path)
-            rows = [parse_row(row, space, f"{path}, line {reader.line_num}") for row in reader]
+            lines = csv.DictReader(file, strict=True)
+            check_columns(lines.fieldnames or (), space, path)
+            rows = [(lines.line_num, row) for row in lines]
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a CSV file: {error}") from error
     if not rows:
         raise InputError(f"{path} has a heading but no rows")
-    return of_rows(rows, space, group or path.name)
+    archs = [arch_of_row(row, supernet, f"{path}, line {line}") for line, row in rows]
+    top1 = fractions([entry_of(row, line) for line, row in rows], str(path), say)
+    return Measured(space, space.encode(archs), top1, (group or path.name,) * len(rows))
 
 
 def check_columns(columns: Sequence[str], space: SearchSpace, path: Path) -> None:
@@ -138,7 +140,7 @@ def check_columns(columns: Sequence[str], space: SearchSpace, path: Path) -> Non
     always = [d.name for d in space.dimensions if d.needs is None]
     names = [SUBNET] if SUBNET in columns else always
     missing = [name for name in names if name not in columns]
-    if PERCENT not in columns and not any(name in columns for name in FRACTIONS):
+    if not any(name in columns for name in COLUMNS):
         missing.append(PERCENT if SUBNET in columns else FRACTIONS[-1])
     if missing:
         raise InputError(
@@ -147,9 +149,11 @@ def check_columns(columns: Sequence[str], space: SearchSpace, path: Path) -> Non
         )
 
 
-def parse_row(row: Mapping[str, str | None], space: SearchSpace, where: str) -> tuple[Arch, float]:
+def arch_of_row(row: Mapping[str, str | None], supernet: Supernet, where: str) -> Arch:
+    """The arch of a row in either form."""
+    space = supernet.family.space
     try:
-        arch = of_ofa(row[SUBNET], space) if SUBNET in row else of_columns(row, space)
+        arch = of_text(row[SUBNET], supernet) if SUBNET in row else of_columns(row, space)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     given = row.get(ARCH_ID)
@@ -158,22 +162,7 @@ def parse_row(row: Mapping[str, str | None], space: SearchSpace, where: str) -> 
             f"{where}: column {ARCH_ID}: {given} is not the arch of this row in {space.name}, which is "
             f"{arch.id}; the file is of another supernet, or was changed"
         )
-    return arch, top1_of(row, where)
-
-
-def top1_of(row: Mapping[str, str | None], where: str) -> float:
-    """Top-1 of a row as a fraction."""
-    column = next((name for name in (*FRACTIONS, PERCENT) if row.get(name)), PERCENT)
-    whole = 100.0 if column == PERCENT else 1.0
-    try:
-        value = float(row.get(column) or "")
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= whole:
-        raise InputError(
-            f"{where}: column {column}: got {row.get(column)!r}; top-1 is a number from 0 to {whole:g}"
-        )
-    return value / whole
+    return arch
 
 
 def of_columns(row: Mapping[str, str | None], space: SearchSpace) -> Arch:
@@ -190,64 +179,13 @@ def of_columns(row: Mapping[str, str | None], space: SearchSpace) -> Arch:
     return space.arch(values)
 
 
-def of_ofa(text: str | None, space: SearchSpace) -> Arch:
-    """The arch of ``ofa``'s settings as text: ``{'ks': [...], 'e': [...], 'd': [...], 'r': [224]}``."""
+def of_text(text: str | None, supernet: Supernet) -> Arch:
+    """The arch that the column :data:`SUBNET` holds, in any encoding that is known."""
+    where = f"column {SUBNET}"
     try:
-        given = ast.literal_eval(text or "")
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
-        raise InputError(f"column {SUBNET}: got {str(text)[:80]!r}; it is a dict of ks, e, d and r (or w)")
-    try:
-        return from_settings(given, space)
-    except InputError as error:
-        raise InputError(f"column {SUBNET}: {error}") from None
-
-
-KEYS = {"depth": "d", "kernel": "ks", "expand": "e", "width": "w"}
-"""``ofa``'s names of the kinds of dimensions."""
-
-
-def from_settings(given: Mapping[str, object], space: SearchSpace) -> Arch:
-    """The arch that ``ofa``'s ``set_active_subnet`` calls so; ``r`` is the resolution, alone or in a list.
-
-    ``d`` of a ResNet counts the blocks beyond a stage's least, twice for its stem; ``w`` are indices.
-    """
-    values: dict[str, Choice] = {"resolution": resolution(given)}
-    resnet = any(d.kind == "width" for d in space.dimensions)
-    for kind, key in KEYS.items():
-        mine = [d for d in space.dimensions if d.kind == kind]
-        if not mine:
-            continue
-        numbers = numbers_of(given, key, len(mine))
-        for d, number in zip(mine, numbers, strict=True):
-            value = number
-            if resnet and kind == "width":
-                if number not in range(len(d.choices)):
-                    raise InputError(f"w holds {number!r} for {d.name}; allowed: 0 to {len(d.choices) - 1}")
-                value = d.choices[int(number)]
-            elif resnet and kind == "depth":
-                value = d.choices[0] + (number // 2 if d.name == "depth.0" else number)
-            elif kind == "depth" and len(d.choices) == 1:
-                value = d.choices[0]  # ofa takes a stage's depth or its number of blocks, whichever is less
-            values[d.name] = value
-    return space.arch(values)
-
-
-def resolution(given: Mapping[str, object]) -> Choice:
-    value = given.get("r", given.get("image_size"))
-    found = value[0] if isinstance(value, list) and len(value) == 1 else value
-    if isinstance(found, bool) or not isinstance(found, int):
-        raise InputError(f"r is the resolution as a number, or a list of one; got {str(value)[:80]}")
-    return found
-
-
-def numbers_of(given: Mapping[str, object], key: str, count: int) -> Sequence[Choice]:
-    """A list of settings, as long as there are dimensions of its kind."""
-    found = given.get(key)
-    is_list = isinstance(found, list) and all(
-        isinstance(n, int | float) and not isinstance(n, bool) for n in found
-    )
-    if not is_list or len(found) != count:  # type: ignore[arg-type]
-        raise InputError(f"{key} is a list of {count} numbers here; got {str(found)[:80]}")
-    return found  # type: ignore[return-value]
+        given = files.parse(text or "", where)
+    except InputError:
+        raise InputError(
+            f"{where}: got {str(text)[:80]!r}; it is a dict of ks, e, d and r (or w), as JSON or as Python prints it"
+        ) from None
+    return reader.arch_in(given, supernet, where)

@@ -28,10 +28,11 @@ from threadpoolctl import ThreadpoolController
 from search.feasible.region import Region, distinct
 from search.problem.problem import Problem
 from search.proposing.acquisition import front, improvement, reached
+from search.proposing.claims import best_first, claim
 from search.proposing.distributions import distributions
 from search.proposing.evolution import evolve
 from search.proposing.first_archs import skewed, spread
-from search.proposing.history import PROPOSED, History, Known, fixed_columns
+from search.proposing.history import History, Known, Seen, fixed_columns
 from search.proposing.surrogate import Shape, Surrogate, conditioned, features, fitted_shape, scaled
 from supernet.arch import Choice
 from supernet.arrays import Floats
@@ -68,6 +69,9 @@ class GuidedSampler(BaseSampler):
     spread over the costs; then the surrogate leads.
     """
 
+    claims = True
+    """What :func:`search.proposing.claims.claiming` asks."""
+
     def __init__(self, problem: Problem | None = None, *, seed: int | None = None, startup: int = 12) -> None:
         self._problem = problem
         self._seed = seed if seed is not None else int(np.random.default_rng().integers(2**31))
@@ -91,7 +95,7 @@ class GuidedSampler(BaseSampler):
             fixed = fixed_params(study, trial)
             if not all(name in fixed for name in wanted):
                 with THINKING, blas().limit(limits=1, user_api="blas"):
-                    row = self._claim(study, trial, self._propose(study, trial, fixed))
+                    row = self._claimed(study, trial, fixed)
                 values = {
                     d.name: d.choices[int(i)]
                     for d, i in zip(self._problem.space.dimensions, row, strict=True)
@@ -127,20 +131,20 @@ class GuidedSampler(BaseSampler):
             found = region.fresh(history.seen)
         return found if len(found) else region.anchor
 
-    def _claim(self, study: Study, trial: FrozenTrial, proposals: Codes) -> Codes:
-        """The first of the proposals, shape (dimensions,), that no earlier trial has by now; others see it at once.
-
-        Several processes think at the same time, and may think of the same.
-        """
+    def _claimed(self, study: Study, trial: FrozenTrial, fixed: Mapping[str, Choice]) -> Codes:
+        """Codes of the arch that the trial has now, shape (dimensions,); no other trial has it while another is left."""
+        assert self._problem is not None
         history = self._history(study)
-        row = proposals[0]
-        study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, row.tolist())
-        history.follow(study, trial)
-        left = distinct(proposals, history.seen)
-        if len(left) and (left[0] != row).any():
-            row = left[0]
-            study._storage.set_trial_system_attr(trial._trial_id, PROPOSED, row.tolist())
-        return np.asarray(row)
+        proposals = self._propose(study, trial, fixed)
+        region = Region(self._problem, fixed_columns(self._problem.space, fixed))
+        rng = np.random.default_rng([self._seed, trial.number, 1])
+
+        def of_others() -> Seen:
+            history.follow(study, trial)
+            return history.seen
+
+        row = claim(study, trial, best_first(proposals, region, history, rng), of_others)
+        return np.asarray((proposals if row is None else row)[0])
 
     def _first(self, region: Region, taken: Codes, history: History, rng: np.random.Generator) -> Codes:
         """New archs spread over the costs; where accuracies are expected, in turn with the best by these."""

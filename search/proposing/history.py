@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from search.feasible.region import keys
 from search.problem.problem import Problem
+from search.proposing.following import ARCH_ID, IDENTITY, Follower
 from supernet.arch import Choice
 from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
@@ -19,15 +20,14 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-PROPOSED = "guided:codes"
-"""System attribute of a trial with the codes proposed for it: others see them before its parameters are set."""
+CLAIM = "oncefit:codes"
+"""System attribute of a trial with the codes of the arch that it claims (:mod:`search.proposing.claims`); empty where it has none.
+
+Others see it before its parameters are set.
+"""
 
 RACED = "raced"
 """User attribute of a trial that was stopped early (:meth:`search.runs.racing.Raced.attribute`)."""
-
-
-FEW = 64
-"""Trials that are read one by one at most."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class History:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._looked_at = 0
-        self._open: list[int] = []
+        self._follower = Follower()
+        self._of_a_search: bool | None = None
         self._ended: set[bytes] = set()
         self._rows = Known(
             np.empty((64, len(problem.space.dimensions)), dtype=np.int16), np.empty(64),
@@ -86,23 +86,24 @@ class History:
         self.seen = Seen(self._ended, set())
 
     def follow(self, study: Study, trial: FrozenTrial) -> None:
-        """Take in what has happened in the study's trials before ``trial``, the one that a proposal is made for."""
+        """Take in what has happened in the study's trials but ``trial``, the one that a proposal is made for."""
         from optuna.trial import TrialState
 
-        unread = [*self._open, *range(self._looked_at, trial.number)]
-        self._looked_at, self._open = max(self._looked_at, trial.number), []
+        if self._of_a_search is None:
+            self._of_a_search = IDENTITY in study.user_attrs
         running, others, ended = [], set[bytes](), []
-        for number, other in zip(unread, trials_of(study, unread), strict=True):
+        for other in self._follower.news(study, but=trial.number):
             row = codes_of_trial(self._problem.space, other)
+            foreign = self._of_a_search and other.state.is_finished() and ARCH_ID not in other.user_attrs
+            if row is None or foreign or other.state == TrialState.FAIL:
+                continue
             if not other.state.is_finished():
-                self._open.append(number)
-                if row is not None:
-                    others.update(keys(row))
-                    running += [row] if other.state == TrialState.RUNNING else []
-            elif row is not None and other.state != TrialState.FAIL:
-                self._ended.update(keys(row))
-                accuracy = accuracy_of_trial(study, other, self._problem)
-                ended += [(number, row, *accuracy)] if accuracy is not None else []
+                others.update(keys(row))
+                running += [row] if other.state == TrialState.RUNNING else []
+                continue
+            self._ended.update(keys(row))
+            accuracy = accuracy_of_trial(study, other, self._problem)
+            ended += [(other.number, row, *accuracy)] if accuracy is not None else []
         self._add(ended)
         self.running = np.concatenate([self._rows.codes[:0], *running])
         self.seen = Seen(self._ended, others)
@@ -127,18 +128,6 @@ class History:
                 column[:] = column[order]
 
 
-def trials_of(study: Study, numbers: Sequence[int]) -> list[FrozenTrial]:
-    """Trials of a study by their numbers; a few are read one by one, since a list of all takes longer."""
-    storage, study_id = study._storage, study._study_id
-    if len(numbers) > FEW:
-        everything = storage.get_all_trials(study_id, deepcopy=False)
-        return [everything[number] for number in numbers]
-    return [
-        storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number))
-        for number in numbers
-    ]
-
-
 def accuracy_of_trial(study: Study, trial: FrozenTrial, problem: Problem) -> tuple[float, float] | None:
     """Accuracy, more is better, and the multiple of its noise; None where the trial has none.
 
@@ -161,8 +150,8 @@ def accuracy_of_trial(study: Study, trial: FrozenTrial, problem: Problem) -> tup
 def codes_of_trial(space: SearchSpace, trial: FrozenTrial) -> Codes | None:
     """Canonical codes of a trial, shape (1, dimensions), None if it has no arch of the space."""
     row = codes_of(space, trial.params or trial.system_attrs.get("fixed_params", {}))
-    if row is None and PROPOSED in trial.system_attrs and not trial.state.is_finished():
-        return np.array([trial.system_attrs[PROPOSED]], dtype=np.int16)
+    if row is None and trial.system_attrs.get(CLAIM) and not trial.state.is_finished():
+        return np.array([trial.system_attrs[CLAIM]], dtype=np.int16)
     return row
 
 

@@ -18,10 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.feasible.region import Region, keys
 from search.problem.problem import Problem
+from search.proposing.claims import drawn_by
 from search.proposing.distributions import distributions
-from search.proposing.history import codes_of, fixed_columns
-
-NEVER_AGAIN = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED, TrialState.WAITING)
+from search.proposing.history import History, codes_of, fixed_columns
 
 DRAWS = 64
 """Archs that the inner sampler is asked for before one of them is mended."""
@@ -40,7 +39,7 @@ class WithinBudget(BaseSampler):
         self._problem = problem
         self._seed = seed
         self._draws = draws
-        self._keys: dict[int, bytes | None] = {}
+        self._history = History(problem)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """All dimensions of the space; called at the start of each trial."""
@@ -55,9 +54,10 @@ class WithinBudget(BaseSampler):
         if all(name in fixed for name in search_space):
             return {}
         region = Region(self._problem, fixed_columns(space, fixed))
-        seen = self._seen(study, trial)
+        self._history.follow(study, trial)
+        seen = self._history.seen
         for _ in range(self._draws):
-            params = {**self._draw(study, trial, search_space), **fixed}
+            params = drawn_by(self.inner, study, trial, search_space, fixed)
             codes = codes_of(space, params)
             if codes is not None and self._problem.within(codes)[0] and keys(codes)[0] not in seen:
                 return params
@@ -85,24 +85,3 @@ class WithinBudget(BaseSampler):
 
     def reseed_rng(self) -> None:
         self.inner.reseed_rng()
-
-    def _draw(self, study: Study, trial: FrozenTrial, wanted: dict[str, BaseDistribution]) -> dict[str, Any]:
-        """One arch as the inner sampler would have proposed it."""
-        together = self.inner.infer_relative_search_space(study, trial)
-        params = self.inner.sample_relative(study, trial, together)
-        return {
-            name: params[name]
-            if name in params
-            else self.sample_independent(study, trial, name, distribution)
-            for name, distribution in wanted.items()
-        }
-
-    def _seen(self, study: Study, trial: FrozenTrial) -> set[bytes]:
-        """Keys of the archs that the study has trials of."""
-        others = study.get_trials(deepcopy=False, states=NEVER_AGAIN)
-        for other in others:
-            if other.state.is_finished() and other._trial_id not in self._keys:
-                codes = codes_of(self._problem.space, other.params)
-                self._keys[other._trial_id] = None if codes is None else keys(codes)[0]
-        found = (self._keys.get(other._trial_id) for other in others)
-        return {key for key in found if key is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from search.predictors.measured import Measured, from_csv, joined, labels, of_rows
@@ -12,10 +12,15 @@ from supernet.catalog import Supernet
 from supernet.errors import InputError
 
 
-def read_all(places: Sequence[Path], supernet: Supernet) -> Measured:
-    """All rows of CSV files and run folders, a group each. Raises InputError for what is not of ``supernet``."""
+def read_all(
+    places: Sequence[Path], supernet: Supernet, say: Callable[[str], None] = lambda _: None
+) -> Measured:
+    """All rows of CSV files and run folders, a group each; ``say`` gets the unit of each file's top-1.
+
+    Raises InputError for what is not of ``supernet``.
+    """
     found = [
-        from_run(place, supernet, group) if place.is_dir() else from_csv(place, supernet, group)
+        from_run(place, supernet, group) if place.is_dir() else from_csv(place, supernet, group, say)
         for place, group in zip(places, labels(places), strict=True)
     ]
     return joined(found, supernet.family.space)

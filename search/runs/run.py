@@ -355,17 +355,27 @@ def conclude(run: Run, say: Say) -> Result:
     found = settled(run, study)
     check_finished(run, study)
     if not found:
-        raise nothing_found(run.problem, run.folder, len(study.get_trials(deepcopy=False)))
+        raise nothing_found(run.problem, run.folder, studies.proposals(study))
     objectives = run.problem.objectives
     chosen = best(found, run.axes)
     members = front(found, run.axes)
     finals = members if len(objectives) > 1 else [chosen]
-    reports = studies.saved(study, studies.REPORT)
-    missing = [c for c in finals if c.arch.id not in reports] if run.measures else []
-    for i, candidate in enumerate(missing, 1):
-        say(f"measuring on the report split: {i} of {len(missing)}")
-        reports[candidate.arch.id] = run.accuracy(candidate.arch, "report")
-        studies.save(study, candidate.arch, reports[candidate.arch.id])
-    proposals = study.user_attrs.get(PREDICTIONS, len(study.get_trials(deepcopy=False)))
+    reports = reported(run, study, finals, say)
+    proposals = study.user_attrs.get(PREDICTIONS, studies.proposals(study))
     bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
     return Result(run, found, members, chosen, reports, proposals, bound, raced)
+
+
+def reported(run: Run, study: optuna.Study, finals: Sequence[Candidate], say: Say) -> dict[str, Accuracy]:
+    """Accuracies on the report split by arch id, measured now where they are missing: by one process of the run only."""
+    reports = studies.saved(study, studies.REPORT)
+    if not run.measures or all(c.arch.id in reports for c in finals):
+        return reports
+    with studies.in_turn(run.folder, lambda: None):
+        reports = studies.saved(study, studies.REPORT)
+        missing = [c for c in finals if c.arch.id not in reports]
+        for i, candidate in enumerate(missing, 1):
+            say(f"measuring on the report split: {i} of {len(missing)}")
+            reports[candidate.arch.id] = run.accuracy(candidate.arch, "report")
+            studies.save(study, candidate.arch, reports[candidate.arch.id])
+    return reports

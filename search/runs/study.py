@@ -14,33 +14,39 @@ import os
 import re
 import secrets
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.problem.limits import within
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
+from search.proposing.following import ARCH_ID, IDENTITY
 from search.runs.racing import Raced, from_attribute
-from supernet import documents
+from supernet import documents, locks
 from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
 from supernet.arch import Arch
-from supernet.atomic import make_folder, unwritable
+from supernet.atomic import check_writable, make_folder, unwritable
 from supernet.errors import InputError, short
+from supernet.messages import say
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
 DATABASE, PLACE, LOCK = "study.db", "study.yaml", ".lock"
 LONGEST_DATABASE = 500
 """Bytes of a path that SQLite opens: it has room for 512, its own suffixes included."""
 SQLITE = "sqlite:///"
+BUSY_S = 120.0
+"""Seconds that a process waits for others that write to the same SQLite file."""
 VALIDATION, REPORT, PREDICTED, OWN = "validation", "report", "predicted", "own"
 HITS, RACED = "hits", "raced"
-IDENTITY = "of"
-"""The attribute of a study that says what its figures are of."""
+
+FOREIGN_TOLD: set[str] = set()
+"""Names of the studies whose foreign trials a message was given of: one is enough."""
 
 
 Judgement = Accuracy | PredictedAccuracy | OwnAccuracy
@@ -206,12 +212,15 @@ def without_password(url: str) -> str:
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:
     """An Optuna storage; SQLite keeps every commit through a killed process at a tenth of the default's time."""
-    import optuna
     from sqlalchemy import event
     from sqlalchemy.exc import SQLAlchemyError
 
+    from search.runs.storage import Database
+
     try:
-        storage = optuna.storages.RDBStorage(url, skip_compatibility_check=False)
+        # SQLite lets one process write at a time, and gives up after five seconds unless it is told otherwise
+        patient = {"connect_args": {"timeout": BUSY_S}} if url.startswith("sqlite") else {}
+        storage = Database(url, engine_kwargs=patient, skip_compatibility_check=False)
     except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
         # Optuna raises RuntimeError for a database of another of its versions
         raise cannot_open(url, error) from error
@@ -249,36 +258,35 @@ def check_database(folder: Path) -> None:
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """One process at a time in a run folder, which is made. Raises InputError where another is at work."""
-    import fcntl
-
-    try:
-        make_folder(folder)
-        opened = (folder / LOCK).open("w")
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    with opened as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"another process is searching in {folder}; wait for it or stop it") from error
+    """One process at a time in a folder, which is made. Raises InputError where another is at work."""
+    refusal = f"another process is searching in {folder}; wait for it or stop it"
+    make(folder)
+    with locks.held(folder / LOCK, refusal):
         yield
 
 
-def fail_stale_trials(study: optuna.Study) -> None:
-    """Trials that a killed process left running are failed; they were never measured."""
-    import optuna
+@contextmanager
+def in_turn(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """One process after the other in a run folder, which is made; ``waiting`` is called while another is at work."""
+    make(folder)
+    with locks.awaited(folder / LOCK, waiting):
+        yield
 
-    running = optuna.trial.TrialState.RUNNING
-    for trial in study.get_trials(deepcopy=False, states=(running,)):
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+def make(folder: Path) -> None:
+    """Raises InputError where the folder cannot be made or written to."""
+    try:
+        make_folder(folder)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    check_writable(folder)
 
 
 def attributes(
     arch: Arch, costs: dict[str, float], found: Candidate | Raced | None, accuracy: str
 ) -> dict[str, Any]:
     """What a trial records besides its parameters and values; ``accuracy`` is the objective's name."""
-    made: dict[str, Any] = {"arch_id": arch.id, "costs": costs}
+    made: dict[str, Any] = {ARCH_ID: arch.id, "costs": costs}
     if isinstance(found, Raced):
         made[RACED] = found.attribute(accuracy)
     elif found is not None:
@@ -289,6 +297,21 @@ def attributes(
     return made
 
 
+def own(study: optuna.Study, finished: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Those of a study's finished trials that a search made and did not fail; of others one message is given."""
+    import optuna
+
+    ended = [trial for trial in finished if trial.state != optuna.trial.TrialState.FAIL]
+    foreign = [trial.number for trial in ended if ARCH_ID not in trial.user_attrs]
+    if foreign and study.study_name not in FOREIGN_TOLD:
+        FOREIGN_TOLD.add(study.study_name)
+        say(
+            f"trials of the study {study.study_name!r} that oncefit did not make are left out: "
+            f"{', '.join(map(str, foreign[:5]))}{', ...' if len(foreign) > 5 else ''}"
+        )
+    return [trial for trial in ended if ARCH_ID in trial.user_attrs]
+
+
 def candidates(study: optuna.Study, problem: Problem) -> list[Candidate]:
     """Every distinct arch within budget, in the order in which accuracies were had."""
     import optuna
@@ -296,20 +319,30 @@ def candidates(study: optuna.Study, problem: Problem) -> list[Candidate]:
     complete = optuna.trial.TrialState.COMPLETE
     measured = saved(study, VALIDATION)
     found: dict[str, Candidate] = {}
-    for trial in study.get_trials(deepcopy=False, states=(complete,)):
-        attrs = trial.user_attrs
-        if attrs["arch_id"] in found or not within(attrs["costs"], problem.budgets):
-            continue
-        found[attrs["arch_id"]] = Candidate(
-            trial.number,
-            problem.space.arch(trial.params),
-            attrs["costs"],
-            Accuracy(**attrs[VALIDATION]) if VALIDATION in attrs else measured.get(attrs["arch_id"]),
-            PredictedAccuracy(**attrs[PREDICTED]) if PREDICTED in attrs else None,
-            OwnAccuracy(**attrs[OWN]) if OWN in attrs else None,
-            attrs.get(HITS),
-        )
+    for trial in own(study, study.get_trials(deepcopy=False, states=(complete,))):
+        candidate = candidate_of(trial, problem)
+        if candidate is not None and candidate.arch.id not in found:
+            later = measured.get(candidate.arch.id)
+            if candidate.validation is None and later is not None:
+                candidate = replace(candidate, validation=later)
+            found[candidate.arch.id] = candidate
     return list(found.values())
+
+
+def candidate_of(trial: FrozenTrial, problem: Problem) -> Candidate | None:
+    """The candidate of a complete trial of a search, with what the trial knows of it; None where it is over budget."""
+    attrs = trial.user_attrs
+    if not within(attrs["costs"], problem.budgets):
+        return None
+    return Candidate(
+        trial.number,
+        problem.space.arch(trial.params),
+        attrs["costs"],
+        Accuracy(**attrs[VALIDATION]) if VALIDATION in attrs else None,
+        PredictedAccuracy(**attrs[PREDICTED]) if PREDICTED in attrs else None,
+        OwnAccuracy(**attrs[OWN]) if OWN in attrs else None,
+        attrs.get(HITS),
+    )
 
 
 def raced(study: optuna.Study, problem: Problem) -> dict[str, Raced]:
@@ -319,10 +352,18 @@ def raced(study: optuna.Study, problem: Problem) -> dict[str, Raced]:
     pruned = optuna.trial.TrialState.PRUNED
     accuracy = problem.objectives[problem.accuracy_index].name
     return {
-        trial.user_attrs["arch_id"]: from_attribute(trial.user_attrs[RACED], accuracy)
-        for trial in study.get_trials(deepcopy=False, states=(pruned,))
+        trial.user_attrs[ARCH_ID]: from_attribute(trial.user_attrs[RACED], accuracy)
+        for trial in own(study, study.get_trials(deepcopy=False, states=(pruned,)))
         if RACED in trial.user_attrs
     }
+
+
+def proposals(study: optuna.Study) -> int:
+    """How many archs a search has proposed, each one that it proposed again included."""
+    every = study.get_trials(deepcopy=False)
+    finished = [trial for trial in every if trial.state.is_finished()]
+    failed = sum(trial.state.name == "FAIL" for trial in finished)
+    return len(every) - len(finished) + failed + len(own(study, finished))
 
 
 def saved(study: optuna.Study, split: str) -> dict[str, Accuracy]:

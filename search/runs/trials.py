@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from search.feasible.budget_messages import check_feasible
 from search.problem.limits import over_budget, within
+from search.proposing.claims import claiming
 from search.proposing.distributions import distributions
+from search.proposing.following import storage_of
 from search.proposing.samplers import GUIDED, build_sampler
 from search.runs import study as studies
 from search.runs.config import BOTH, to_yaml
 from search.runs.front import best
+from search.runs.ledger import Ledger, has_its_own
 from search.runs.racing import Raced, Rival, unpacked
 from search.runs.run import (
     CONFIG,
@@ -26,86 +30,129 @@ from search.runs.run import (
     write_down,
 )
 from search.runs.study import Candidate
+from search.runs.workers import Worker, at_work, others_at_work
 from supernet import documents
 from supernet.accuracy import PredictedAccuracy
 from supernet.arch import Arch, Choice
+from supernet.messages import say
 from supernet.space import SearchSpace
 
 if TYPE_CHECKING:
     import optuna
 
 PROPOSALS_PER_TRIAL = 50
-"""A search ends when it has proposed this many archs for each one it may measure."""
+"""A process ends its search when it has proposed this many archs for each one that the run may measure."""
+
+POLL_S = 0.2
+"""Seconds between two looks at what others do, while there is nothing else to do."""
+
+APART = 1_000_003
+"""What another process at work counts for the seed of a sampler: more trials than a study has."""
 
 
 def search(run: Run, progress: Callable[[Progress], None]) -> None:
     """Make trials until the run has as many as its config says, and measure the best if they are predicted.
 
     Returns at once where it has; continues after a kill. KeyboardInterrupt leaves the
-    study resumable. Raises InputError where another process searches in the same folder.
+    study resumable. Where another process searches in the same run, this one joins it: they share the
+    trials that are left, and what only one can do the others wait for.
     """
-    with studies.exclusive(run.folder):
+    config = run.config
+    last = Progress(0, config.trials, 0, None)
+
+    def tell(now: Progress) -> None:
+        nonlocal last
+        last = now
+        progress(now)
+
+    def waiting() -> None:
+        progress(last)
+
+    witness = check_feasible(run.problem, run.where)
+    with studies.in_turn(run.folder, waiting):
         write_down(run)
         study = run.study(create=True)
         # only now is it known to be the same run, with other trials or files elsewhere
-        documents.write_text(run.folder / CONFIG, to_yaml(run.config))
-        studies.fail_stale_trials(study)
-        if run.predictor is not None and run.config.sampler == GUIDED:
-            record_best(run, study, progress)
-        else:
-            propose(run, study, progress)
+        documents.write_text(run.folder / CONFIG, to_yaml(config))
+    if run.predictor is None or config.sampler != GUIDED:
+        with at_work(run.folder) as worker:
+            with studies.in_turn(run.folder, waiting):
+                ledger = begin(run, study, worker, witness)
+            propose(run, study, ledger, worker, tell)
+    with studies.in_turn(run.folder, waiting):
+        if run.predictor is not None and config.sampler == GUIDED:
+            record_best(run, study, tell)
         if run.predictor is not None and len(run.problem.objectives) == 1:
             prove(run, study)
-        if run.config.accuracy == BOTH:
-            measure_best(run, study, progress)
+        if config.accuracy == BOTH:
+            measure_best(run, study, tell)
 
 
-def propose(run: Run, study: optuna.Study, progress: Callable[[Progress], None]) -> None:
-    """Ask the sampler and judge what it proposes, from where the study stands."""
-    import optuna
-
-    finished = len(study.get_trials(deepcopy=False))
+def begin(run: Run, study: optuna.Study, worker: Worker, witness: Arch | None) -> Ledger:
+    """Give the study its sampler, fail what dead processes left, and enqueue the arch that is known to fit."""
     config = run.config
-    study.sampler = run.own.sampler or build_sampler(
-        config.sampler, run.problem, config.seed, config.trials, finished
+    ledger = Ledger(study, run.problem)
+    ledger.follow()
+    worker.fail_those_gone(study, ledger.running)
+    ledger.follow()
+    before = len(study.get_trials(deepcopy=False)) + APART * others_at_work(worker, run.folder)
+    sampler = run.own.sampler or build_sampler(
+        config.sampler, run.problem, config.seed, config.trials, before
     )
-    known = judged_before(run, study)
-    raced = studies.raced(study, run.problem)
-    witness = check_feasible(run.problem, run.where)
-    waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
-    if witness is not None and witness.id not in {*known, *raced} and not waiting:
+    study.sampler = claiming(sampler, run.problem, config.seed)
+    tried = witness is None or witness.id in {*ledger.known, *ledger.raced} or ledger.holders(witness)
+    if not tried and not ledger.waiting and ledger.done < config.trials:
+        assert witness is not None
         study.enqueue_trial(full_values(run.problem.space, witness))
-    choices = distributions(run.problem.space)
+    return ledger
+
+
+def propose(
+    run: Run, study: optuna.Study, ledger: Ledger, worker: Worker, progress: Callable[[Progress], None]
+) -> None:
+    """Ask the sampler and judge what it proposes, from where the study stands, until nobody has anything left to do."""
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    wanted = run.config.trials
     proposals = 0
-    limit = PROPOSALS_PER_TRIAL * config.trials
-    best_so_far = best(list(known.values()), run.axes) if known else None
-    progress(Progress(len(known) + len(raced), config.trials, 0, best_so_far))
-    while len(known) + len(raced) < config.trials and proposals < limit:
-        trial = study.ask(choices)
+    while True:
+        ledger.follow()
+        worker.fail_those_gone(study, ledger.running)
+        top = best(list(ledger.known.values()), run.axes) if ledger.known else None
+        progress(Progress(ledger.done, wanted, proposals, top))
+        if ledger.done >= wanted or proposals >= PROPOSALS_PER_TRIAL * wanted:
+            return
+        if ledger.done + len(ledger.running) >= wanted:
+            time.sleep(POLL_S)  # others are at the last ones, and may yet fail or find them over budget
+            continue
+        trial = asked(run, study, ledger, worker)
         proposals += 1
         try:
-            found = consider(run, study, trial, known, raced)
+            consider(run, study, trial, ledger, worker)
+        except UpdateFinishedTrialError:
+            # this process had stopped for so long that another one took it for dead
+            say(f"trial {trial.number} was given up by another process and is not counted")
         except BaseException:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
+            fail(study, trial)
             raise
-        if isinstance(found, Candidate):
-            known[found.arch.id] = found
-            best_so_far = best(list(known.values()), run.axes)
-        elif found is not None:
-            raced[trial.user_attrs["arch_id"]] = found
-        progress(Progress(len(known) + len(raced), config.trials, proposals, best_so_far))
+        finally:
+            worker.ended()
 
 
-def consider(
-    run: Run,
-    study: optuna.Study,
-    trial: optuna.Trial,
-    known: Mapping[str, Candidate],
-    raced: Mapping[str, Raced],
-) -> Candidate | Raced | None:
+def asked(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> optuna.Trial:
+    """A trial of this process: one that waits, else a new one."""
+    if not ledger.waiting:
+        return worker.ask(study, run.problem.space)
+    with studies.in_turn(run.folder, lambda: None):  # SQLite would let two processes take the same
+        ledger.follow()
+        return worker.ask(study, run.problem.space, ledger.waiting)
+
+
+def consider(run: Run, study: optuna.Study, trial: optuna.Trial, ledger: Ledger, worker: Worker) -> None:
     """Tell the study what a proposal costs and, where it is within budget, how accurate it is.
 
-    An arch that was measured or stopped before is told again with the same figures.
+    An arch that was measured or stopped before is told again with the same figures. A trial that is not needed
+    any more, as others are at the last ones, or that has no arch of its own, is failed.
     """
     import optuna
 
@@ -115,14 +162,50 @@ def consider(
         trial.set_constraint(name, excess)
     found: Candidate | Raced | None = None
     if within(costs, run.config.budgets):
-        found = known.get(arch.id) or raced.get(arch.id) or judge(run, trial.number, arch, costs, known)
+        owns = has_its_own(storage_of(study)[0].get_trial(trial._trial_id), run.problem.space)
+        found = found_before(arch, study, trial, owns, ledger, worker)
+        if found is None and not (owns and is_needed(run, trial, ledger)):
+            fail(study, trial)
+            return
+        found = found or judge(run, trial.number, arch, costs, ledger.known)
     for name, value in studies.attributes(arch, costs, found, run.problem.objectives[0].name).items():
         trial.set_user_attr(name, value)
     if not isinstance(found, Candidate):
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        return found
-    study.tell(trial, [found.value(o.name) for o in run.problem.objectives])
-    return found
+    else:
+        study.tell(trial, [found.value(o.name) for o in run.problem.objectives])
+
+
+def found_before(
+    arch: Arch, study: optuna.Study, trial: optuna.Trial, owns: bool, ledger: Ledger, worker: Worker
+) -> Candidate | Raced | None:
+    """What is known of an arch, after those that had it before this trial are done with it; None if nothing is.
+
+    Nobody else has an arch that was claimed (:mod:`search.proposing.claims`). Several trials may have one that was
+    enqueued: those with lower numbers go first. A trial that owns none, as no other arch was left, waits for all.
+    """
+    while True:
+        ledger.follow()
+        found = ledger.known.get(arch.id) or ledger.raced.get(arch.id)
+        others = [other for other in ledger.holders(arch) if other.number != trial.number]
+        first = [other for other in others if other.number < trial.number or not owns]
+        if found is not None or not first:
+            return found
+        worker.fail_those_gone(study, first)
+        time.sleep(POLL_S)
+
+
+def is_needed(run: Run, trial: optuna.Trial, ledger: Ledger) -> bool:
+    """Whether the run has too few trials, with all those that began before this one and are not finished."""
+    earlier = sum(other.number < trial.number for other in ledger.running)
+    return ledger.done + earlier < run.config.trials
+
+
+def fail(study: optuna.Study, trial: optuna.Trial) -> None:
+    """End a trial without a result, unless it has ended."""
+    import optuna
+
+    study.tell(trial, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
 
 
 def judge(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from supernet import documents, mobilenet_v3
+from supernet import documents, inverted_residuals
 from supernet.amounts import Count, Few, Stride
 from supernet.bounds import MOST_LAYERS
 from supernet.catalog import Family, label_names
@@ -44,14 +44,14 @@ class NetworkKeys(documents.Document):
 def parse(name: str, network: Mapping[str, Any], where: str) -> Family:
     """The family of the ``network`` key of a supernet's YAML."""
     keys = documents.check(dict(network), NetworkKeys, f"{where}: network")
-    stages = tuple(mobilenet_v3.Stage(**stage.model_dump()) for stage in keys.stages)
+    stages = tuple(inverted_residuals.Stage(**stage.model_dump()) for stage in keys.stages)
     rest = keys.model_dump(exclude={"stages", "classes"})
     classes = label_names(keys.classes)
-    spec = mobilenet_v3.MobileNetV3Spec(name=name, classes=len(classes), stages=stages, **rest)
-    return mobilenet_v3.family(spec, classes, partial(elastic, spec))
+    spec = inverted_residuals.MobileNetV3Spec(name=name, classes=len(classes), stages=stages, **rest)
+    return inverted_residuals.family(spec, classes, partial(elastic, spec))
 
 
-def elastic(spec: mobilenet_v3.MobileNetV3Spec) -> ElasticNet:
+def elastic(spec: inverted_residuals.MobileNetV3Spec) -> ElasticNet:
     from supernet.networks import ElasticNet
 
     return ElasticNet(spec)

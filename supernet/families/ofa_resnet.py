@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from supernet import documents
 from supernet.arch import Arch, Choice
 from supernet.catalog import Family, label_names
+from supernet.inverted_residuals import make_divisible
 from supernet.layers import Layer, Segment
-from supernet.mobilenet_v3 import make_divisible
 from supernet.space import Dimension, SearchSpace
 
 if TYPE_CHECKING:
@@ -237,14 +237,16 @@ def static(classes: int, arch: Arch) -> nn.Module:
         )
         for _, b in blocks(values)
     ]
-    return ResNets(stem, bottlenecks, LinearLayer(width(len(STAGE_WIDTHS), values), classes))
+    made: nn.Module = ResNets(stem, bottlenecks, LinearLayer(width(len(STAGE_WIDTHS), values), classes))
+    return made
 
 
-def cut(classes: int, net: nn.Module, arch: Arch) -> nn.Module:
-    """The subnet of an ``OFAResNets``."""
+def cut(classes: int, net: Any, arch: Arch) -> nn.Module:
+    """The subnet of an ``OFAResNets``; ``ofa``'s modules have no types."""
     from supernet.ofa_networks import copy_elastic_layer
 
-    values, subnet = arch.values, static(classes, arch)
+    values = arch.values
+    subnet: Any = static(classes, arch)
     copy_elastic_layer(net.input_stem[0], subnet.input_stem[0])
     copy_elastic_layer(net.input_stem[2], subnet.input_stem[-1])
     if len(subnet.input_stem) == len(net.input_stem):
@@ -256,4 +258,5 @@ def cut(classes: int, net: nn.Module, arch: Arch) -> nn.Module:
     elastic, linear = net.classifier.linear, subnet.classifier.linear
     linear.weight.copy_(elastic.get_active_weight(linear.out_features, linear.in_features))
     linear.bias.copy_(elastic.get_active_bias(linear.out_features))
-    return subnet
+    made: nn.Module = subnet
+    return made

@@ -14,7 +14,7 @@ from cost_models.registry import build
 from cost_models.tables import Factor, TableCost
 from supernet.catalog import open_supernet
 from supernet.errors import InputError
-from supernet.mobilenet_v3 import Block, make_divisible
+from supernet.inverted_residuals import Block, make_divisible
 from supernet.space import Dimension, SearchSpace
 from tests.helpers.paths import ROOT
 

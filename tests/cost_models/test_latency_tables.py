@@ -33,10 +33,10 @@ from cost_models.protocol import Target
 from cost_models.published_tables import FORMATS
 from cost_models.registry import OF_A_DEVICE, build
 from search.cli.app import main
-from supernet import net_config
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
+from supernet.ofa_format import files, matching, net_config
 from tests.helpers import tiny
 from tests.helpers.ofa_settings import settings
 
@@ -174,8 +174,8 @@ def test_published_subnets_have_their_published_latency_on_the_note10(net: Super
         file = REFERENCE / "specialized" / row["folder"] / "net.config"
         if "Note10" not in row["target"] or not file.is_file():
             continue
-        size = net_config.image_size_beside(file)
-        point = net_config.arch_of(net_config.parse(net_config.load(file), str(file)), size)
+        size = files.image_size_beside(file)
+        point = matching.arch_of(net_config.parse(files.load(file), str(file)), size)
         if point is not None and point[0].fingerprint == net.fingerprint:
             assert latency(point[1]) == pytest.approx(float(row["latency_ms"]), rel=0.03)
             checked += 1

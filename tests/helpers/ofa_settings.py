@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supernet.ofa_settings import settings
+from supernet.ofa_format.settings import settings
 
 __all__ = ["OFA_SUPERNETS", "settings"]
 

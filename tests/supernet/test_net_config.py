@@ -25,10 +25,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cost_models.compute import of_layers
-from supernet import net_config
 from supernet.arch import Choice
 from supernet.catalog import open_supernet
 from supernet.errors import InputError
+from supernet.ofa_format import files, matching, net_config
 from tests.cost_models.test_peak_memory import peak_bytes
 from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
 
@@ -86,7 +86,7 @@ def test_the_published_table() -> None:
         rows = {row["folder"]: row for row in csv.DictReader(file)}
     assert len(CONFIGS) == 40
     for path in CONFIGS:
-        size = net_config.image_size_beside(path)
+        size = files.image_size_beside(path)
         assert size is not None
         macs, params = (Decimal(count) / 10**6 for count in counted_here(path, size))
         row = rows[path.parent.name]
@@ -98,7 +98,7 @@ def test_the_published_table() -> None:
 @published
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
 def test_a_published_network_is_counted_as_torch_counts_it_in_ofas_class(path: Path) -> None:
-    size = net_config.image_size_beside(path)
+    size = files.image_size_beside(path)
     assert size is not None
     assert counted_here(path, size) == counted_by_torch(built(json.loads(path.read_text())), size)
 
@@ -107,9 +107,9 @@ def test_a_published_network_is_counted_as_torch_counts_it_in_ofas_class(path: P
 def test_a_published_network_is_a_subnet_where_its_image_size_is_one_of_the_space() -> None:
     stems = {16: "ofa_mbv3_w1.0", 24: "ofa_mbv3_w1.2", 40: "ofa_proxyless_w1.3"}
     for path in CONFIGS:
-        size, data = net_config.image_size_beside(path), json.loads(path.read_text())
+        size, data = files.image_size_beside(path), json.loads(path.read_text())
         assert size is not None
-        found = net_config.arch_of(net_config.read(path), size)
+        found = matching.arch_of(net_config.read(path), size)
         assert (found is None) == (size > 224), path
         if found is None:
             continue
@@ -144,7 +144,7 @@ def test_a_network_of_no_space_still_has_its_costs(name: str, size: int, tmp_pat
     assert counted == counted_by_torch(built(config), size)
     assert net_config.read(path).classes == 1000
     if size != 224 or name != "ResNet50D":
-        assert net_config.arch_of(net_config.read(path), size) is None
+        assert matching.arch_of(net_config.read(path), size) is None
     if known is not None and size == 224:
         macs, params = known
         assert counted[0] / 1e6 == pytest.approx(macs, rel=0.012)
@@ -153,7 +153,7 @@ def test_a_network_of_no_space_still_has_its_costs(name: str, size: int, tmp_pat
 
 def test_resnet50d_is_a_subnet_of_ofa_resnet50(tmp_path: Path) -> None:
     """Its published depths are 3, 4, 6, 3, and a block's middle is a quarter of its width."""
-    found = net_config.arch_of(net_config.read(write(tmp_path, static(ResNet50D))), 224)
+    found = matching.arch_of(net_config.read(write(tmp_path, static(ResNet50D))), 224)
     assert found is not None
     supernet, arch = found
     assert supernet.name == "ofa_resnet50"
@@ -180,7 +180,7 @@ def test_a_config_that_ofa_writes_becomes_the_arch_again(name: str, tmp_path: Pa
         net.set_active_subnet(**settings(space, arch))
         with torch.device("meta"):
             config = net.get_active_subnet(preserve_weight=False).config
-        found = net_config.arch_of(net_config.read(write(tmp_path, config)), arch.resolution)
+        found = matching.arch_of(net_config.read(write(tmp_path, config)), arch.resolution)
         assert found is not None
         assert found[0] is supernet
         assert twins(found[1].values) == twins(arch.values)
@@ -257,16 +257,16 @@ def test_a_change_that_costs_nothing_may_still_be_another_network(tmp_path: Path
     supernet = open_supernet("ofa_resnet50")
     arch = supernet.space.arch({**supernet.space.largest().values, "resolution": 128})
     config = resnet_config()
-    assert net_config.arch_of(net_config.read(write(tmp_path, config)), 128) == (supernet, arch)
+    assert matching.arch_of(net_config.read(write(tmp_path, config)), 128) == (supernet, arch)
     config["input_stem"][0]["act_func"] = "tanh"
-    assert net_config.arch_of(net_config.read(write(tmp_path, config)), 128) is None
-    assert net_config.arch_of(net_config.read(write(tmp_path, resnet_config())), 130) is None
+    assert matching.arch_of(net_config.read(write(tmp_path, config)), 128) is None
+    assert matching.arch_of(net_config.read(write(tmp_path, resnet_config())), 130) is None
 
 
 WRONG: dict[str, tuple[Callable[[], dict[str, Any]], Edit, str]] = {
     "network": (
         mobile_config, lambda c: c.update(name="MobilNetV3"),
-        r"unknown network in .*net.config: 'MobilNetV3'. Did you mean 'MobileNetV3'\? Known: MobileNetV3, Prox",
+        r"unknown network in .*net.config: 'MobilNetV3'. Did you mean 'MobileNetV3'\? Known: MobileNetV3, NAT",
     ),
     "no name": (mobile_config, lambda c: c.pop("name"), "unknown network in .*: None. Known: MobileNetV3, "),
     "block": (
@@ -389,14 +389,14 @@ def test_a_file_that_is_no_json_object_is_refused(content: bytes, said: str, tmp
 
 def test_the_image_size_is_that_of_the_run_config_beside(tmp_path: Path) -> None:
     path = write(tmp_path, mobile_config())
-    assert net_config.image_size_beside(path) is None
+    assert files.image_size_beside(path) is None
     beside = tmp_path / "run.config"
     beside.write_text('{"image_size": 160, "n_epochs": 25}')
-    assert net_config.image_size_beside(path) == 160
+    assert files.image_size_beside(path) == 160
     for wrong in ("{}", '{"image_size": [128, 160]}', '{"image_size": true}'):
         beside.write_text(wrong)
         with pytest.raises(InputError, match=r"image_size must be a number of pixels, got .*--image-size N"):
-            net_config.image_size_beside(path)
+            files.image_size_beside(path)
     for wrong_size in (0, 10**200):
         with pytest.raises(InputError, match=f"pixels from 1 to 1,000,000, got {wrong_size}"):
             net_config.read(path).layers(wrong_size)

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from search.predictors.measured import from_settings
-from supernet import net_config
 from supernet.catalog import open_supernet
-from supernet.ofa_settings import settings
+from supernet.ofa_format import matching, net_config
+from supernet.ofa_format.settings import from_settings, settings
 from tests.helpers.imports import HEAVY, loaded_after
 from tests.helpers.ofa_settings import OFA_SUPERNETS
 
@@ -23,7 +22,7 @@ def test_ofa_makes_the_subnet_of_an_arch(name: str) -> None:
         for arch in space.decode(space.sample(5, np.random.default_rng(4))):
             net.set_active_subnet(**settings(space, arch))
             made = net_config.parse(net.get_active_subnet(preserve_weight=False).config, "ofa")
-            point = net_config.arch_of(made, arch.resolution)
+            point = matching.arch_of(made, arch.resolution)
             assert point is not None
             # archs may differ in widths of a ResNet that round to the same channels
             assert point[0].layers(point[1]) == supernet.layers(arch)
@@ -44,4 +43,4 @@ def test_depths_and_widths_of_a_resnet_are_counted_as_ofa_does() -> None:
 
 
 def test_settings_import_nothing_heavy() -> None:
-    assert not loaded_after("import supernet.ofa_settings") & HEAVY
+    assert not loaded_after("import supernet.ofa_format.settings") & HEAVY

@@ -1,13 +1,10 @@
 """The weights that ship, on the official test images: what the model card promises of them."""
 
-import pytest
-
 from supernet.catalog import Supernet
 from supernet.data import Dataset
 from supernet.evaluation import evaluate, specialise
 
 
-@pytest.mark.slow
 def test_the_ends_of_the_space_are_accurate_and_apart(supernet: Supernet, data: Dataset) -> None:
     net, space = supernet.load(), supernet.space
     top1 = {

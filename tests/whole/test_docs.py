@@ -126,7 +126,6 @@ FROM_ELSEWHERE = (
 """What a line needs that does not ship."""
 
 
-@pytest.mark.slow
 def test_the_readme_runs_from_top_to_bottom(
     supernet: Supernet, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

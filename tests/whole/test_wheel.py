@@ -70,7 +70,6 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return binaries / "oncefit"
 
 
-@pytest.mark.slow
 def test_the_wheel_searches_from_elsewhere(installed: Path, tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
@@ -92,7 +91,6 @@ def test_the_wheel_searches_from_elsewhere(installed: Path, tmp_path: Path) -> N
     assert oncefit("evaluate", "bundle")["arch_id"] == bundle["arch_id"]
 
 
-@pytest.mark.slow
 def test_the_wheel_holds_what_it_needs_and_no_more(wheel: Path) -> None:
     import zipfile
 
@@ -171,7 +169,6 @@ def undeclared(needed: set[str], declared: set[str]) -> set[str]:
     }
 
 
-@pytest.mark.slow
 def test_the_wheel_declares_all_that_is_imported(wheel: Path, needed: set[str]) -> None:
     import zipfile
 

@@ -741,7 +741,7 @@ def test_a_file_of_another_kind_is_called_what_it_is(
     message = refused("cost", whole, "--image-size", 160)
     assert "is the config of a whole supernet, OFAMobileNetV3, not of a subnet" in message
     assert "Did you mean" not in message
-    assert "mine.yaml is a YAML file, and what is asked for here is JSON" in refused("cost", config())
+    assert "mine.yaml is none of: an arch" in refused("cost", config())
     assert "net.config is not named *.yaml; a search is a .yaml file" in refused("search", whole)
     assert "is a folder; a device is a .yaml file" in refused("search", config(), "--device", tmp_path)
     table = tmp_path / "mobile_trim.yaml"

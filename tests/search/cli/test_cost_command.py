@@ -25,6 +25,7 @@ from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
 from tests.helpers import tiny
 from tests.helpers.paths import REFERENCE
+from tests.helpers.published_subnets import OFA
 
 SPECIALIZED = REFERENCE / "specialized"
 PUBLISHED = SPECIALIZED / "flops-595M_top1-80.0_finetune-75" / "net.config"
@@ -152,6 +153,21 @@ def test_an_arch_and_a_bundle_cost_what_their_net_config_does(
     assert other["costs"] == found(net_file, "--image-size", 128)["costs"]
 
 
+def test_settings_are_of_the_supernet_that_is_named(
+    shown: Shown, found: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """A network that OFA published with 67 M multiply-adds and 4.3 M parameters."""
+    known = OFA[0]
+    path = write(tmp_path / "net.subnet", known.settings)
+    result = found(path, "--supernet", known.supernet)
+    assert result["supernet"] == result["network"] == known.supernet
+    assert round(result["costs"]["macs"] / 1e6) == known.macs_millions
+    assert round(result["costs"]["params"] / 1e6, 1) == known.params_millions
+    again = write(tmp_path / "arch.json", result["arch"])
+    assert found(again)["costs"] == result["costs"]
+    assert "name it with --supernet" in refused(shown, path)
+
+
 def test_a_device_adds_what_it_predicts(
     shown: Shown,
     found: Callable[..., dict[str, Any]],
@@ -265,7 +281,7 @@ def test_wrong_files_are_refused_in_a_sentence(
         ({"choices": {}}, "holds no arch"),
         ({**values, "space": "ofa_mbv3"}, "unknown supernet 'ofa_mbv3'. Did you mean"),
         ({**values, "choices": {**choices, "resolution": 236}}, "resolution = 236 is not in space"),
-        ({"arch": values, "fingerprint": "0" * 16}, f"the one that ships has {large.fingerprint}"),
+        ({"arch": values, "fingerprint": "0" * 16}, f"the one here has {large.fingerprint}"),
     ]
     for data, said in cases:
         assert said in refused(shown, write(tmp_path / "some.json", data), "--image-size", 160), data

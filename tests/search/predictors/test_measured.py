@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import yaml
 
 from cost_models.compute import of_layers
+from search.cli.app import main
 from search.predictors.measured import Measured, from_csv
 from search.reports import report
 from search.runs.config import RunConfig
@@ -106,6 +109,130 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert read_all(places, supernet).groups == tuple(map(str, places))
 
 
+# -- the unit of top-1 ---------------------------------------------------------------
+
+TOP1 = (0.71, 0.742, 0.76, 0.755, 0.7, 0.749, 0.751, 0.73, 0.72, 0.7444)
+Write = Callable[[Path, Sequence[object]], Path]
+
+
+def as_settings(path: Path, top1: Sequence[object]) -> Path:
+    """In the form of ``ofa``, whose heading says percent."""
+    space = open_supernet("ofa_mbv3_w1.0").space
+    archs = space.decode(space.sample(len(top1), np.random.default_rng(2)))
+    given = [settings(space, arch) | {"r": [arch.resolution]} for arch in archs]
+    return write_csv(path, [[one, value] for one, value in zip(given, top1, strict=True)])
+
+
+def as_columns(path: Path, top1: Sequence[object]) -> Path:
+    """In the form of a run's front, which has fractions."""
+    space = open_supernet("ofa_mbv3_w1.0").space
+    archs = space.decode(space.sample(len(top1), np.random.default_rng(2)))
+    rows = [{"top1": value} | dict(arch.values) for value, arch in zip(top1, archs, strict=True)]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+both_forms = pytest.mark.parametrize("written", [as_settings, as_columns])
+
+
+@both_forms
+def test_the_unit_is_that_of_the_range_and_is_said(written: Write, tmp_path: Path) -> None:
+    supernet, heard = open_supernet("ofa_mbv3_w1.0"), list[str]()
+    places = [
+        written(tmp_path / "fractions.csv", TOP1),
+        written(tmp_path / "percent.csv", [round(100 * value, 2) for value in TOP1]),
+    ]
+    rows = read_all(places, supernet, heard.append)
+    for name in ("fractions.csv", "percent.csv"):
+        np.testing.assert_allclose(rows.of(name).top1, TOP1, rtol=1e-12)
+    as_fractions, in_percent = heard
+    assert "is read as fractions, 0.7 to 0.76" in as_fractions
+    assert "is read in percent, 70 to 76" in in_percent
+    surprising = as_fractions if written is as_settings else in_percent
+    assert [said for said in heard if said.endswith("by its range and not by its heading")] == [surprising]
+
+
+@both_forms
+@pytest.mark.parametrize(
+    ("changed", "lines", "why"),
+    [
+        ({3: 0}, "line 5", "a subnet that was not measured"),
+        ({0: 0, 4: 0.0, 9: -1}, "lines 2, 6, 11", "a subnet that was not measured"),
+        ({2: 76, 7: 73}, "lines 4, 9", "not in the unit of the other rows, of which one holds 0.71"),
+        ({5: "inf"}, "line 7", "top-1 is a number above 0"),
+        ({5: "n/a"}, "line 7", "top-1 is a number above 0"),
+        ({1: 0.001}, "line 3", "over 30 points from the median of the column, 73.7 %: an outlier"),
+        ({1: 0.0742, 8: 0.072}, "lines 3, 10", "an outlier"),
+    ],
+)
+def test_what_was_not_measured_or_cannot_be_is_refused_with_its_rows(
+    written: Write, changed: dict[int, object], lines: str, why: str, tmp_path: Path
+) -> None:
+    top1 = [changed.get(i, value) for i, value in enumerate(TOP1)]
+    said = said_of(written(tmp_path / "rows.csv", top1), open_supernet("ofa_mbv3_w1.0"))
+    assert f"{lines}: column " in said
+    assert why in said
+
+
+def test_a_fraction_among_percents_is_named(tmp_path: Path) -> None:
+    top1 = [100 * value for value in TOP1[:-1]] + [TOP1[-1]]
+    said = said_of(as_settings(tmp_path / "rows.csv", top1), open_supernet("ofa_mbv3_w1.0"))
+    assert "line 11: column Top-1 Acc (%): got '0.7444'; that is not in the unit" in said
+
+
+def test_many_rows_are_counted_and_not_all_named(tmp_path: Path) -> None:
+    said = said_of(as_settings(tmp_path / "rows.csv", [0.7] * 20 + [0] * 30), open_supernet("ofa_mbv3_w1.0"))
+    assert "lines 22, 23, 24, 25, 26, 27, 28, 29, 30, 31 and 20 more: " in said
+
+
+def test_bad_subnets_are_no_outliers(tmp_path: Path) -> None:
+    """A search's rows are near the best, and those of its start may be 25 points below."""
+    top1 = [0.76 + i / 1e4 for i in range(40)] + [0.51, 0.6]
+    rows = from_csv(as_settings(tmp_path / "rows.csv", top1), open_supernet("ofa_mbv3_w1.0"))
+    assert rows.top1.min() == 0.51
+
+
+@pytest.mark.parametrize("place", ["train", "test", "exclude"])
+def test_every_command_that_reads_rows_says_the_unit_and_refuses(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fine = as_settings(tmp_path / "fine.csv", [100 * value for value in TOP1])
+    bad = as_settings(tmp_path / "bad.csv", [0, *TOP1[1:]])
+    arguments = {
+        "train": [
+            "train",
+            "mine",
+            bad,
+            "--supernet",
+            "ofa_mbv3_w1.0",
+            "--out",
+            tmp_path / "mine.safetensors",
+        ],
+        "test": ["test", "ofa_mbv3_w1.0", bad],
+        "exclude": ["test", "ofa_mbv3_w1.0", fine, "--exclude", bad],
+    }[place]
+    with pytest.raises(SystemExit) as stop:
+        main(["predictor", *map(str, arguments)])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert (
+        f"{bad}, line 2: column Top-1 Acc (%): got '0'; that stands for a subnet that was not measured"
+        in " ".join(said.split())
+    )
+    assert (f"{fine}: top-1 in column Top-1 Acc (%) is read in percent" in said) == (place == "exclude")
+
+
+def test_a_row_may_hold_any_encoding(tmp_path: Path) -> None:
+    supernet = open_supernet("ofa_mbv3_w1.0")
+    arch = supernet.space.smallest()
+    given = settings(supernet.space, arch) | {"r": arch.resolution}
+    one_for_all = {"ks": 3, "e": 3, "d": 2, "r": 128, "w": 1.0}
+    rows = [[given, 70], [json.dumps(given), 70], [json.dumps(arch.to_dict()), 70], [one_for_all, 70]]
+    assert set(from_csv(write_csv(tmp_path / "rows.csv", rows), supernet).ids) == {arch.id}
+    said = said_of(write_csv(tmp_path / "rows.csv", [[one_for_all | {"w": 1.2}, 70]]), supernet)
+    assert "line 2: column Sub-network: w is the width multiplier 1.2" in said
+
+
 # -- runs --------------------------------------------------------------------------
 
 
@@ -175,13 +302,17 @@ def said_of(path: Path, supernet: Supernet) -> str:
         (FINE | {"r": [226]}, 70, "resolution = 226 is not in space ofa_mbv3_w1.0; allowed: (128, 132"),
         (FINE | {"d": [2, 2, 5, 2, 2]}, 70, "depth.3 = 5 is not in space"),
         (FINE | {"ks": [9] + [3] * 19}, 70, "kernel.1.1 = 9 is not in space"),
-        (FINE | {"e": [6] * 19}, 70, "e is a list of 20 numbers here; got [6, 6"),
+        (
+            FINE | {"e": [6] * 19},
+            70,
+            "e is a list of 20 numbers here, of 10 without the skipped blocks, or one number for all; got [6, 6",
+        ),
         (FINE | {"r": None}, 70, "r is the resolution as a number"),
         ("[1, 2]", 70, "column Sub-network: got '[1, 2]'; it is a dict"),
         ("__import__('os').getcwd()", 70, "it is a dict of ks, e, d and r"),
-        (FINE, "good", "column Top-1 Acc (%): got 'good'; top-1 is a number from 0 to 100"),
-        (FINE, 170, "got '170'; top-1 is a number from 0 to 100"),
-        (FINE, "nan", "got 'nan'; top-1 is a number from 0 to 100"),
+        (FINE, "good", "column Top-1 Acc (%): got 'good'; top-1 is a number above 0, of at most 1 as a"),
+        (FINE, 170, "got '170'; top-1 is a number above 0"),
+        (FINE, "nan", "got 'nan'; top-1 is a number above 0"),
         (FINE, "", "got ''; top-1 is a number"),
     ],
 )
@@ -204,7 +335,7 @@ def test_a_wrong_row_of_columns_is_named(supernet: Supernet, tmp_path: Path) -> 
         return tmp_path / "rows.csv"
 
     assert len(from_csv(written({}), supernet)) == 1
-    assert "column top1: got '90'; top-1 is a number from 0 to 1" in said_of(written({"top1": 90}), supernet)
+    assert "column top1: got '900'; top-1 is a number above 0" in said_of(written({"top1": 900}), supernet)
     assert "column resolution: got 'big'; allowed" in said_of(written({"resolution": "big"}), supernet)
     said = said_of(written({"arch_id": "0123456789"}), supernet)
     assert "line 2: column arch_id: 0123456789 is not the arch of this row in fmnist_mbv3" in said

@@ -221,7 +221,7 @@ def test_a_proposal_counts_before_its_parameters_are_set() -> None:
     name, distribution = next(iter(distributions(problem.space).items()))
     for _ in range(3):
         study.ask({name: distribution})
-    proposed = [t.system_attrs["guided:codes"] for t in study.trials]
+    proposed = [t.system_attrs["oncefit:codes"] for t in study.trials]
     assert len({tuple(row) for row in proposed}) == 3
 
 

@@ -251,14 +251,16 @@ def test_paths_in_a_yaml_file_start_at_its_folder(
         open_run(tmp_path / "run").study()
 
 
-def test_a_second_process_in_the_same_folder_is_refused(config: Path, tmp_path: Path) -> None:
-    import fcntl
-
-    oncefit("search", config, "--trials", 2, "--out", "run", cwd=tmp_path)
-    with (tmp_path / "run" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        run = oncefit("search", config, "--trials", 3, "--out", "run", cwd=tmp_path, code=2)
-    assert "another process is searching in run" in run.stderr
+def test_a_second_process_in_the_same_folder_joins(config: Path, tmp_path: Path) -> None:
+    arguments = ("search", config, "--trials", 12, "--sampler", "random", "--out", "run")
+    started = [
+        subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    assert len(finished(tmp_path / "run" / "study.db")) == 12
+    assert len({arch for _, arch in finished(tmp_path / "run" / "study.db")}) == 12
 
 
 def test_a_cost_of_the_users_own_is_an_objective_and_a_budget(own_data: Path, tmp_path: Path) -> None:

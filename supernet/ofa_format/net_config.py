@@ -1,6 +1,8 @@
 """``ofa``'s net.config files: a static network in JSON, as the layers that every cost is summed over.
 
-Blocks are those of the families (:class:`supernet.mobilenet_v3.Block` and the ResNet
+MCUNet's files are the same with the image size among their keys, NAT's with an address.
+
+Blocks are those of the families (:class:`supernet.inverted_residuals.Block` and the ResNet
 ``Bottleneck``), so that a network of a file and an arch of a space are walked by the same
 code.
 """
@@ -14,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from supernet import documents
-from supernet.arch import Arch, Choice
 from supernet.bounds import MOST
-from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError, unknown
 from supernet.families.ofa_resnet import Bottleneck
-from supernet.layers import Layer, Segment
-from supernet.mobilenet_v3 import Block, make_divisible
-from supernet.net_config_keys import (
+from supernet.inverted_residuals import Block, make_divisible
+from supernet.layers import Layer
+from supernet.ofa_format import files
+from supernet.ofa_format.net_config_keys import (
     BottleneckKeys,
     ConvKeys,
     IdentityKeys,
@@ -32,15 +33,9 @@ from supernet.net_config_keys import (
     ResidualKeys,
     ResNetKeys,
 )
-from supernet.space import SearchSpace
 
-RUN_CONFIG = "run.config"
-"""The file that ``ofa`` writes beside a net.config; it holds the image size."""
 MAX_POOLING = 3, 2
 """Kernel and stride of the pooling behind the stem of ``ofa``'s ResNets, which no file mentions."""
-
-WHOLE = "OFA"
-"""How the names of ``ofa``'s supernets begin; those of their subnets are in :data:`NETWORKS`."""
 
 Json = Mapping[str, Any]
 
@@ -57,10 +52,11 @@ class Part:
 
 @dataclass(frozen=True)
 class NetConfig:
-    """A static network; ``name`` is that of ``ofa``'s class."""
+    """A static network; ``name`` is that of its class, ``image_size`` what its file gives, if it does."""
 
     name: str
     parts: tuple[Part, ...]
+    image_size: int | None = None
 
     @property
     def classes(self) -> int:
@@ -69,45 +65,31 @@ class NetConfig:
 
     def layers(self, image_size: int) -> tuple[Layer, ...]:
         """All layers for square images of ``image_size`` pixels, in the order in which they run."""
-        if not 1 <= image_size <= MOST:
-            raise InputError(f"an image size is a number of pixels from 1 to {MOST:,}, got {image_size}")
+        check_size(image_size)
         found: list[Layer] = []
         for part in self.parts:
             found += part.layers(found[-1].out_size if found else image_size)
         return tuple(found)
 
 
+def check_size(image_size: int) -> None:
+    if not 1 <= image_size <= MOST:
+        raise InputError(f"an image size is a number of pixels from 1 to {MOST:,}, got {image_size}")
+
+
 def read(path: Path) -> NetConfig:
     """The network of a net.config. Raises InputError for anything in it that would not be counted."""
-    return parse(load(path), str(path))
-
-
-def load(path: Path) -> dict[str, Any]:
-    """The object in a JSON file."""
-    return documents.load_json(path)
-
-
-def image_size_beside(path: Path) -> int | None:
-    """Side in pixels that the run.config in the same folder gives; None where there is no such file."""
-    beside = path.parent / RUN_CONFIG
-    if not beside.exists():
-        return None
-    size = load(beside).get("image_size")
-    if not isinstance(size, int) or isinstance(size, bool):
-        raise InputError(
-            f"{beside}: image_size must be a number of pixels, got {size!r}; --image-size N gives another"
-        )
-    return size
+    return parse(files.load(path), str(path))
 
 
 def parse(data: Json, file: str) -> NetConfig:
     """The network of what was read from ``file``."""
     name = data.get("name")
-    if isinstance(name, str) and name.startswith(WHOLE):
+    if name in SUPERNETS:
         raise InputError(
             f"{file} is the config of a whole supernet, {name}, not of a subnet: take the net.config that ofa "
-            "writes of a subnet (net.get_active_subnet().config), or name a supernet in a search (supernet: "
-            f"{documents.names('supernets')[1]})"
+            "writes of a subnet (net.get_active_subnet().config) or its settings ks, e, d and r, or name a "
+            f"supernet in a search (supernet: {documents.names('supernets')[1]})"
         )
     if not isinstance(name, str) or name not in NETWORKS:
         raise unknown(f"network in {file}:", name, NETWORKS)
@@ -118,7 +100,7 @@ def parse(data: Json, file: str) -> NetConfig:
                 f"{file}: {part.name} takes {part.in_channels} channels, "
                 f"but {before.name} before it gives {before.out_channels}"
             )
-    return NetConfig(name, parts)
+    return NetConfig(name, parts, data.get("resolution"))
 
 
 # -- networks ----------------------------------------------------------------
@@ -163,9 +145,12 @@ def resnets(data: Json, file: str) -> Iterator[Part]:
 
 NETWORKS: Mapping[str, Callable[[Json, str], Iterator[Part]]] = {
     "MobileNetV3": mobilenet_v3,
+    "NATNet": mobilenet_v3,
     "ProxylessNASNets": proxyless,
     "ResNets": resnets,
 }
+SUPERNETS = ("OFAMobileNetV3", "OFAProxylessNASNets", "OFAResNets", "AttentiveNasDynamicModel")
+"""Classes of networks that hold subnets."""
 
 
 # -- their parts -------------------------------------------------------------
@@ -335,62 +320,3 @@ BOTTLENECK: Mapping[str, Build] = {"ResNetBottleneckBlock": bottleneck}
 STEM: Mapping[str, Build] = {"ConvLayer": conv, **RESIDUAL}
 INVERTED = ("MBConvLayer", "MBInvertedConvLayer")
 ZERO = "ZeroLayer"
-
-
-# -- archs -------------------------------------------------------------------
-
-
-def arch_of(config: NetConfig, image_size: int) -> tuple[Supernet, Arch] | None:
-    """A shipped supernet and its arch that has the same layers, whatever they are called; None if there is none."""
-    wanted = unnamed(config.layers(image_size))
-    for name in documents.names("supernets"):
-        supernet = open_supernet(name)
-        if image_size in supernet.space.by_name["resolution"].choices:
-            values = match(supernet.space, supernet.segments, wanted, {"resolution": image_size})
-            if values is not None:
-                return supernet, supernet.space.arch(values)
-    return None
-
-
-def unnamed(layers: Iterable[Layer]) -> tuple[Layer, ...]:
-    return tuple(replace(layer, name="") for layer in layers)
-
-
-def match(
-    space: SearchSpace, segments: Sequence[Segment], wanted: tuple[Layer, ...], values: Mapping[str, Choice]
-) -> Mapping[str, Choice] | None:
-    """``values`` with choices for which ``segments`` have the layers ``wanted`` and no others; None without any.
-
-    Depth first: a wrong choice ends at its own segment or, where it is a depth, at the next stage.
-    """
-    if not segments:
-        return values if not wanted else None
-    first, rest = segments[0], segments[1:]
-    for tried, layers in variants(space, first, values):
-        here = unnamed(layers)
-        if wanted[: len(here)] == here:
-            found = match(space, rest, wanted[len(here) :], tried)
-            if found is not None:
-                return found
-    return None
-
-
-def variants(
-    space: SearchSpace, segment: Segment, values: Mapping[str, Choice]
-) -> Iterator[tuple[Mapping[str, Choice], tuple[Layer, ...]]]:
-    """``values`` with each choice of what else the segment depends on, and its layers then."""
-    for known in completed(space, segment.needs[:1] if segment.needs else (), values):
-        if not segment.is_in(known):
-            yield known, ()
-            continue
-        for tried in completed(space, segment.dimensions, known):
-            yield tried, segment.layers({name: tried[name] for name in segment.dimensions})
-
-
-def completed(
-    space: SearchSpace, names: Iterable[str], values: Mapping[str, Choice]
-) -> Iterator[Mapping[str, Choice]]:
-    """``values`` with each combination of choices of those ``names`` that have none yet."""
-    missing = [name for name in names if name not in values]
-    for row in itertools.product(*(space.by_name[name].choices for name in missing)):
-        yield {**values, **dict(zip(missing, row, strict=True))}

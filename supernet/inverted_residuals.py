@@ -1,6 +1,6 @@
-"""MobileNetV3-style supernets: the description that space, layers and networks are made from.
+"""Supernets of inverted residual blocks: the description that space, layers and networks are made from.
 
-ProxylessNAS's are of the same style, without gates.
+MobileNetV3's are of them, and ProxylessNAS's, without gates.
 """
 
 from __future__ import annotations

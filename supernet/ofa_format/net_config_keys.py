@@ -1,14 +1,15 @@
-"""The keys of ``ofa``'s net.config files: what each object holds, and the values that are counted.
+"""The keys of net.config files: what each object holds, and the values that are counted.
 
-Defaults of keys that a file leaves out are those of ``ofa``'s constructors. A value that would
-change a network in a way that is not counted here is refused.
+They are those of ``ofa``, and what MCUNet and NAT add. Defaults of keys that a file leaves out are
+those of ``ofa``'s constructors. A value that would change a network in a way that is not counted
+here is refused.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
 from supernet import documents
 from supernet.amounts import Count, NoBool
@@ -21,11 +22,20 @@ def odd(kernel: int) -> int:
     return kernel
 
 
-Counts = Annotated[list[Count], Field(min_length=1)]
+def alone(width: object) -> object:
+    """A width in a list of one, as files of subnets of a supernet have it."""
+    if not isinstance(width, list):
+        return width
+    if len(width) != 1:
+        raise ValueError("a list of widths is of a layer of a supernet; a subnet has one")
+    return width[0]
+
+
+Width = Annotated[Count, BeforeValidator(alone)]
 Kernel = Annotated[Count, AfterValidator(odd)]
 Dropout = Annotated[float, Field(ge=0, le=1)]
 """It costs nothing: at inference nothing is dropped."""
-Act = Literal["relu", "relu6", "h_swish", "h_sigmoid", "sigmoid", "tanh"]
+Act = Literal["relu", "relu6", "h_swish", "h_sigmoid", "sigmoid", "tanh", "swish", "mish"]
 NoAct = Literal["none", None]
 Ratio = Annotated[float, Field(gt=0, le=MOST)] | None
 Object = dict[str, Any]
@@ -40,15 +50,15 @@ class Keys(documents.Document):
 class NormKeys(documents.Document):
     """Of all batch norms; group norm and weight standardisation, which ``ofa`` writes here too, are not known."""
 
-    momentum: float
-    eps: float
+    momentum: float | None = None
+    eps: float | None = None
     gn_channel_per_group: None = None
     ws_eps: None = None
 
 
 class ConvKeys(Keys):
-    in_channels: Count
-    out_channels: Count
+    in_channels: Width
+    out_channels: Width
     kernel_size: Kernel = 3
     stride: Count = 1
     dilation: Annotated[Literal[1], NoBool] = 1
@@ -63,8 +73,8 @@ class ConvKeys(Keys):
 
 
 class LinearKeys(Keys):
-    in_features: Count
-    out_features: Count
+    in_features: Width
+    out_features: Width
     bias: bool = True
     use_bn: bool = False
     act_func: Act | NoAct = None
@@ -73,10 +83,10 @@ class LinearKeys(Keys):
 
 
 class IdentityKeys(Keys):
-    """A shortcut; old files give its channels in a list."""
+    """A shortcut."""
 
-    in_channels: Count | Counts
-    out_channels: Count | Counts
+    in_channels: Width
+    out_channels: Width
     use_bn: Literal[False] = False
     act_func: NoAct = None
     dropout_rate: Annotated[Literal[0], NoBool] = 0
@@ -84,38 +94,46 @@ class IdentityKeys(Keys):
 
 
 class InvertedKeys(Keys):
-    in_channels: Count
-    out_channels: Count
+    in_channels: Width
+    out_channels: Width
     kernel_size: Kernel = 3
     stride: Count = 1
     expand_ratio: Ratio = 6
-    mid_channels: Count | None = None
+    mid_channels: Width | None = None
     act_func: Act = "relu6"
     use_se: bool = False
     groups: Count | None = None
 
 
 class ResidualKeys(Keys):
-    """``conv`` is called ``mobile_inverted_conv`` in old files."""
+    """``conv`` is called ``mobile_inverted_conv`` in old files; ``drop_connect_rate`` is of training."""
 
     conv: Object | None = Field(validation_alias=AliasChoices("conv", "mobile_inverted_conv"))
     shortcut: Object | None
+    drop_connect_rate: Dropout = 0
 
 
 class BottleneckKeys(Keys):
-    in_channels: Count
-    out_channels: Count
+    in_channels: Width
+    out_channels: Width
     kernel_size: Annotated[Literal[3], NoBool] = 3
     stride: Count = 1
     expand_ratio: Ratio = 0.25
-    mid_channels: Count | None = None
+    mid_channels: Width | None = None
     act_func: Literal["relu"] = "relu"
     groups: Annotated[Literal[1], NoBool] = 1
     downsample_mode: Literal["avgpool_conv", "conv"] = "avgpool_conv"
 
 
-class MobileNetV3Keys(Keys):
+class NetworkKeys(Keys):
+    """Of all networks; ``resolution``, the side of the images, is MCUNet's, ``url``, of weights, NAT's."""
+
     bn: NormKeys | None = None
+    resolution: Count | None = None
+    url: str | None = None
+
+
+class MobileNetV3Keys(NetworkKeys):
     first_conv: Object
     blocks: list[Object]
     final_expand_layer: Object
@@ -123,16 +141,14 @@ class MobileNetV3Keys(Keys):
     classifier: Object
 
 
-class ProxylessKeys(Keys):
-    bn: NormKeys | None = None
+class ProxylessKeys(NetworkKeys):
     first_conv: Object
     blocks: list[Object]
-    feature_mix_layer: Object | None
+    feature_mix_layer: Object | None = None
     classifier: Object
 
 
-class ResNetKeys(Keys):
-    bn: NormKeys | None = None
+class ResNetKeys(NetworkKeys):
     input_stem: list[Object] = Field(min_length=1)
     blocks: list[Object]
     classifier: Object

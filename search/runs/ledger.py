@@ -1,0 +1,82 @@
+"""What a study holds, for a search that other processes may take part in: followed trial by trial."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optuna.trial import TrialState
+
+from search.feasible.region import keys
+from search.problem.problem import Problem
+from search.proposing.following import Follower
+from search.proposing.history import CLAIM, codes_of_trial
+from search.runs.racing import Raced, from_attribute
+from search.runs.study import RACED, Candidate, candidate_of, own
+from search.runs.workers import places_of
+from supernet.arch import Arch
+from supernet.space import SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+
+class Ledger:
+    """The archs of a study that are ``known`` and those that were ``raced``, by id, and its ``open`` trials by number.
+
+    Known are the candidates within the budgets, with the accuracy that their trials have.
+    """
+
+    def __init__(self, study: optuna.Study, problem: Problem) -> None:
+        self._study = study
+        self._problem = problem
+        self._follower = Follower()
+        self.known: dict[str, Candidate] = {}
+        self.raced: dict[str, Raced] = {}
+        self.open: dict[int, FrozenTrial] = {}
+
+    @property
+    def done(self) -> int:
+        """Distinct archs that were judged."""
+        return len(self.known) + len(self.raced)
+
+    @property
+    def waiting(self) -> list[FrozenTrial]:
+        """Trials that were enqueued and that nobody has begun."""
+        return [trial for trial in self.open.values() if trial.state == TrialState.WAITING]
+
+    @property
+    def running(self) -> list[FrozenTrial]:
+        """Trials that a process of the run is at; those that something else began are none of them."""
+        return [t for t in self.open.values() if t.state == TrialState.RUNNING and places_of(t)]
+
+    def follow(self) -> None:
+        """Take in what is new in the study."""
+        news = self._follower.news(self._study)
+        self.open = {trial.number: trial for trial in news if not trial.state.is_finished()}
+        for trial in own(self._study, [trial for trial in news if trial.state.is_finished()]):
+            if trial.state == TrialState.COMPLETE:
+                found = candidate_of(trial, self._problem)
+                if found is not None:
+                    self.known.setdefault(found.arch.id, found)
+            elif RACED in trial.user_attrs:
+                accuracy = self._problem.objectives[self._problem.accuracy_index].name
+                raced = from_attribute(trial.user_attrs[RACED], accuracy)
+                self.raced.setdefault(trial.user_attrs["arch_id"], raced)
+
+    def holders(self, arch: Arch) -> list[FrozenTrial]:
+        """Running trials that own an arch."""
+        space = self._problem.space
+        [wanted] = keys(space.encode([arch]))
+
+        def has(trial: FrozenTrial) -> bool:
+            row = codes_of_trial(space, trial)
+            return has_its_own(trial, space) and row is not None and keys(row)[0] == wanted
+
+        return [trial for trial in self.running if has(trial)]
+
+
+def has_its_own(trial: FrozenTrial, space: SearchSpace) -> bool:
+    """Whether a trial owns its arch: it has claimed it, or was enqueued with it."""
+    fixed = trial.system_attrs.get("fixed_params", {})
+    return bool(trial.system_attrs.get(CLAIM)) or all(d.name in fixed for d in space.dimensions)

@@ -1,0 +1,163 @@
+"""The processes that search in one run: each marks the trials that it makes, and shows that it lives.
+
+A trial whose process died is failed, so that its arch can be proposed again; one whose process lives never is. Who
+lives is decided by a lock that ends with its process, where both look at the same folder. Of a process that works
+elsewhere on the same storage, say in a copy of the folder, the trial has a number that grows while it lives; it is
+taken for dead when that number has stood still for :data:`PATIENCE_S` of this process's own clock.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from search.proposing.following import storage_of
+from supernet import locks
+from supernet.space import SearchSpace
+
+WORKERS = ".workers"
+"""The folder in a run with a lock file for each process."""
+
+MARK = "oncefit:worker:"
+"""What a trial's system attribute is called that names a process; it holds where that process's lock is, or nothing."""
+
+BEAT = "oncefit:beat"
+BEAT_S, PATIENCE_S = 15.0, 120.0
+
+
+class Worker:
+    """One process of a run; ``clock`` is in seconds."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.id = secrets.token_hex(8)
+        self._folder = folder
+        status = folder.stat()
+        self._place = f"{status.st_dev}:{status.st_ino}"
+        self._clock = clock
+        self._current: tuple[BaseStorage, int] | None = None
+        self._heard: dict[int, tuple[object, float]] = {}
+
+    def ask(
+        self, study: optuna.Study, space: SearchSpace, waiting: Iterable[FrozenTrial] = ()
+    ) -> optuna.Trial:
+        """As ``study.ask``, but the trial is this process's from the moment on that there is one.
+
+        It is the first of those ``waiting`` that no other process takes, or a new one.
+        """
+        storage, study_id = storage_of(study)
+        taken = next((trial._trial_id for trial in waiting if self._takes(storage, trial)), None)
+        if taken is None:
+            template = optuna.trial.create_trial(
+                state=TrialState.RUNNING, system_attrs={self._mark: self._place}
+            )
+            taken = storage.create_new_trial(study_id, template_trial=template)
+        self._current = (storage, taken)
+        trial = optuna.Trial(study, taken)
+        for dimension in space.dimensions:
+            trial.suggest_categorical(dimension.name, dimension.choices)
+        return trial
+
+    def ended(self) -> None:
+        """The trial that was asked for has ended."""
+        self._current = None
+
+    def is_gone(self, trial: FrozenTrial) -> bool:
+        """Whether the process of a running trial is dead; False where no process of a run has marked it."""
+        places = places_of(trial)
+        return bool(places) and all(self._is_dead(trial, name, place) for name, place in places.items())
+
+    def fail_those_gone(self, study: optuna.Study, running: Iterable[FrozenTrial]) -> None:
+        """Trials that a dead process left running are failed; they were never judged."""
+        storage, _ = storage_of(study)
+        for trial in running:
+            if self.is_gone(trial):
+                with suppress(UpdateFinishedTrialError):  # another process was first
+                    storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    def beat(self, number: int) -> None:
+        """Show those who look from elsewhere that the trial's process lives."""
+        if (current := self._current) is not None:
+            storage, trial_id = current
+            with suppress(Exception):  # it has ended meanwhile, or the storage is busy: the next beat will do
+                storage.set_trial_system_attr(trial_id, BEAT, number)
+
+    @property
+    def _mark(self) -> str:
+        return MARK + self.id
+
+    def _takes(self, storage: BaseStorage, trial: FrozenTrial) -> bool:
+        """Mark a trial that waits, and then try to be the one that runs it: of several, a storage lets one."""
+        try:
+            storage.set_trial_system_attr(trial._trial_id, self._mark, self._place)
+            if storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                return True
+            storage.set_trial_system_attr(trial._trial_id, self._mark, "")
+        except UpdateFinishedTrialError:
+            pass
+        return False
+
+    def _is_dead(self, trial: FrozenTrial, name: str, place: str) -> bool:
+        if name == self.id:
+            return False
+        if place == self._place:
+            return not locks.is_held(lock_path(self._folder, name))
+        beat, now = trial.system_attrs.get(BEAT), self._clock()
+        before, since = self._heard.setdefault(trial.number, (beat, now))
+        if beat != before:
+            self._heard[trial.number] = (beat, now)
+            return False
+        return now - since > PATIENCE_S
+
+
+def places_of(trial: FrozenTrial) -> dict[str, str]:
+    """Where the locks of the processes are that have marked a trial, by their names; none of a foreign trial."""
+    return {
+        key.removeprefix(MARK): str(place)
+        for key, place in trial.system_attrs.items()
+        if key.startswith(MARK) and place
+    }
+
+
+def lock_path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.lock"
+
+
+@contextmanager
+def at_work(run_folder: Path) -> Iterator[Worker]:
+    """This process as one of those that search in a run, until it leaves or dies."""
+    folder = run_folder / WORKERS
+    folder.mkdir(exist_ok=True)
+    worker, leaving = Worker(folder), threading.Event()
+
+    def beating() -> None:
+        number = 0
+        while not leaving.wait(BEAT_S):
+            number += 1
+            worker.beat(number)
+
+    with locks.held(lock_path(folder, worker.id), f"{folder} has a lock of that name"):
+        thread = threading.Thread(target=beating, daemon=True)
+        thread.start()
+        try:
+            yield worker
+        finally:
+            leaving.set()
+            thread.join()
+
+
+def others_at_work(worker: Worker, run_folder: Path) -> int:
+    """How many processes search in a run folder besides this one; what dead ones left is removed."""
+    count = 0
+    for path in (run_folder / WORKERS).glob("*.lock"):
+        if path.stem != worker.id:
+            count += locks.is_held(path)
+    return count

@@ -1,0 +1,98 @@
+"""A process of a search whose accuracies cost nothing; it writes down each arch that it was asked about.
+
+python -m tests.helpers.free_search FOLDER SAMPLER TRIALS STORAGE
+
+STORAGE is a URL, ``folder`` for SQLite in the run folder, or the path of a journal file.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+import optuna
+
+from search.runs import study as studies
+from search.runs.config import RunConfig
+from search.runs.run import Run, make_run
+from search.runs.trials import search
+from supernet.accuracy import Accuracy, wilson
+from supernet.arch import Arch
+from supernet.catalog import open_supernet
+from tests.helpers.paths import ROOT
+
+BUDGETS = {"macs": 3e6}
+IMAGES = 5000
+
+
+class FreeRun(Run):
+    """A run whose accuracies are made up from the arch, and whose study may be in a journal."""
+
+    @property
+    def journal(self) -> Path | None:
+        path = self.folder.with_suffix(".journal")
+        return path if path.exists() else None
+
+    def judge(self, arch: Arch) -> Accuracy:
+        with self.folder.with_suffix(".judged").open("a") as file:
+            file.write(f"{arch.id} {os.getpid()}\n")
+        hits = int(3000 + self.costs["macs"](arch) ** 0.5 + int(arch.id[:2], 16) % 50)
+        return Accuracy("validation", IMAGES, hits / IMAGES, 1.0, *wilson(hits, IMAGES), 1.0, 1.0)
+
+    def study(self, create: bool = False) -> optuna.Study:
+        identity = {**self.identity, **({"images": "none"} if create else {})}
+        if self.journal is None:
+            return studies.open_study(self.folder, self.storage, identity, create)
+        backend = optuna.storages.journal.JournalFileBackend(str(self.journal))
+        return studies.create_study(optuna.storages.JournalStorage(backend), "free", self.identity)
+
+
+def free_run(folder: Path, sampler: str, trials: int, storage: str) -> FreeRun:
+    config = RunConfig(supernet="fmnist_mbv3", budgets=BUDGETS, trials=trials, sampler=sampler)
+    url = None if storage in ("folder", "journal") else storage
+    if storage == "journal":
+        folder.with_suffix(".journal").touch()
+    made = make_run(folder, config, open_supernet(config.supernet), None, url)
+    return FreeRun(**{field.name: getattr(made, field.name) for field in fields(made)})
+
+
+def judged(folder: Path) -> Counter[str]:
+    """How often each arch was judged, in all processes."""
+    lines = folder.with_suffix(".judged").read_text().splitlines()
+    return Counter(line.split()[0] for line in lines)
+
+
+def at_once(folder: Path, sampler: str, trials: int, storage: str, processes: int) -> None:
+    """Search in so many processes at once, and see that each ends well."""
+    command = [sys.executable, "-m", "tests.helpers.free_search", str(folder), sampler, str(trials), storage]
+    started = [
+        subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(processes)
+    ]
+    said = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0] * processes, "\n".join(said)
+
+
+@contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """The machine, kept busy by so many processes that do nothing else."""
+    with ExitStack() as stack:
+        for _ in range(processes):
+            process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        yield
+
+
+def main(arguments: Iterable[str]) -> None:
+    folder, sampler, trials, storage = arguments
+    search(free_run(Path(folder), sampler, int(trials), storage), lambda progress: None)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
