@@ -15,7 +15,6 @@ import itertools
 import json
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from results import Results, Row, spread
 
 from search.feasible.region import distinct, neighbours
 from search.problem.problem import Problem
+from search.proposing.annealing import Cooling
 from search.proposing.predictor_search import Effort, Predict
 from search.reports.units import amount
 from supernet import documents
@@ -46,8 +46,9 @@ COUNT = 10
 """Archs that ours returns."""
 PATIENCE_SECONDS = 200.0
 
-SPEED_UP = 20.0
-GAP_POINTS = 0.05
+SPEED_UP = 3.0
+MEDIAN_GAP, WORST_GAP = 0.05, 0.10
+"""Points of top-1 that the median and the worst of our seeds may be below the best known."""
 EQUAL = 1e-6
 """Top-1 that differs by less is the same: float32 rounds otherwise for another number of archs at once."""
 
@@ -108,7 +109,9 @@ def searches_within(
     found: dict[str, Callable[[int], peers.Searched]] = {}
     for peer in given.peers:
         if peer == OURS:
-            found[peer] = lambda seed: peers.ours(oracle.within(budget), predict, COUNT, seed)
+            found[peer] = lambda seed: peers.ours(
+                oracle.within(budget), predict, COUNT, seed, slope=oracle.slope
+            )
         elif peer == OFA:
             made = ofa_finders.finder(oracle, budget)
             found[peer] = partial(
@@ -124,7 +127,12 @@ def searches_within(
 
 def row_of(oracle: Oracle, budget: float, found: peers.Searched) -> Row:
     """What is kept of a search: its best arch, judged alone, and its seconds."""
-    row: Row = {"seconds": found.seconds, "gave_up": found.gave_up, **found.settings}
+    row: Row = {
+        "seconds": found.seconds,
+        "cpu_seconds": found.cpu_seconds,
+        "gave_up": found.gave_up,
+        **found.settings,
+    }
     if len(found.codes):
         [best] = found.codes[[oracle.predict(found.codes).argmax()]]
         row |= judged(oracle, best)
@@ -147,50 +155,64 @@ def told(row: Row) -> str:
 # -- the table ---------------------------------------------------------------------
 
 HEADS = (
-    "oracle", "budget", "search", "seeds", "top-1 (%)", "seconds", "ratio", "gap to best (points)",
+    "oracle", "budget", "search", "seeds", "top-1 (%)", "seconds", "CPU seconds", "ratio", "gap to best (points)",
+    "greatest gap",
 )  # fmt: skip
 
 
 def lines_of(rows: Iterable[Row], oracles: Sequence[str]) -> list[tuple[str, ...]]:
-    """A line for each oracle, budget and search: medians with ranges; the ratio is to our median of seconds."""
+    """A line for each oracle, budget and search: medians with ranges; the ratio is to our median of CPU seconds."""
     lines = []
     for (oracle, cost, budget), by_peer in grouped(rows, oracles).items():
         best = best_top1(oracle, budget, by_peer)
-        our_seconds = statistics.median(row["seconds"] for row in by_peer[OURS]) if OURS in by_peer else None
+        our_cpu = statistics.median(row["cpu_seconds"] for row in by_peer[OURS]) if OURS in by_peer else None
         for peer, mine in by_peer.items():
             top1 = [row["top1"] for row in mine if "top1" in row]
             seconds = [row["seconds"] for row in mine]
-            ratio = "-" if our_seconds is None else f"{statistics.median(seconds) / our_seconds:.1f}"
-            gap = f"{100 * (best - statistics.median(top1)):.3f}" if top1 else "-"
+            gaps = (
+                [f"{100 * (best - some):.3f}" for some in (statistics.median(top1), min(top1))]
+                if top1
+                else ["-", "-"]
+            )
+            cpu = [row["cpu_seconds"] for row in mine]
+            ratio = "-" if our_cpu is None else f"{statistics.median(cpu) / our_cpu:.1f}"
             lines.append((
                 oracle, amount(cost, budget), peer, str(len(mine)), spread([100 * t for t in top1], ".3f"),
-                spread(seconds, ".2f"), ratio, gap,
+                spread(seconds, ".2f"), spread(cpu, ".2f"), ratio, *gaps,
             ))  # fmt: skip
     return lines
+
+
+FASTER = f"{SPEED_UP:g} times as fast"
+NEAR_MEDIAN, NEAR_WORST = f"median within {MEDIAN_GAP:g}", f"worst within {WORST_GAP:g}"
 
 
 def verdicts(rows: Iterable[Row], oracles: Sequence[str]) -> list[tuple[str, str, dict[str, bool | None]]]:
     """For each oracle and budget, what holds; None where a search is missing.
 
-    As accurate: the worst of our seeds is no worse than the best of ofa's. Near the best known: so is our worst.
+    As accurate: the worst of our seeds is no worse than the best of ofa's.
     """
     found = []
     for (oracle, cost, budget), by_peer in grouped(rows, oracles).items():
         ours, ofa = by_peer.get(OURS, []), by_peer.get(OFA, [])
-        our_worst = min((row.get("top1", 0.0) for row in ours), default=None)
+        our_top1 = [row.get("top1", 0.0) for row in ours]
         held: dict[str, bool | None] = {
             "as accurate as ofa": None,
-            "20 times as fast": None,
-            "near the best known": None,
+            FASTER: None,
+            NEAR_MEDIAN: None,
+            NEAR_WORST: None,
         }
-        if our_worst is not None:
+        if our_top1:
             best = best_top1(oracle, budget, by_peer)
-            held["near the best known"] = 100 * (best - our_worst) <= GAP_POINTS
+            held[NEAR_MEDIAN] = 100 * (best - statistics.median(our_top1)) <= MEDIAN_GAP
+            held[NEAR_WORST] = 100 * (best - min(our_top1)) <= WORST_GAP
             if ofa:
                 their_best = max(row.get("top1", 0.0) for row in ofa)
-                held["as accurate as ofa"] = our_worst >= their_best - EQUAL
-                ours_s, ofa_s = (statistics.median(row["seconds"] for row in mine) for mine in (ours, ofa))
-                held["20 times as fast"] = SPEED_UP * ours_s <= ofa_s
+                held["as accurate as ofa"] = min(our_top1) >= their_best - EQUAL
+                ours_s, ofa_s = (
+                    statistics.median(row["cpu_seconds"] for row in mine) for mine in (ours, ofa)
+                )
+                held[FASTER] = SPEED_UP * ours_s <= ofa_s
         found.append((oracle, amount(cost, budget), held))
     return found
 
@@ -238,8 +260,11 @@ def table(rows: Iterable[Row], oracles: Sequence[str]) -> list[str]:
 
 # -- the best there is -------------------------------------------------------------
 
-LONGER = 4
-"""How many times the numbers of its effort ours is given."""
+LONG_EFFORT = Effort(
+    start=4096, generations=160, children=1024, drawn=16, elites=512, climbers=64, climbs=32,
+    cooling=Cooling(steps=6000, chains=((0.0, 64), (0.3, 48))),
+)  # fmt: skip
+"""What ours is given: several times as much of everything."""
 LONG_EVALUATIONS = 200_000
 LONG_GENERATIONS = 2_000
 
@@ -276,11 +301,11 @@ def long_searches(
     oracle: Oracle, budget: float, given: argparse.Namespace
 ) -> dict[str, Callable[[int], Codes]]:
     """Seed -> codes, for each of the searches that are to run."""
-    effort = Effort(*(LONGER * number for number in astuple(Effort())))
+    effort = LONG_EFFORT
     problem, predict = oracle.within(budget), oracle.predict
     found: dict[str, Callable[[int], Codes]] = {}
     if OURS in given.peers:
-        found[OURS] = lambda seed: peers.ours(problem, predict, COUNT, seed, effort).codes
+        found[OURS] = lambda seed: peers.ours(problem, predict, COUNT, seed, effort, oracle.slope).codes
     if "pymoo-nsga2" in given.peers:
         nsga2 = peers.PEERS["pymoo-nsga2"]
         found["pymoo-nsga2"] = lambda seed: peers.timed(nsga2, problem, predict, LONG_EVALUATIONS, seed).codes

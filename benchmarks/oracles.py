@@ -22,9 +22,11 @@ from cost_models.registry import Cost, build
 from search.cli.predictor import read_state, sha256_of
 from search.predictors import files, mlp
 from search.predictors.protocol import Predictor
+from search.predictors.slopes import slope_of
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.acquisition import front
+from search.proposing.annealing import Slope
 from supernet.arrays import Floats
 from supernet.catalog import Supernet, open_supernet
 from supernet.space import Codes, SearchSpace
@@ -75,6 +77,11 @@ class Oracle:
     def predict(self, codes: Codes) -> Floats:
         """Predicted top-1 as fractions, shape (n,)."""
         return self.predictor.predict(self.space, codes).top1
+
+    @property
+    def slope(self) -> Slope | None:
+        """The predictor's slopes, where it knows them."""
+        return slope_of(self.predictor, self.space)
 
     def within(self, budget: float) -> Problem:
         """Most accurate within a budget."""

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from search.feasible.region import keys
 from search.problem.problem import Problem
 from search.proposing.acquisition import front
+from search.proposing.annealing import Cooling, Slope
 from search.proposing.distributions import distributions
 from search.proposing.predictor_search import Effort, Predict, search_directly
 from search.proposing.samplers import build_sampler
@@ -37,15 +38,29 @@ GENERATIONS = 500
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search returned, codes (n, dimensions) within the budgets, n = 0 where it found nothing, and its seconds."""
+    """What a search returned, codes (n, dimensions) within the budgets, n = 0 where it found nothing, and its seconds.
+
+    Those of the process on its processors (all threads) say what it takes where others use the machine too.
+    """
 
     codes: Codes
     seconds: float
+    cpu_seconds: float
     gave_up: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
 
 # -- whom they ask -----------------------------------------------------------------
+
+
+class Clock:
+    """Seconds since it was made: of the wall, and of this process on its processors."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter(), time.process_time()
+
+    def seconds(self) -> tuple[float, float]:
+        return time.perf_counter() - self.began[0], time.process_time() - self.began[1]
 
 
 class Enough(Exception):
@@ -108,23 +123,30 @@ def trajectory(peer: Peer, problem: Problem, predict: Predict, calls: int, seed:
 def timed(peer: Peer, problem: Problem, predict: Predict, evaluations: int, seed: int) -> Searched:
     """On one thread, as our search is; small matrices are multiplied sooner so."""
     with threadpool_limits(1, "blas"):
-        began = time.perf_counter()
+        clock = Clock()
         codes = peer(problem, predict, evaluations, seed)
-        return Searched(codes, time.perf_counter() - began)
+        return Searched(codes, *clock.seconds())
 
 
-def ours(problem: Problem, predict: Predict, count: int, seed: int, effort: Effort | None = None) -> Searched:
+def ours(
+    problem: Problem,
+    predict: Predict,
+    count: int,
+    seed: int,
+    effort: Effort | None = None,
+    slope: Slope | None = None,
+) -> Searched:
     """What ``oncefit search`` does on a predictor."""
-    began = time.perf_counter()
-    found = search_directly(problem, predict, count, seed, effort)
-    return Searched(found.codes, time.perf_counter() - began)
+    clock = Clock()
+    found = search_directly(problem, predict, count, seed, effort, slope)
+    return Searched(found.codes, *clock.seconds())
 
 
 def warm_up(oracle: Oracle) -> None:
     """What a process does once: imports, and tables that are kept."""
     for problem in (oracle.both(), oracle.within(oracle.budgets[-1])):
-        effort = Effort(start=64, generations=1, children=16, elites=8, climbs=0)
-        ours(problem, oracle.predict, 1, 0, effort)
+        effort = Effort(start=64, generations=1, children=16, elites=8, climbs=0, cooling=Cooling(steps=2))
+        ours(problem, oracle.predict, 1, 0, effort, oracle.slope)
         timed(PEERS["pymoo-nsga2"], problem, oracle.predict, 2 * POPULATION, 0)
         timed(PEERS["optuna-random"], problem, oracle.predict, 1, 0)
 
@@ -162,14 +184,14 @@ def evolution_finder(
 ) -> Searched:
     """``ofa``'s finder as it is, 100 archs and 500 generations; nothing where it has not ended after ``patience`` seconds."""
     settings = {"threads": threads, "generations": generations}
-    began = time.perf_counter()
+    clock = Clock()
     try:
         with ofa_finders.threads_of(threads), ofa_finders.alarm(patience):
             codes = made.search(seed, generations)
     except ofa_finders.GaveUp:
         nothing = np.empty((0, len(oracle.space.dimensions)), dtype=np.int16)
-        return Searched(nothing, time.perf_counter() - began, True, settings)
-    return Searched(codes, time.perf_counter() - began, False, settings)
+        return Searched(nothing, *clock.seconds(), True, settings)
+    return Searched(codes, *clock.seconds(), False, settings)
 
 
 # -- Optuna ------------------------------------------------------------------------

@@ -23,13 +23,16 @@ class Comparison:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a run: size of its front, hypervolume (0 to 1), and the share that each other run dominates."""
+        """One row a run: size of its front, hypervolume (0 to 1), and the share that each other run dominates.
+
+        Without the latter two where costs are of different devices, which are not one axis.
+        """
         import pandas as pd
 
         rows = comparing.as_dict(self.found)["runs"]
-        kept = [{name: row[name] for name in ("run", "front_size", "hypervolume")} for row in rows]
+        kept = [{n: row[n] for n in ("run", "front_size", "hypervolume") if n in row} for row in rows]
         shares = [
-            {f"dominated_by {other}": share for other, share in row["share_dominated_by"].items()}
+            {f"dominated_by {other}": share for other, share in row.get("share_dominated_by", {}).items()}
             for row in rows
         ]
         return pd.DataFrame([a | b for a, b in zip(kept, shares, strict=True)]).set_index("run")

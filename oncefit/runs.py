@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from oncefit.bundles import Bundle, open_bundle
 from oncefit.supernets import Supernet, as_supernet
 from search.reports import report
-from search.reports.export import export_candidate, picked
+from search.reports.export import From, check_material, export_picked, picked
 from search.runs.config import RunConfig, load_config, made_config
 from search.runs.naming import as_typed, run_name
 from search.runs.own import GIVEN, AccuracyFunction, CostFunction, Own, OwnSupernet, is_given, told
@@ -140,7 +140,8 @@ def open_run(
     objects given in Python and something new is asked of them.
     """
     own, _ = split_own(as_supernet(supernet) if supernet is not None else None, costs, None, accuracy)
-    return Run(conclude(open_recorded(Path(folder), storage, own), say), say)
+    images = str(data) if data is not None else None
+    return Run(conclude(open_recorded(Path(folder), storage, own, data=images), say), say)
 
 
 @dataclass(frozen=True, repr=False)
@@ -224,11 +225,15 @@ class Run:
         """Top-1 and top-5 of a subnet of the front, measured on a split."""
         return self.supernet.evaluate(self.pick(which), split)
 
-    def export(self, which: str = "best", out: str | Path | None = None) -> Bundle:
-        """Write a subnet of the front as a bundle, verified before it is in place; in the run's folder by default."""
-        candidate = picked(self.result, which)
-        target = Path(out) if out is not None else self.folder / "bundles" / candidate.arch.id
-        summary = export_candidate(self.result, candidate, target)
+    def export(self, which: str = "best", out: str | Path | None = None, calibrated: bool = True) -> Bundle:
+        """Write a subnet of the front as a bundle, verified before it is in place; in the run's folder by default.
+
+        A run whose accuracies are predicted needs images: ``open_run(folder, data=...)``; or not ``calibrated``, and
+        then the bundle says so and nothing is measured.
+        """
+        check_material(self.result.run, From(calibrated=calibrated))
+        folder = Path(out) if out is not None else None
+        target, summary = export_picked(self.result, which, folder, self.say, calibrated)
         return open_bundle(target, summary=summary)
 
     def __repr__(self) -> str:

@@ -44,6 +44,7 @@ from supernet.data import Dataset, Images
 from supernet.errors import InputError, some
 from supernet.evaluation import accuracy_of_logits, logits_of, specialise
 from supernet.image_folder import ImageFiles
+from supernet.messages import Say
 from supernet.onnx_export import INPUT, OUTPUT, export_onnx
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ ROUNDING_ERRORS = 10
 """How many times torch's own error, which float64 shows, a difference may be: deep networks round more."""
 COMPARED_IMAGES = 256
 """Report images, evenly spread over the split, whose logits are compared."""
+
+RANDOM_INPUTS = 32
+"""Compared where a bundle is of no images."""
 
 
 class Disagreement(InputError, RuntimeError):
@@ -114,17 +118,19 @@ class Verification:
     """How far ONNX Runtime and torch agree; ``max_difference`` is of logits, on ``compared_images``.
 
     ``allowed`` is what that may be, and ``other_classes`` the number of images whose best class differs
-    although torch's best two logits are further apart than such differences could turn.
+    although torch's best two logits are further apart than such differences could turn. Without images,
+    as for a bundle that is not calibrated, ``compared_images`` counts random inputs, and there is no top-1.
     """
 
     max_difference: float
     allowed: float
     compared_images: int
     images: int
-    top1_torch: float
-    top1_onnxruntime: float
+    top1_torch: float | None
+    top1_onnxruntime: float | None
     other_classes: int
     files: Mapping[str, str]
+    calibrated: bool = True
 
 
 def open_bundle(folder: Path, supernet: Supernet | None = None) -> Bundle:
@@ -160,17 +166,20 @@ def evaluate_bundle(bundle: Bundle, images: Images | ImageFiles, split: str = "r
     return accuracy_of_logits(logits, labels, split)
 
 
-def verify_bundle(folder: Path, data: Dataset, supernet: Supernet | None = None) -> Verification:
+def verify_bundle(folder: Path, data: Dataset | None, supernet: Supernet | None = None) -> Verification:
     """Check every hash, rebuild the subnet, and compare it with the ONNX model on real images.
 
-    Raises InputError for a changed file or another data set than the card's, and Disagreement where
+    A bundle that is not calibrated is of no images: without ``data`` random inputs are compared. Raises InputError for a changed file or another data set than the card's, and Disagreement where
     a logit of 256 images differs by more than 1e-4 and more than rounding explains, or the best class of
     any image of the report split is another one.
     """
     bundle = open_bundle(folder, supernet)
-    if data.sha256 != bundle.card.data.sha256:
+    known = bundle.card.data
+    if known is not None and data is None:
+        raise InputError(f"{folder} was measured on {known.name}; verify it with its own images")
+    if known is not None and data is not None and data.sha256 != known.sha256:
         raise InputError(
-            f"{folder} was measured on {bundle.card.data.name} with sha256 {bundle.card.data.sha256}, "
+            f"{folder} was measured on {known.name} with sha256 {known.sha256}, "
             f"but the data set given is {data.name} with {data.sha256}; verify it with its own images"
         )
     result = compare(bundle, data)
@@ -178,12 +187,11 @@ def verify_bundle(folder: Path, data: Dataset, supernet: Supernet | None = None)
     return result
 
 
-def compare(bundle: Bundle, data: Dataset) -> Verification:
-    """Run torch and ONNX Runtime on the report split, each on the same inputs, decoded once."""
+def compare(bundle: Bundle, data: Dataset | None) -> Verification:
+    """Run torch and ONNX Runtime on the report split, each on the same inputs, decoded once; else on random ones."""
     in_torch = bundle.subnet().to(memory_format=torch.channels_last)  # twice as fast
     in_float64 = copy.deepcopy(in_torch).double()
     in_onnxruntime = predictor(bundle.session())
-    images, resolution = data.report, bundle.card.preprocessing.resolution
 
     def both(inputs: Tensor) -> Tensor:
         return torch.stack([in_torch(inputs), in_onnxruntime(inputs)], dim=2)
@@ -191,12 +199,18 @@ def compare(bundle: Bundle, data: Dataset) -> Verification:
     def both_and_exact(inputs: Tensor) -> Tensor:
         return torch.cat([both(inputs).double(), in_float64(inputs.double())[:, :, None]], dim=2)
 
-    logits, labels = logits_of(both, images, resolution, bundle.preprocessing)
+    labels: Tensor | None = None
+    if data is None:
+        compared = random_logits(both_and_exact, bundle)
+        logits = compared[:, :, :2]
+    else:
+        images, resolution = data.report, bundle.card.preprocessing.resolution
+        logits, labels = logits_of(both, images, resolution, bundle.preprocessing)
+        some = images.picked(
+            torch.linspace(0, len(images) - 1, min(COMPARED_IMAGES, len(images))).long().tolist()
+        )
+        compared, _ = logits_of(both_and_exact, some, resolution, bundle.preprocessing)
     torch_logits, ort_logits = logits.unbind(2)
-    some = images.picked(
-        torch.linspace(0, len(images) - 1, min(COMPARED_IMAGES, len(images))).long().tolist()
-    )
-    compared, _ = logits_of(both_and_exact, some, resolution, bundle.preprocessing)
     of_torch, of_ort, exact = compared.unbind(2)
     allowed = max(MAX_DIFFERENCE, ROUNDING_ERRORS * float((of_torch - exact).abs().max()))
     best, second = torch_logits.topk(2, dim=1).values.unbind(1)
@@ -205,16 +219,36 @@ def compare(bundle: Bundle, data: Dataset) -> Verification:
         max_difference=float((of_torch - of_ort).abs().max()),
         allowed=allowed,
         compared_images=len(compared),
-        images=len(labels),
-        top1_torch=accuracy_of_logits(torch_logits, labels, "report").top1,
-        top1_onnxruntime=accuracy_of_logits(ort_logits, labels, "report").top1,
+        images=len(labels) if labels is not None else 0,
+        top1_torch=top1_of(torch_logits, labels),
+        top1_onnxruntime=top1_of(ort_logits, labels),
         other_classes=int(other.sum()),
         files=dict(bundle.card.files),
+        calibrated=bundle.card.calibrated,
     )
+
+
+def top1_of(logits: Tensor, labels: Tensor | None) -> float | None:
+    return accuracy_of_logits(logits, labels, "report").top1 if labels is not None else None
+
+
+@torch.inference_mode()
+def random_logits(predict: Callable[[Tensor], Tensor], bundle: Bundle) -> Tensor:
+    """Of normal inputs, which are spread as normalised images are, always the same ones."""
+    generator = torch.Generator().manual_seed(0)
+    side, channels = bundle.card.preprocessing.resolution, bundle.card.preprocessing.channels
+    inputs = torch.randn(RANDOM_INPUTS, channels, side, side, generator=generator)
+    return torch.cat([predict(batch) for batch in inputs.split(8)])
 
 
 def require_agreement(result: Verification, folder: Path) -> None:
     if not result.max_difference <= result.allowed or result.other_classes:
+        if result.top1_onnxruntime is None:
+            raise Disagreement(
+                f"{folder}: ONNX Runtime and torch disagree: logits differ by up to {result.max_difference:.3g} "
+                f"on {result.compared_images} random inputs (allowed: {result.allowed:g}), and the best class of "
+                f"{result.other_classes} of them (allowed: 0)"
+            )
         raise Disagreement(
             f"{folder}: ONNX Runtime and torch disagree: logits differ by up to {result.max_difference:.3g} "
             f"on {result.compared_images} images (allowed: {result.allowed:g}), and the best class of "
@@ -228,7 +262,7 @@ def write_bundle(
     supernet: Supernet,
     net: Elastic | None,
     arch: Arch,
-    data: Dataset,
+    data: Dataset | None,
     predicted: Mapping[str, float],
     measured: Mapping[str, object],
     *,
@@ -236,11 +270,13 @@ def write_bundle(
     device: DeviceKeys | None = None,
     measure_latency: Callable[[Path], object] | None = None,
     created: datetime | None = None,
+    say: Say = lambda _: None,
 ) -> Bundle:
     """Write the bundle of ``arch``, read it again, verify it, and only then let it appear as ``folder``.
 
     Give ``subnet``, already specialised, where the measured figures are of exactly those weights; else
-    it is cut out of ``net`` and recalibrated. ``device`` is the one that ``predicted`` is for;
+    it is cut out of ``net`` and recalibrated, or left as it is where there is no ``data``: such a bundle is not
+    calibrated, and says so. ``say`` is told what goes on. ``device`` is the one that ``predicted`` is for;
     ``measure_latency`` is given the ONNX file, and what it returns is the card's measured latency.
     A bundle that is there already is replaced. Raises InputError where ``folder`` cannot be written or holds something else, and Disagreement as
     :func:`verify_bundle` does; nothing is left behind then.
@@ -250,21 +286,30 @@ def write_bundle(
     if subnet is None:
         if net is None:
             raise ValueError("give the supernet's net or the subnet of the arch")
-        subnet = specialise(net, arch, data)
+        subnet = specialise(net, arch, data) if data is not None else net.extract(arch)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         make_folder(folder.parent)
         partial.mkdir()
         save_weights(subnet, partial / WEIGHTS)
+        say("writing the ONNX model")
         export_onnx(subnet, supernet.layers(arch)[0].in_channels, arch.resolution, partial / MODEL)
-        about = {"supernet": supernet.name, "fingerprint": supernet.fingerprint, "id": arch.id}
+        about: dict[str, object] = {
+            "supernet": supernet.name,
+            "fingerprint": supernet.fingerprint,
+            "id": arch.id,
+        }
+        about |= {} if data is not None else {"calibrated": False}
         documents.write_text(partial / ARCH, json.dumps(about | {"arch": arch.to_dict()}, indent=2) + "\n")
         files = {name: sha256_of((partial / name).read_bytes()) for name in FILES}
         if measure_latency is not None:
+            say("measuring latency on this machine")
             measured = {**measured, "latency": measure_latency(partial / MODEL)}
         now = created or datetime.now(UTC)
         card = describe(supernet, arch, data, predicted, measured, files, now, device)
         documents.write_text(partial / CARD, render(card))
+        on = f"{len(data.report):,} report images" if data is not None else f"{RANDOM_INPUTS} random inputs"
+        say(f"comparing ONNX Runtime with torch on {on}")
         require_agreement(compare(open_bundle(partial, supernet), data), folder)
         replace_folder(partial, folder)
     except OSError as error:

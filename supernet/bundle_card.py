@@ -21,7 +21,7 @@ from supernet import documents
 from supernet.arch import Arch
 from supernet.catalog import PreprocessingKeys, Supernet
 from supernet.checkpoints import sha256_of
-from supernet.data import SPLITS, Dataset
+from supernet.data import SPLITS, Dataset, Network
 from supernet.errors import InputError
 from supernet.onnx_export import INPUT, OUTPUT
 from supernet.preprocessing import shorter_side
@@ -120,7 +120,10 @@ class Figures(documents.Document):
 
 
 class Card(documents.Document):
-    """``card.json``."""
+    """``card.json``; ``calibrated`` is false, and ``data`` absent, where no images were at hand.
+
+    Batch norms then have the supernet's statistics, which are of other subnets, and no accuracy is measured.
+    """
 
     format: Literal["oncefit bundle 2"] = "oncefit bundle 2"
     created: str
@@ -128,8 +131,9 @@ class Card(documents.Document):
     arch_id: str
     arch: str
     device: DeviceKeys | None = None
+    calibrated: bool = True
     figures: Figures
-    data: DataKeys
+    data: DataKeys | None = None
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     input: Port
@@ -142,19 +146,24 @@ class Card(documents.Document):
 def describe(
     supernet: Supernet,
     arch: Arch,
-    data: Dataset,
+    data: Dataset | None,
     predicted: Mapping[str, float],
     measured: Mapping[str, object],
     files: Mapping[str, str],
     created: datetime,
     device: DeviceKeys | None = None,
 ) -> Card:
-    """The card of a subnet. Raises InputError where it has another number of outputs than there are classes."""
-    layers, resolution, how = supernet.layers(arch), arch.resolution, data.preprocessing
+    """The card of a subnet, which is calibrated where there is ``data``.
+
+    Raises InputError where it has another number of outputs than there are classes.
+    """
+    images: Network = data if data is not None else supernet
+    layers, resolution, how = supernet.layers(arch), arch.resolution, images.preprocessing
     channels, outputs = layers[0].in_channels, layers[-1].out_channels
-    if outputs != len(data.classes):
+    if outputs != len(images.classes):
+        named = f"data set {data.name}" if data is not None else "its YAML"
         raise InputError(
-            f"{supernet.name} has {outputs} outputs, but data set {data.name} has {len(data.classes)} classes"
+            f"{supernet.name} has {outputs} outputs, but {named} has {len(images.classes)} classes"
         )
     return Card(
         created=created.isoformat(timespec="seconds"),
@@ -167,13 +176,16 @@ def describe(
         arch=str(arch),
         device=device,
         figures=Figures(predicted=plain(predicted), measured=plain(measured)),
+        calibrated=data is not None,
         data=DataKeys(
             name=data.name,
             sha256=data.sha256,
             splits={split: len(getattr(data, split)) for split in SPLITS},
-        ),
+        )
+        if data is not None
+        else None,
         preprocessing=describe_preprocessing(resolution, channels, how),
-        classes=data.classes,
+        classes=images.classes,
         input=Port(name=INPUT, shape=("n", channels, resolution, resolution)),
         output=Port(name=OUTPUT, shape=("n", outputs)),
         versions=versions(),

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 import torch
 
+from search.feasible import certificate
 from supernet.catalog import Supernet, open_supernet
 from supernet.data import Dataset, Images, load_dataset
 from supernet.networks import ElasticNet
 
 torch.set_num_threads(1)  # threads that wait for each other are slower than one on a busy machine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def time_for_proofs() -> Iterator[None]:
+    """What an integer program proves must not depend on how busy the machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certificate, "SECONDS", 600.0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def compare(
     storage: Annotated[
         str | None, typer.Option(help="Optuna storage.", metavar="URL", show_default="where the runs have it")
     ] = None,
-    out: Annotated[Path | None, out_folder("runs/comparison")] = None,
+    out: Annotated[Path | None, out_folder("runs/comparison-RUN-RUN")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare the fronts of runs, in a table and a plot.
@@ -31,10 +31,10 @@ def compare(
     """
     import oncefit
     from search.cli import terminal
-    from search.reports.compare import tables
+    from search.reports.compare import default_folder, tables
 
     comparison = oncefit.compare(runs, cost=cost, at=at or [], storage=storage)
-    files = comparison.write(out or Path("runs") / "comparison")
+    files = comparison.write(out or default_folder(runs, cost))
     if as_json:
         terminal.print_json(comparison.to_dict())
     else:

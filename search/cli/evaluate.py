@@ -31,5 +31,7 @@ def evaluate(
         terminal.print_json(summary)
     else:
         terminal.show_titled(
-            f"bundle {bundle}", readable.table(readable.of_evaluation(summary, images)), readable.INTERVALS
+            f"bundle {bundle}",
+            readable.table(readable.of_evaluation(summary, images)),
+            readable.INTERVALS + ("" if summary["calibrated"] else f"\n{readable.NOT_CALIBRATED}"),
         )

@@ -13,6 +13,23 @@ from search.cli.options import Json, Run, out_folder
 def export(
     run: Run,
     pick: Annotated[str, typer.Option(help="best, knee or an arch id.", metavar="WHICH")] = "best",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of images to calibrate and measure on.", metavar="DIR", show_default="the run's"
+        ),
+    ] = None,
+    supernet: Annotated[
+        str | None,
+        typer.Option(help="Supernet's name or YAML file.", metavar="NAME", show_default="the run's"),
+    ] = None,
+    uncalibrated: Annotated[
+        bool,
+        typer.Option(
+            "--uncalibrated",
+            help="No images: keep the supernet's batch-norm statistics; nothing is measured.",
+        ),
+    ] = False,
     storage: Annotated[
         str | None, typer.Option(help="Optuna storage.", metavar="URL", show_default="where the run has it")
     ] = None,
@@ -25,12 +42,15 @@ def export(
     """
     from search.cli import terminal
     from search.reports import words as readable
-    from search.reports.export import export_bundle
+    from search.reports.export import From, export_bundle
 
-    bundle, summary = export_bundle(run, pick, storage, out, terminal.say)
+    given = From(supernet, data, calibrated=not uncalibrated)
+    bundle, summary = export_bundle(run, pick, storage, out, terminal.say, given)
     if as_json:
         terminal.print_json(summary)
     else:
         terminal.show_titled(
-            f"bundle {bundle}", readable.table(readable.of_export(summary)), readable.INTERVALS
+            f"bundle {bundle}",
+            readable.table(readable.of_export(summary)),
+            readable.INTERVALS if summary["calibrated"] else readable.NOT_CALIBRATED,
         )

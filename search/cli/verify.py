@@ -35,5 +35,5 @@ def verify(
         terminal.show_titled(
             f"bundle {bundle} is sound",
             readable.table(readable.of_verification(summary)),
-            readable.INTERVAL,
+            readable.INTERVAL if summary["calibrated"] else readable.NOT_CALIBRATED,
         )

@@ -318,25 +318,30 @@ def side_by_side(result: Result, winner: Timed, out: Path) -> dict[str, Any]:
 
     run = result.run
     space = run.supernet.space
-    rows = {}
+    rows: dict[str, Any] = {}
     archs = {"winner": winner.candidate.arch, "largest": space.largest(), "smallest": space.smallest()}
     for name, arch in archs.items():
         if name == "winner":
             latency, size = winner.latency, winner.onnx_bytes
         else:
             latency, size = time_subnet(run, arch, out)
-        report = result.reports.get(arch.id)
-        if report is None:
-            report = evaluate(run.accuracy.subnet(arch), arch, run.accuracy.data, "report")
+        final = result.reports.get(arch.id)
+        if final is None:
+            final = evaluate(run.accuracy.subnet(arch), arch, run.accuracy.data, "report")
+        validation = winner.candidate.validation if name == "winner" else run.accuracy(arch, "validation")
+        assert validation is not None
         rows[name] = {
             "arch_id": arch.id,
             "predicted": {cost: model(arch) for cost, model in run.costs.items()},
             "measured": {
-                "report": asdict(report),
+                "report": asdict(final),
+                "validation": asdict(validation),
                 "latency": asdict(latency),
             },
             "onnx_bytes": size,
         }
+    if luck := report.corrected_figures(result, winner.candidate):
+        rows["winner"]["validation_corrected_for_choice"] = luck
     return rows
 
 
@@ -372,6 +377,13 @@ def beside(subnets: dict[str, Any], budget_ms: float) -> Table:
     for name in ("top1", "top5"):
         line(f"{name.replace('top', 'top-')} (%), measured", accuracy(name))
         line("   95 % interval", interval(name))
+    line("top-1 (%), validation", lambda row: f"{100 * row['measured']['validation']['top1']:.2f}")
+    line(
+        "   corrected for the choice",
+        lambda row: (
+            f"{100 * luck['top1']:.2f}" if (luck := row.get("validation_corrected_for_choice")) else "-"
+        ),
+    )
     table.add_row("latency (ms), budget", f"{budget_ms:.3f}")
     line("latency (ms), measured", latency)
     line(
@@ -400,6 +412,8 @@ def tell(
         con.print(table)
     con.print(beside(figures["subnets"], figures["budget"]["latency_ms"]))
     say(filled(verdict(figures)) + "\n")
+    if luck := of_choice(figures["subnets"]["winner"]):
+        say(filled(luck) + "\n")
     say(filled(beside_largest(figures["subnets"])) + "\n")
     con.print(stage_table(figures))
     say("\nFiles:")
@@ -460,6 +474,20 @@ def verdict(figures: dict[str, Any]) -> str:
         f"{100 * (latency.median_ms / budget - 1):.1f} % over its budget of {budget:g} ms, which it holds by "
         f"prediction only. None of the {tried} most accurate candidates held it when measured. "
         + cause(figures["subnets"])
+    )
+
+
+def of_choice(winner: dict[str, Any]) -> str:
+    """How accurate the winner is on the images that it was chosen by, and without what that choice added."""
+    luck, measured = winner.get("validation_corrected_for_choice"), winner["measured"]
+    if luck is None:
+        return ""
+    validation, report_split = measured["validation"], measured["report"]
+    return (
+        f"It was chosen among {luck['among']} candidates by {validation['images']:,} validation images, so its "
+        f"{100 * validation['top1']:.2f} % there is partly luck: corrected for having been chosen, "
+        f"{100 * luck['top1']:.2f} % [{100 * luck['top1_low']:.2f}, {100 * luck['top1_high']:.2f}]. The "
+        f"{report_split['images']:,} report images, by which nothing was chosen, give {100 * report_split['top1']:.2f} %."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 
 import numpy as np
@@ -135,5 +136,6 @@ def told_apart(a: float, b: float) -> tuple[str, str]:
 
 def round_up(value: float, digits: int = 4) -> float:
     """The least number of ``digits`` significant digits that is not below ``value``."""
-    step = 10.0 ** (np.floor(np.log10(value)) - digits + 1)
-    return float(np.ceil(value / step) * step)
+    exact = Decimal(repr(float(value)))
+    last = Decimal(1).scaleb(exact.adjusted() - digits + 1)
+    return float(exact.quantize(last, ROUND_CEILING))

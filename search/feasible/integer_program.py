@@ -6,6 +6,24 @@ agree on it (the local polytope of Wainwright & Jordan, 2008). Sums of tables ar
 variables. The linear relaxation is solved with few of them, and those that would raise it are
 added (column generation; Gilmore & Gomory, 1961); what its duals say of all others leaves few that
 an integer program, solved by HiGHS (Huangfu & Hall, 2018), has to choose from.
+
+Notation, for a layout of ``s`` scopes with ``v`` variables, ``k`` totals and ``m`` roofs:
+
+====================  ===============  =====================================================================
+``x``                 (v,)             1 for the combination that an arch has in a scope, else 0; in the
+                                       relaxation any share, those of a scope summing to 1
+``gain``              (v,)             what a variable adds to the objective
+``sums``              (k, v)           what a variable adds to each total; ``t = sums @ x``
+``agreement``         (rows, v)        a row for each scope and choice of a shared dimension
+``y``                 (choices,)       1 for a choice of a shared dimension; ``agreement @ x = y`` of each scope
+``r``                 (m,)             roofs: ``r <= slope * t + level`` for each line of a roof
+``excess``            (limited,)       by what a limited total is over, relaxation only; priced by ``PENALTY``
+``prices``            by rows          duals of the equalities: of scopes, of agreement, of totals
+``most``              (s,)             the greatest reduced gain of each scope's variables
+``losses``            (v,)             ``most`` of its scope less a variable's reduced gain, at least 0
+====================  ===============  =====================================================================
+
+The program: maximise ``gain @ x + sum(r)`` under these rows and ``t <= most`` of each total.
 """
 
 from __future__ import annotations
@@ -295,6 +313,7 @@ class Layout:
         for row, (i, line) in enumerate(lines):
             roofs[row, i], slopes[row, line.total] = 1.0, -line.slope
         one = coo_array((np.ones(n), (self.scope_of[variables], np.arange(n))), shape=(s, n))
+        # a total is a variable of its own, t = sums @ x - excess, so that limits and lines are sparse rows in it
         excess = np.zeros((k, len(limited)))
         excess[limited, np.arange(len(limited))] = -1.0
         equal = block_array([
@@ -413,12 +432,15 @@ def relax(layout: Layout, until: float) -> Relaxed:
             continue
         if found.x is None:
             break
+        # marginals are of the minimised, negated objective, hence the plus: gains less what the rows charge
         prices = np.split(found.eqlin.marginals, np.cumsum([scopes, layout.agreement.shape[0]]))
         gains = (
             layout.gain + prices[0][layout.scope_of] + prices[1] @ layout.agreement + prices[2] @ layout.sums
         )
         most = np.full(scopes, -np.inf)
         np.maximum.at(most, layout.scope_of, gains)
+        # whatever the duals, an arch has at most one variable a scope, so none exceeds the value at the duals by
+        # more than the greatest reduced gains: the bound holds before the last variable is added
         if (now := -found.fun + most.sum()) < bound:
             bound, losses, shares = now, most[layout.scope_of] - gains, np.zeros(variables)
             shares[chosen] = found.x[: len(chosen)]
@@ -479,6 +501,7 @@ def choose(left: Left, until: float) -> Answer:
     )  # fmt: skip
     if found.status == 2:  # nothing left is within the limits
         return Answer(left.known, None, proven=True)
+    # milp minimises the negated gain; where time ran out its dual bound still holds
     bound = -found.mip_dual_bound if found.mip_dual_bound is not None else left.bound
     codes = None
     if found.x is not None:
@@ -500,9 +523,12 @@ def above(curve: Callable[[Floats], Floats], low: float, high: float, total: int
         return (Line(total, 0.0, float(curve(np.array([low, high])).max()) + ROUNDING),)
     x = np.linspace(low, high, GRID)
     y = curve(x)
+    # between two points a smooth curve is above their chord by at most an eighth of its second difference; twice
+    # that, as the difference is itself taken on the grid
     lift = float(np.abs(np.diff(y, 2)).max()) / 4
     corners = [0]
     for i in range(1, GRID):
+        # the upper hull, by Andrew's monotone chain
         while len(corners) > 1 and below_chord(x, y, corners[-2], corners[-1], i):
             corners.pop()
         corners.append(i)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from search.predictors.protocol import Prediction, PredictorCard
 from supernet.arch import Choice
+from supernet.arrays import Floats, Slopes, SlopesOf
 from supernet.errors import InputError
 from supernet.space import Codes, SearchSpace
 
@@ -51,6 +52,27 @@ class Mlp:
                 np.maximum(x, 0, out=x)
             top1[start : start + CHUNK] = x @ weights[-1][0] + biases[-1][0]
         return Prediction(top1, None)
+
+    def slopes(self, space: SearchSpace, codes: Codes) -> tuple[Floats, SlopesOf]:
+        """Top-1, and what each choice adds to it: its input's derivative, since inputs are 0 or 1."""
+        weights, biases = self._lean
+        x, heard = one_hot(self, space, codes), []
+        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+            x = x @ weight.T
+            x += bias
+            np.maximum(x, 0, out=x)
+            heard.append(x)
+        columns, places = layout(self.inputs, space)
+
+        def of(rows: npt.NDArray[np.intp]) -> Slopes:
+            back = np.repeat(weights[-1], len(rows), axis=0)
+            for weight, units in zip(reversed(weights[:-1]), reversed(heard), strict=True):
+                back = (back * (units[rows] > 0)) @ weight
+            found = np.zeros((len(rows), len(space.dimensions), places.shape[1]), dtype=np.float32)
+            found[:, columns] = np.where(places >= 0, back[:, np.maximum(places, 0)], 0)
+            return found
+
+        return (x @ weights[-1][0] + biases[-1][0]).astype(np.float64), of
 
     @cached_property
     def _lean(self) -> tuple[list[Matrix], list[Matrix]]:

@@ -5,6 +5,20 @@ different stages are a quadratic form of these sums. It is made concave by takin
 the sums of each stage from it and adding that to the stage's table (quadratic convex reformulation;
 Billionnet & Elloumi, 2007), and is then a sum of concave parabolas along its principal axes. What is
 moved changes nothing for an arch, and raises what a mixture of archs has by its covariance.
+
+Notation, with ``n`` steps and ``p`` sums of steps over stages:
+
+==============  ===============  =======================================================================
+``z``           (n + p,)         steps and sums of an arch; ``s``, its last p entries, are the sums
+``linear``      (n + p,)         their weights
+``square``      (n + p, n + p)   symmetric; ``z @ square @ z`` is what all pairs add
+``inside``      (p, p)           True where two sums are of one stage
+``across``      (p, p)           ``square`` of the sums of different stages, 0 inside
+``spread``      (p, p)           how the sums vary in what was mixed last: positive definite
+``moved``       (p, p)           taken from ``across`` and added to the stages' tables; 0 outside stages
+``heights``     (p,)             eigenvalues of ``across - moved``, none above 0
+``axes``        (p, p)           its eigenvectors: ``s @ (across - moved) @ s = heights @ (axes.T @ s)**2``
+==============  ===============  =======================================================================
 """
 
 from __future__ import annotations
@@ -117,11 +131,14 @@ def spread_form(predictor: Parts, groups: tuple[Group, ...], sizes: tuple[Bend, 
     for group in groups:
         inside[np.ix_(group.sums, group.sums)] = True
     across = np.where(inside, 0.0, square[n:, n:])
+    # the least multiple of the inverse spread that makes across - moved concave: the greatest eigenvalue of
+    # across in coordinates in which the sums vary alike in all directions
     root = np.linalg.cholesky(spread)
     most = max(float(np.linalg.eigvalsh(root.T @ across @ root)[-1]), 0.0) if sums else 0.0
     moved = most * np.where(inside, np.linalg.inv(spread), 0.0)
     heights, axes = np.linalg.eigh(across - moved)
     heights = np.minimum(heights, 0.0)  # above it by rounding only
+    # what is left in square is within stages, and so lookup tables; across - moved goes into the parabolas
     square[n:, n:] += moved - across
 
     tables, along = [], []
@@ -141,6 +158,7 @@ def spread_form(predictor: Parts, groups: tuple[Group, ...], sizes: tuple[Bend, 
         found = np.zeros_like(spread)
         for group in groups:
             found[np.ix_(group.sums, group.sums)] = group.covariance(mixtures)
+        # scaled to a mean variance of 1, then half of the way from the last spread: whole steps swing to and fro
         middle = max(float(np.trace(found)) / max(sums, 1), NOTHING)
         return spread_form(
             predictor, groups, sizes, (spread + found / middle + LEAST_SPREAD * np.eye(sums)) / 2

@@ -6,6 +6,18 @@ all costs t >= c of max(0, y - f(t)), where f(t) is the best accuracy known at
 costs up to t. Its expectation is the same integral over the expected
 improvement on f(t) (Jones et al., 1998): one formula for no cost, where it is
 the expected improvement itself, one cost, or more (Emmerich et al., 2006).
+
+Notation, for ``n`` archs, ``k`` costs and ``b`` boxes in which ``f`` is constant:
+
+==========  =========  ===========================================================================
+``mean``    (n,)       expected accuracy, with its deviation ``std`` (n,)
+``costs``   (n, k)     exact
+``lower``   (b, k)     the corner of a box from which its costs begin; minus infinity below the front
+``upper``   (b, k)     where they end: the next step of the front, or the reference
+``best``    (b,)       f in the box: the best accuracy known at costs up to ``lower``
+``sides``   (n, b, k)  of the part of a box at no less than an arch's costs
+``z``       (n, b)     ``(mean - best) / std``
+==========  =========  ===========================================================================
 """
 
 from __future__ import annotations
@@ -44,6 +56,7 @@ def expected_excess(mean: Floats, std: Floats, best: Floats) -> Floats:
 
     z = (mean[:, None] - best) / std[:, None]
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    # far below the best the closed form is 0 in double precision; a tiny slope still ranks such archs
     far = 1e-12 * np.exp(-np.abs(np.minimum(z, 0)) / 10)
     return np.asarray(std[:, None] * (np.maximum(density + z * ndtr(z), 0) + far))
 

@@ -5,6 +5,19 @@ A Gaussian process with a squared-exponential and a linear kernel (Rasmussen & W
 shaped the features: "at least this choice" columns beat one-hot ones, since
 choices ascend; the logarithm of the costs is worth a higher weight than any
 choice; products of kernel and expand ratio cost more than they tell.
+
+Notation, for ``n`` measured archs, ``m`` others, and ``k`` features:
+
+==============  =============  ==========================================================================
+``rows``        (n, k)         features; ``near`` are the same, centred and scaled (:class:`Scaling`)
+``targets``     (n,)           accuracies, less their mean, in units of their spread
+``K``           (n, n)         kernel of the measured archs: ``exp(-|a-b|^2 / 2 length^2) + linear a.b``
+``noise``       (n,)           multiples of the noise's variance ``shape.noise``, relative to the kernel's
+``inverse``     (n, n)         ``(K + diag(shape.noise * noise))^-1``
+``weights``     (n,)           ``inverse @ targets``; the mean of others is ``kernel @ weights``
+``kernel``      (m, n)         kernel of others with the measured ones
+``amplitude``   scalar         variance by which ``K`` is to be multiplied: ``targets @ weights / n``
+==============  =============  ==========================================================================
 """
 
 from __future__ import annotations
@@ -117,6 +130,7 @@ class Surrogate:
         kernel = self.shape.kernel(near, self.rows)
         weights = self.inverse @ self.targets
         mean = self.scaling.level + self.scaling.spread * (kernel @ weights)
+        # the most likely amplitude has a closed form, so it is not searched for (Rasmussen & Williams, 5.4.1)
         amplitude = float(self.targets @ weights) / len(self.targets)
         left = self.shape.variance(near) - np.einsum("ij,ij->i", kernel @ self.inverse, kernel)
         return mean, self.scaling.spread * np.sqrt(amplitude * np.maximum(left, 1e-9))
@@ -159,6 +173,7 @@ def scaled(rows: Floats, accuracy: Floats, n_costs: int) -> Scaling:
     scale = np.ones(rows.shape[1])
     if n_costs:
         scale[-n_costs:] = COST_WEIGHT / np.sqrt(n_costs) / np.maximum(deviation[-n_costs:], LEAST_SPREAD)
+    # the length scales that are tried are relative to how far apart the measured archs are
     radius = np.sqrt(((deviation * scale) ** 2).sum())
     scale /= max(float(radius), LEAST_SPREAD)
     return Scaling(centre, scale, float(accuracy.mean()), max(float(accuracy.std()), LEAST_SPREAD))
@@ -180,5 +195,6 @@ def likelihood(kernel: Floats, targets: Floats, noise: Floats) -> float:
 
     root = np.linalg.cholesky(kernel + np.diag(noise))
     white = solve_triangular(root, targets, lower=True, check_finite=False)
+    # the amplitude a is energy / n: n/2 log a + log|root|, as the quadratic term is then n/2 whatever the shape
     n, energy = len(targets), float(white @ white)
     return float(-0.5 * n * np.log(max(energy / n, 1e-12)) - np.log(np.diag(root)).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cost_models.registry import OF_A_DEVICE
+from search.feasible.budget_messages import round_up
 from search.problem.limits import check_limit
 from search.problem.objectives import Objective
 from search.reports.csv_text import csv_text
@@ -29,17 +31,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+UNCORRECTED = "As searched: the best of more candidates owes more of it to luck."
+"""Of accuracies on the validation split, which are not corrected for having been chosen here."""
+LONGEST_NAME = 120
+"""Of a folder; a longer one ends with a hash."""
 COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON = "comparison.csv", "comparison.png", "comparison.json"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One run in the comparison; accuracies are all of the validation split, or all by one predictor."""
+    """One run in the comparison; accuracies are all of the validation split, or all by one predictor.
+
+    ``coverage`` is None, and ``dominated_by`` empty, where costs are of different devices, whose axes are not one.
+    """
 
     run: Run
     label: str
     front: list[Candidate]
-    coverage: Coverage
+    coverage: Coverage | None
     dominated_by: dict[str, float]
     best_at: dict[float, Candidate | None]
 
@@ -48,6 +57,11 @@ class Compared:
 class Comparison:
     axes: tuple[Objective, Objective]
     runs: list[Compared]
+
+    @property
+    def one_axis(self) -> bool:
+        """Whether costs are of the same device, or of none, so that fronts may dominate each other."""
+        return self.runs[0].coverage is not None
 
     @property
     def kind(self) -> str:
@@ -66,7 +80,8 @@ def compare(
     """Compare the fronts of runs in accuracy against one cost that all of them record.
 
     ``at`` are budgets of that cost; without any, the quartiles of the common range are taken.
-    ``storage`` is the full URL of the runs whose study is there, if it needs a password. Raises
+    Where the cost is of a device, and the runs are of different ones, fronts stand side by side and none is said
+    to dominate another. ``storage`` is the full URL of the runs whose study is there, if it needs a password. Raises
     InputError for fewer than two runs, other images or a cost that a run lacks.
     """
     for budget in at:
@@ -86,12 +101,14 @@ def compare(
             raise InputError(f"{run.folder} has no candidate yet; finish the search first")
     fronts = [front(some, axes) for some in found]
     signed = [points(one, axes) for one in fronts]
-    covered = coverage(signed)
+    comparable = axes[1].name not in OF_A_DEVICE or len({run.identity["device"] for run in runs}) == 1
+    covered = coverage(signed) if comparable else [None] * len(runs)
     budgets = list(at) or default_budgets([p[:, 1] for p in signed])
     names = labels(runs, axes[1])
     compared = []
     for i, run in enumerate(runs):
-        others = {names[j]: dominated_share(signed[i], signed[j]) for j in range(len(runs)) if j != i}
+        rest = [j for j in range(len(runs)) if j != i and comparable]
+        others = {names[j]: dominated_share(signed[i], signed[j]) for j in rest}
         reached = {b: best_within(found[i], axes, b) for b in budgets}
         compared.append(Compared(run, names[i], fronts[i], covered[i], others, reached))
     return Comparison(axes, compared)
@@ -138,7 +155,7 @@ def common_axes(runs: Sequence[Run], cost: str | None) -> tuple[Objective, Objec
 def labels(runs: Sequence[Run], cost: Objective) -> list[str]:
     """The runs' folders, with supernet and device where these differ and matter."""
     supernets = [run.supernet.name for run in runs]
-    devices = [run.where if cost.name in OF_A_DEVICE else "" for run in runs]
+    devices = device_names(runs) if cost.name in OF_A_DEVICE else [""]
     told = [names for names in (supernets, devices) if len(set(names)) > 1]
     return [
         f"{run.folder} ({', '.join(names[i] for names in told)})" if told else str(run.folder)
@@ -146,11 +163,25 @@ def labels(runs: Sequence[Run], cost: Objective) -> list[str]:
     ]
 
 
+def device_names(runs: Sequence[Run]) -> list[str]:
+    """The devices' names, with the date of measurement where two of one name differ."""
+    digests = {run.where: {one.identity["device"] for one in runs if one.where == run.where} for run in runs}
+    return [
+        f"{run.where} of {run.device.date}"
+        if run.device is not None and run.device.date and len(digests[run.where]) > 1
+        else run.where
+        for run in runs
+    ]
+
+
 def default_budgets(costs: Sequence[np.ndarray]) -> list[float]:
-    """The quartiles between what every front reaches at least and the dearest point of any."""
+    """The quartiles between what every front reaches at least and the dearest point of any, which the last includes.
+
+    Three digits, rounded up.
+    """
     low, high = max(c.min() for c in costs), max(c.max() for c in costs)
     return (
-        [float(f"{low + share * (high - low):.3g}") for share in (0.25, 0.5, 0.75, 1.0)]
+        [round_up(low + share * (high - low), 3) for share in (0.25, 0.5, 0.75, 1.0)]
         if high > low
         else [float(high)]
     )
@@ -163,18 +194,31 @@ def best_within(found: Sequence[Candidate], axes: Sequence[Objective], budget: f
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
     accuracy, cost = comparison.axes
-    reference = comparison.runs[0].coverage.reference
+    covered = comparison.runs[0].coverage
     return {
         "accuracy": accuracy.name,
         "accuracy_is": comparison.kind,
         "cost": cost.name,
-        "reference_point": {accuracy.name: accuracy.signed(reference[0]), cost.name: reference[1]},
+        "studies": studies_of(comparison),
+        **(
+            {
+                "reference_point": {
+                    accuracy.name: accuracy.signed(covered.reference[0]),
+                    cost.name: covered.reference[1],
+                }
+            }
+            if covered is not None
+            else {"not_one_axis": of_other_devices(cost)}
+        ),
         "runs": [
             {
                 "run": one.label,
                 "front_size": len(one.front),
-                "hypervolume": one.coverage.hypervolume,
-                "share_dominated_by": one.dominated_by,
+                **(
+                    {"hypervolume": one.coverage.hypervolume, "share_dominated_by": one.dominated_by}
+                    if one.coverage is not None
+                    else {}
+                ),
                 "best_at": [
                     {
                         "budget": budget,
@@ -188,8 +232,47 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def of_other_devices(cost: Objective) -> str:
+    """Why no front is said to dominate another."""
+    return f"{heading(cost.name)} is of different devices, or of different fits of one"
+
+
+def studies_of(comparison: Comparison) -> list[str]:
+    """The names of the runs' studies, which stay where folders are moved."""
+    return sorted(read_place(one.run.folder, None).name for one in comparison.runs)
+
+
+def default_folder(folders: Sequence[Path], cost: str | None) -> Path:
+    """``runs/comparison-A-B``, after the runs and the cost that was asked for."""
+    names = dict.fromkeys(folder.resolve().name for folder in folders)
+    name = "-".join(["comparison", *names, *([cost] if cost else [])])
+    if len(name) > LONGEST_NAME:
+        name = f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return Path("runs") / name
+
+
+def check_same_comparison(comparison: Comparison, folder: Path) -> None:
+    """Raises InputError where ``folder`` holds a comparison of other runs, or in another cost."""
+    if not any((folder / name).exists() for name in (COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON)):
+        return
+    try:
+        found = json.loads((folder / COMPARISON_JSON).read_text())
+        before, of = (found["studies"], found["cost"]), ", ".join(one["run"] for one in found["runs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        before, of = None, "runs that it does not name"
+    if before != (studies_of(comparison), comparison.axes[1].name):
+        raise InputError(
+            f"{folder} holds the comparison of {of}{f' in {before[1]}' if before else ''}; choose another folder "
+            "with --out, or remove this one"
+        )
+
+
 def write(comparison: Comparison, folder: Path) -> list[Path]:
-    """The fronts as CSV, the comparison as JSON, and both fronts in one plot."""
+    """The fronts as CSV, the comparison as JSON, and both fronts in one plot.
+
+    Raises InputError where the folder holds the comparison of other runs.
+    """
+    check_same_comparison(comparison, folder)
     accuracy = comparison.axes[0]
     csv, png, js = (folder / name for name in (COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON))
     rows = [
@@ -208,11 +291,16 @@ def comparison_figure(comparison: Comparison) -> Figure:
     accuracy, cost = comparison.axes
     figure, axes = new_figure()
     for i, one in enumerate(comparison.runs):
-        label = f"{one.label} (hypervolume {one.coverage.hypervolume:.3f})"
+        covered = f" (hypervolume {one.coverage.hypervolume:.3f})" if one.coverage is not None else ""
+        label = f"{one.label}{covered}"
         draw_steps(axes, one.front, accuracy, cost, COLOURS[i % len(COLOURS)], label)
     axes.set_xlabel(heading(cost.name))
     axes.set_ylabel(f"{accuracy.name.replace('top', 'top-')} (%) {comparison.kind}")
-    axes.set_title("Fronts compared; higher and further left is better")
+    axes.set_title(
+        "Fronts compared; higher and further left is better"
+        if comparison.one_axis
+        else "Fronts side by side, each on its own device"
+    )
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
@@ -224,34 +312,50 @@ def tables(comparison: Comparison) -> list[Table]:
     from rich.table import Table
 
     accuracy, cost = comparison.axes
-    reference = comparison.runs[0].coverage.reference
     named = accuracy.name.replace("top", "top-")
     summary = Table(
         box=box.SIMPLE_HEAD,
         title=f"Fronts: {named} {comparison.kind}, {heading(cost.name)}",
         title_justify="left",
-        caption="Hypervolume: share of the box up to the reference point "
-        f"{100 * accuracy.signed(reference[0]):.2f} %, {amount(cost.name, reference[1])}",
+        caption=caption(comparison),
         caption_justify="left",
+        min_width=min(80, len(caption(comparison))),  # a caption is as wide as its table
     )
     reached = Table(
         box=box.SIMPLE_HEAD,
         title=f"Best {named} (%) within budgets: {heading(cost.name)}",
         title_justify="left",
+        caption=UNCORRECTED if comparison.runs[0].run.measures else None,
+        caption_justify="left",
+        min_width=len(UNCORRECTED) if comparison.runs[0].run.measures else None,
     )
-    for heading_text in ("run", "front", "hypervolume", "dominated by the others"):
+    figures = ("hypervolume", "dominated by the others") if comparison.one_axis else ()
+    for heading_text in ("run", "front", *figures):
         summary.add_column(heading_text, justify="left" if heading_text == "run" else "right")
     reached.add_column("run")
     for budget in comparison.runs[0].best_at:
         reached.add_column(f"{scaled(cost.name, budget):.4g}", justify="right")
     for one in comparison.runs:
         dominated = ", ".join(f"{100 * share:.0f} %" for share in one.dominated_by.values())
-        summary.add_row(one.label, str(len(one.front)), f"{one.coverage.hypervolume:.4f}", dominated)
+        covered = [f"{one.coverage.hypervolume:.4f}", dominated] if one.coverage is not None else []
+        summary.add_row(one.label, str(len(one.front)), *covered)
         reached.add_row(
             one.label,
             *("-" if c is None else f"{100 * c.value(accuracy.name):.2f}" for c in one.best_at.values()),
         )
     return [summary, reached]
+
+
+def caption(comparison: Comparison) -> str:
+    """What the figures mean, or why there are none."""
+    accuracy, cost = comparison.axes
+    covered = comparison.runs[0].coverage
+    if covered is None:
+        return "Of different devices or fits: no hypervolume, no dominance"
+    return (
+        "Hypervolume: share of the box up to the reference point "
+        f"{100 * accuracy.signed(covered.reference[0]):.2f} %, {amount(cost.name, covered.reference[1])}"
+    )
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:

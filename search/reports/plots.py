@@ -55,6 +55,7 @@ def front_figure(result: Result) -> Figure:
     off_front = [] if result.chosen in result.front else [result.chosen]
     reported = [c for c in (*result.front, *off_front) if c.arch.id in result.reports]
     draw_reported(axes, result, reported, accuracy, cost)
+    draw_corrected(axes, result, [*result.front, *off_front], cost)
     axes.scatter(
         [scaled(cost.name, result.chosen.value(cost.name))], [100 * result.chosen.value(accuracy.name)],
         marker="*", s=260, color="#d9730d", edgecolor="black", zorder=5, label=f"chosen: {result.chosen.arch.id}",
@@ -102,6 +103,17 @@ def draw_predicted(axes: Axes, result: Result, cost: Objective) -> None:
         axes.scatter(
             [scaled(cost.name, c.value(cost.name)) for c, _ in pairs], [100 * p.top1 for _, p in pairs],
             marker="_", s=50, color=COLOURS[3], label="predicted",
+        )  # fmt: skip
+
+
+def draw_corrected(axes: Axes, result: Result, shown: Sequence[Candidate], cost: Objective) -> None:
+    """Validation accuracy without what the choice by it added."""
+    pairs = [(c, result.corrected[c.arch.id]) for c in shown if c.arch.id in result.corrected]
+    if pairs:
+        axes.scatter(
+            [scaled(cost.name, c.value(cost.name)) for c, _ in pairs], [100 * found.value for _, found in pairs],
+            marker="D", s=30, facecolor="white", edgecolor=COLOURS[3], linewidth=1.3, zorder=6,
+            label="validation split, corrected for having been chosen",
         )  # fmt: skip
 
 

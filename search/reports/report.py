@@ -21,9 +21,10 @@ from search.reports.csv_text import csv_text
 from search.reports.plots import draw_front
 from search.reports.units import amount, counted, heading, percent, predicted_percent, scaled, short
 from search.runs.config import OWN
+from search.runs.correction import Corrected
 from search.runs.front import knee
 from search.runs.racing import images_saved
-from search.runs.run import Result
+from search.runs.run import Result, Run
 from search.runs.study import Candidate
 from supernet import documents
 from supernet.accuracy import Accuracy
@@ -46,11 +47,14 @@ FRONT_CSV, FRONT_PNG, RESULT_JSON = "front.csv", "front.png", "result.json"
 
 
 def as_dict(
-    candidate: Candidate, reports: Mapping[str, Accuracy], stds: Mapping[str, float] | None = None
+    candidate: Candidate,
+    reports: Mapping[str, Accuracy],
+    stds: Mapping[str, float] | None = None,
+    corrected: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """A candidate for JSON, with what was predicted and what was measured; nothing else is known.
 
-    ``stds`` are standard deviations of predicted costs.
+    ``stds`` are standard deviations of predicted costs; ``corrected`` is its :func:`corrected_figures`.
     """
     measured = {"validation": candidate.validation, "report": reports.get(candidate.arch.id)}
     return {
@@ -63,8 +67,18 @@ def as_dict(
             **predicted_figures(candidate),
         },
         "measured": {name: asdict(found) for name, found in measured.items() if found is not None},
+        **({"validation_corrected_for_choice": dict(corrected)} if corrected else {}),
         **({"own": asdict(candidate.own)} if candidate.own is not None else {}),
     }
+
+
+def corrected_figures(result: Result, candidate: Candidate) -> dict[str, float]:
+    """Validation accuracy corrected for having been chosen, with its 95 % interval, and among how many; empty if not known."""
+    found = result.corrected.get(candidate.arch.id)
+    if found is None:
+        return {}
+    name = result.run.axes[0].name
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, "among": found.among}
 
 
 def predicted_figures(candidate: Candidate) -> dict[str, float]:
@@ -94,9 +108,17 @@ def result_dict(result: Result) -> dict[str, Any]:
         **({"outside_domain": run.outside} if run.outside is not None else {}),
         **bound_figures(result),
         **({"rank_correlation": rank_correlation(agreement(result))} if both(result) else {}),
-        "chosen": as_dict(result.chosen, result.reports, run.stds(result.chosen.arch)),
+        "chosen": as_dict(
+            result.chosen,
+            result.reports,
+            run.stds(result.chosen.arch),
+            corrected_figures(result, result.chosen),
+        ),
         "knee": knee(result.front, run.axes).arch.id,
-        "front": [as_dict(candidate, result.reports) for candidate in result.front],
+        "front": [
+            as_dict(candidate, result.reports, corrected=corrected_figures(result, candidate))
+            for candidate in result.front
+        ],
     }
 
 
@@ -118,6 +140,8 @@ def rows_of(result: Result, candidates: Sequence[Candidate]) -> list[dict[str, A
         if candidate.validation is not None:
             for name in ("top1", "top1_low", "top1_high", "top5", "top5_low", "top5_high"):
                 row[f"report_{name}"] = getattr(report, name) if report is not None else None
+            for name, value in corrected_figures(result, candidate).items():
+                row[f"validation_corrected_{name}"] = value
         row.update(candidate.arch.values)
         rows.append(row)
     return rows
@@ -144,9 +168,17 @@ def chosen_table(result: Result) -> Table:
     measured = {"report split": result.reports.get(chosen.arch.id), "validation": chosen.validation}
     accuracies = {name: found for name, found in measured.items() if found is not None}
     found = readable.of_subnet(accuracies, chosen.costs, run.where, chosen.predicted, run.stds(chosen.arch))
+    if (luck := result.corrected.get(chosen.arch.id)) is not None:
+        at = [name for name, _ in found[0]].index(f"{name_of(run)} (%), validation")
+        found[0].insert(at + 1, (f"{name_of(run)} (%), validation, corrected", readable.corrected(luck)))
     if chosen.own is not None:
         found[0].append(("top-1 (%), own evaluation", f"{100 * chosen.own.top1:.2f}"))
     return readable.table([[("arch", chosen.arch.id)], *found])
+
+
+def name_of(run: Run) -> str:
+    """How the run's accuracy is called."""
+    return run.axes[0].name.replace("top", "top-")
 
 
 def front_table(result: Result) -> Table:
@@ -165,6 +197,8 @@ def front_table(result: Result) -> Table:
         columns["top-5 (%)\nreport"] = lambda _, report: f"{100 * report.top5:.2f}" if report else "-"
     if run.measures and len(names) + (run.predictor is not None) < 3:
         columns["top-1 (%)\nvalidation"] = lambda c, _: f"{100 * c.value('top1'):.2f}"
+    if result.corrected and len(names) + (run.predictor is not None) < 2:
+        columns[f"{name_of(run)} (%)\ncorrected"] = lambda c, _: share_of(result.corrected.get(c.arch.id))
     if run.config.accuracy == OWN:
         columns["top-1 (%)\nown"] = lambda c, _: f"{100 * c.value('top1'):.2f}"
     if run.predictor is not None:
@@ -178,6 +212,10 @@ def front_table(result: Result) -> Table:
         report = result.reports.get(candidate.arch.id)
         made.add_row(*(figure(candidate, report) for figure in columns.values()))
     return made
+
+
+def share_of(luck: Corrected | None) -> str:
+    return f"{100 * luck.value:.2f}" if luck is not None else "-"
 
 
 def cost_figure(name: str, candidate: Candidate, _: Accuracy | None) -> str:
@@ -195,6 +233,8 @@ def legend(result: Result) -> str:
     lines = [f"{mark} best {by}{f' within {limits}' if limits else '; no budget was given'}."]
     if run.measures:
         lines.append(f"Accuracies are measured [95 % interval]; {costs}.")
+        if result.corrected:
+            lines.append("Corrected: validation accuracy less what the choice by it added, an estimate.")
     elif run.predictor is None:
         lines.append(f"Accuracies are what the function given in Python says; {costs}.")
     else:

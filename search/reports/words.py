@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cost_models.device import Device, LatencyModel
+    from search.runs.correction import Corrected
 
 Rows = list[tuple[str, str]]
 """A name and a figure each."""
 
 INTERVAL = "In brackets: the 95 % interval."
+NOT_CALIBRATED = (
+    "NOT CALIBRATED: batch norms have the supernet's statistics, which are of other\n"
+    "subnets. Accuracy is not what is predicted. Export again with --data FOLDER."
+)
 INTERVALS = "In brackets: the 95 % interval; of latency, the quietest and slowest round."
 
 
@@ -121,11 +126,19 @@ def of_subnet(
     return [found, costs]
 
 
+def corrected(found: Corrected) -> str:
+    """``92.61 [91.87, 93.30]``, an accuracy corrected for having been chosen."""
+    return f"{100 * found.value:.2f} [{100 * found.low:.2f}, {100 * found.high:.2f}]"
+
+
 def of_training(validation: Mapping[str, Accuracy]) -> list[Rows]:
     """Subnets by size."""
     return [
         [(f"top-{k} (%), {size}", percent(a, f"top{k}")) for k in (1, 5)] for size, a in validation.items()
     ]
+
+
+CALIBRATION = ("batch norms", "not calibrated: as in the supernet")
 
 
 def of_latency(latency: Mapping[str, Any]) -> tuple[str, str]:
@@ -149,6 +162,9 @@ def of_export(summary: Mapping[str, Any]) -> list[Rows]:
     top1, std = predicted.pop("top1", None), predicted.pop("top1_std", None)
     known = PredictedAccuracy(top1, std) if top1 is not None else None
     found, costs = of_subnet(accuracies, predicted, device and device["name"], known)
+    if not summary["calibrated"]:
+        found = [(f"{name} if calibrated", figure) for name, figure in found]
+        found += [CALIBRATION, ("accuracy", "not measured")]
     if "latency" in measured:
         found.append(of_latency(measured["latency"]))
     files = [(f"{name} (KiB)", f"{size / 1024:.1f}") for name, size in summary["size_bytes"].items()]
@@ -158,10 +174,12 @@ def of_export(summary: Mapping[str, Any]) -> list[Rows]:
 def of_evaluation(summary: Mapping[str, Any], images: Path | None) -> list[Rows]:
     """What :func:`search.reports.export.evaluate_summary` returns."""
     accuracy = Accuracy(**summary["measured"]["accuracy"])
+    state = [] if summary["calibrated"] else [CALIBRATION]
     where = f"in {images}" if images is not None else "of the report split"
     return [
         [
             ("arch", summary["arch_id"]),
+            *state,
             ("images", f"{counted(accuracy.images, 'image')} {where}"),
             ("inputs", of_preprocessing(summary["preprocessing"])),
         ],
@@ -186,8 +204,21 @@ def of_verification(summary: Mapping[str, Any]) -> list[Rows]:
         low, high = wilson(round(share * images), images)
         return f"{100 * share:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
 
+    hashes = [("hashes", f"{counted(len(summary['files']), 'file')} and the card are unchanged")]
+    hashes += [] if summary["calibrated"] else [CALIBRATION]
+    if not images:
+        return [
+            hashes,
+            [
+                ("largest difference of a logit", f"{summary['max_difference']:.1e}"),
+                (
+                    "compared on",
+                    f"{counted(summary['compared_images'], 'random input')}; there are no images",
+                ),
+            ],
+        ]
     return [
-        [("hashes", f"{counted(len(summary['files']), 'file')} and the card are unchanged")],
+        hashes,
         [
             ("top-1 (%), ONNX Runtime", top1(summary["top1_onnxruntime"])),
             ("top-1 (%), torch", top1(summary["top1_torch"])),

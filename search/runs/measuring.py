@@ -91,6 +91,12 @@ class MeasuredAccuracy:
         """Measured on ``validation`` during a search, on ``report`` for final figures only."""
         return self.evaluate(self.subnet(arch), arch, split)
 
+    def with_hits(self, arch: Arch, accuracy: str) -> tuple[Accuracy, str]:
+        """What :meth:`__call__` measures on ``validation``, and which images are right by ``accuracy``, packed."""
+        found = self.race(arch, None, accuracy)
+        assert not isinstance(found, Raced), "without a rival nothing is stopped"
+        return found
+
     def race(self, arch: Arch, rival: Rival | None, accuracy: str) -> tuple[Accuracy, str] | Raced:
         """Measured on ``validation``, with its packed hits, or stopped as its rival dominates it.
 

@@ -24,6 +24,7 @@ from search.problem.objectives import Objective, parse_objectives
 from search.problem.problem import Problem
 from search.runs import study as studies
 from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differences, to_yaml
+from search.runs.correction import Corrected, corrected
 from search.runs.front import best, front
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.own import Own, is_given, own_cost, own_judgement
@@ -102,11 +103,10 @@ class Run:
         return MeasuredAccuracy(self.supernet, self.config.data or self.supernet.data)
 
     def judge(self, arch: Arch) -> studies.Judgement:
-        """What a trial's accuracy is: the caller's own, predicted where there is a predictor, else measured."""
+        """What a trial's accuracy is where it is not measured: the caller's own, or predicted."""
         if self.config.accuracy == OWN:
             return own_judgement(self.own, arch)
-        if self.predictor is None:
-            return self.accuracy(arch, "validation")
+        assert self.predictor is not None
         [found] = self.predictor.predict(self.problem.space, self.problem.space.encode([arch]))
         return found
 
@@ -172,6 +172,15 @@ class Result:
     upper_bound: float | None = None
     raced: Mapping[str, Raced] = field(default_factory=dict)
     """Those that were stopped early, by arch id; none of them is a candidate."""
+
+    @cached_property
+    def corrected(self) -> Mapping[str, Corrected]:
+        """Validation accuracies corrected for having been chosen, by arch id: of the chosen, and of a front that was asked for.
+
+        Empty where nothing is measured, and where a run of an earlier version did not keep which images were right.
+        """
+        members = self.front if len(self.run.config.objectives) > 1 else []
+        return corrected(self.candidates, self.chosen, members, self.run.axes, np.random.default_rng(0))
 
 
 def make_run(
@@ -283,16 +292,27 @@ def write_down(run: Run) -> None:
         documents.write_text(run.folder / studies.PLACE, to_yaml(place))
 
 
-def open_run(folder: Path, storage: str | None = None, own: Own | None = None) -> Run:
-    """A run that exists. Raises InputError for a folder that is none."""
+def open_run(
+    folder: Path,
+    storage: str | None = None,
+    own: Own | None = None,
+    supernet: str | None = None,
+    data: str | None = None,
+) -> Run:
+    """A run that exists; ``supernet`` and ``data`` say where these are now, if not where its config has them.
+
+    Raises InputError for a folder that is no run.
+    """
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} is not a run: it has no {CONFIG}; oncefit search writes one")
     config = documents.read(folder / CONFIG, RunConfig)
-    supernet = supernet_of(config, own)
+    given = {key: value for key, value in (("supernet", supernet), ("data", data)) if value is not None}
+    config = config.model_copy(update=given)
+    network = supernet_of(config, own)
     device = (
-        open_device(str(folder / DEVICE), supernet, lambda _: None) if (folder / DEVICE).exists() else None
+        open_device(str(folder / DEVICE), network, lambda _: None) if (folder / DEVICE).exists() else None
     )
-    return make_run(folder, config, supernet, device, storage, kept=True, own=own)
+    return make_run(folder, config, network, device, storage, kept=True, own=own)
 
 
 def supernet_of(config: RunConfig, own: Own | None) -> Supernet:
@@ -304,6 +324,16 @@ def supernet_of(config: RunConfig, own: Own | None) -> Supernet:
             f"the supernet of this run was {config.supernet}, and it is not here; give it again: supernet=..."
         )
     return own.supernet.restricted(config.space)
+
+
+def check_images(run: Run) -> None:
+    """Raises InputError where the images that are here are not those that a run measured on."""
+    known, found = studies.identity_of(run.study()).get("images"), run.accuracy.data.sha256
+    if known != found:
+        raise InputError(
+            f"{run.folder} measured on images with sha256 {known}, but those in {run.accuracy.data_name} have "
+            f"{found}; give the run's own images with --data"
+        )
 
 
 def settled(run: Run, study: optuna.Study) -> list[Candidate]:
@@ -346,10 +376,10 @@ def check_finished(run: Run, study: optuna.Study) -> None:
         )
 
 
-def conclude(run: Run, say: Say) -> Result:
+def conclude(run: Run, say: Say, measure: bool = True) -> Result:
     """Measure what the run found on the report split, unless its accuracies are predicted only.
 
-    Raises InputError where nothing is within budget.
+    Without ``measure`` only what is measured already is in the result. Raises InputError where nothing is within budget.
     """
     study = run.study()
     found = settled(run, study)
@@ -360,7 +390,7 @@ def conclude(run: Run, say: Say) -> Result:
     chosen = best(found, run.axes)
     members = front(found, run.axes)
     finals = members if len(objectives) > 1 else [chosen]
-    reports = reported(run, study, finals, say)
+    reports = reported(run, study, finals, say) if measure else studies.saved(study, studies.REPORT)
     proposals = study.user_attrs.get(PREDICTIONS, studies.proposals(study))
     bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
     return Result(run, found, members, chosen, reports, proposals, bound, raced)
@@ -371,6 +401,7 @@ def reported(run: Run, study: optuna.Study, finals: Sequence[Candidate], say: Sa
     reports = studies.saved(study, studies.REPORT)
     if not run.measures or all(c.arch.id in reports for c in finals):
         return reports
+    check_images(run)
     with studies.in_turn(run.folder, lambda: None):
         reports = studies.saved(study, studies.REPORT)
         missing = [c for c in finals if c.arch.id not in reports]

@@ -57,7 +57,7 @@ Judgement = Accuracy | PredictedAccuracy | OwnAccuracy
 class Candidate:
     """An arch with its costs and its accuracy: predicted, measured on the validation split, or both, or the caller's.
 
-    ``hits`` are the images it got right, packed, where a search races.
+    ``hits`` are the validation images it got right, packed, where it was measured.
     """
 
     number: int
@@ -317,14 +317,15 @@ def candidates(study: optuna.Study, problem: Problem) -> list[Candidate]:
     import optuna
 
     complete = optuna.trial.TrialState.COMPLETE
-    measured = saved(study, VALIDATION)
+    measured, study_attrs = saved(study, VALIDATION), study.user_attrs
     found: dict[str, Candidate] = {}
     for trial in own(study, study.get_trials(deepcopy=False, states=(complete,))):
         candidate = candidate_of(trial, problem)
         if candidate is not None and candidate.arch.id not in found:
             later = measured.get(candidate.arch.id)
             if candidate.validation is None and later is not None:
-                candidate = replace(candidate, validation=later)
+                hits = study_attrs.get(f"{HITS}:{candidate.arch.id}")
+                candidate = replace(candidate, validation=later, hits=hits)
             found[candidate.arch.id] = candidate
     return list(found.values())
 
@@ -376,6 +377,8 @@ def saved(study: optuna.Study, split: str) -> dict[str, Accuracy]:
     }
 
 
-def save(study: optuna.Study, arch: Arch, accuracy: Accuracy) -> None:
-    """Keep an accuracy that was measured after the arch's trial had ended."""
+def save(study: optuna.Study, arch: Arch, accuracy: Accuracy, hits: str | None = None) -> None:
+    """Keep an accuracy that was measured after the arch's trial had ended, and which images were right."""
+    if hits is not None:
+        study.set_user_attr(f"{HITS}:{arch.id}", hits)
     study.set_user_attr(f"{accuracy.split}:{arch.id}", json.dumps(asdict(accuracy)))

@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from search.feasible.budget_messages import check_feasible
+from search.predictors.slopes import slope_of
 from search.problem.limits import over_budget, within
 from search.proposing.claims import claiming
 from search.proposing.distributions import distributions
 from search.proposing.following import storage_of
 from search.proposing.samplers import GUIDED, build_sampler
 from search.runs import study as studies
-from search.runs.config import BOTH, to_yaml
+from search.runs.config import BOTH, OWN, to_yaml
 from search.runs.front import best
 from search.runs.ledger import Ledger, has_its_own
 from search.runs.racing import Raced, Rival, unpacked
@@ -212,10 +213,10 @@ def judge(
     run: Run, number: int, arch: Arch, costs: dict[str, float], known: Mapping[str, Candidate]
 ) -> Candidate | Raced:
     """A new arch within the budgets, predicted or measured, or stopped where the run races."""
-    if not run.config.race:
+    if run.predictor is not None or run.config.accuracy == OWN:
         return studies.judged(number, arch, costs, run.judge(arch))
-    images = len(run.accuracy.data.validation)
-    found = run.accuracy.race(arch, rival_of(run, costs, known, images), run.problem.objectives[0].name)
+    rival = rival_of(run, costs, known, len(run.accuracy.data.validation)) if run.config.race else None
+    found = run.accuracy.race(arch, rival, run.problem.objectives[0].name)
     return found if isinstance(found, Raced) else Candidate(number, arch, costs, found[0], hits=found[1])
 
 
@@ -242,8 +243,9 @@ def record_best(run: Run, study: optuna.Study, progress: Callable[[Progress], No
     predictions = study.user_attrs.get(PREDICTIONS, 0)
     if len(known) < config.trials:
         found = search_directly(
-            problem, lambda codes: predictor.predict(problem.space, codes).top1, config.trials, config.seed
-        )
+            problem, lambda codes: predictor.predict(problem.space, codes).top1, config.trials, config.seed,
+            slope=slope_of(predictor, problem.space),
+        )  # fmt: skip
         archs = problem.space.decode(found.codes)
         accuracies = list(predictor.predict(problem.space, found.codes))
         new = [pair for pair in zip(archs, accuracies, strict=True) if pair[0].id not in known]
@@ -296,9 +298,9 @@ def measure_best(run: Run, study: optuna.Study, progress: Callable[[Progress], N
         top = best(list(known.values()), run.axes) if known else None
         progress(Progress(len(known), len(chosen), len(known), top))
         if candidate.arch.id not in known:
-            validation = run.accuracy(candidate.arch, "validation")
-            studies.save(study, candidate.arch, validation)
-            known[candidate.arch.id] = replace(candidate, validation=validation)
+            validation, hits = run.accuracy.with_hits(candidate.arch, run.problem.objectives[0].name)
+            studies.save(study, candidate.arch, validation, hits)
+            known[candidate.arch.id] = replace(candidate, validation=validation, hits=hits)
     top = best(list(known.values()), run.axes) if known else None
     progress(Progress(len(known), len(chosen), len(known), top))
 

@@ -1,21 +1,25 @@
-"""Energy and CO2e: closed forms on layers counted by hand, and an order that is not latency's."""
+"""Energy and CO2e: closed forms on what torch counts in a running subnet, and an order that is not latency's."""
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
+import operator
+from typing import NamedTuple
 
-from cost_models import energy, latency, latency_fit
+import pytest
+import torch
+from torch import fx, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cost_models import energy, latency
 from cost_models.device import Device, LatencyModel, Power
-from cost_models.fit_design import choose_archs
-from cost_models.grid import carbon_intensity
-from cost_models.profiling import LatencyMeasurement
 from cost_models.protocol import Target
 from supernet import documents
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
 from supernet.layers import Layer
+from tests.cost_models.test_peak_memory import Shapes
+from tests.helpers import tiny
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +27,53 @@ def net() -> Supernet:
     return open_supernet("fmnist_mbv3")
 
 
+INTERCEPT_MS, CALL_MS = 0.25, 0.001
+
+
 @pytest.fixture(scope="module")
 def model(net: Supernet) -> LatencyModel:
-    """A microsecond for each layer and nothing for its size."""
-    archs = choose_archs(net, 40, np.random.default_rng(0)).archs
-    times = [0.001 * len(net.layers(a)) for a in archs]
-    return latency_fit.fit(net, archs, [LatencyMeasurement(t, t, t, 1) for t in times])
+    """A quarter of a millisecond for a network, a microsecond for each layer, and nothing for its size."""
+    prices = {name: CALL_MS if name.endswith(".calls") else 0.0 for name in tiny.PRICES_MS}
+    return LatencyModel(
+        supernet=net.name, fingerprint=net.fingerprint, intercept_ms=INTERCEPT_MS, coefficients=prices,
+        subnets=1, error_percent=0, folds=1, spread_percent=0,
+    )  # fmt: skip
+
+
+class Counted(NamedTuple):
+    """Of one inference: layers that run, multiply-adds, and bytes of weights, inputs and outputs in float32."""
+
+    layers: int
+    macs: int
+    bytes_moved: int
+
+
+def counted(net: Supernet, arch: Arch) -> Counted:
+    """By torch, in the subnet as it runs: what is fused into a convolution moves nothing."""
+    traced = fx.symbolic_trace(net.family.static(arch).eval())
+    shapes, modules = Shapes(traced), dict(traced.named_modules())
+    image = torch.zeros(1, 1, arch.resolution, arch.resolution)
+    with FlopCounterMode(display=False) as flops, torch.no_grad():
+        shapes.run(image)
+    layers = elements = 0
+    for node in traced.graph.nodes:
+        module = modules.get(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(module, (nn.Conv2d, nn.Linear)) and node.target not in MOVERS:
+            continue
+        layers += 1
+        elements += module.weight.numel() if module is not None else 0
+        elements += shapes.elements[node.all_input_nodes[0]] + shapes.elements[node]
+    return Counted(layers, flops.get_total_flops() // 2, 4 * elements)
+
+
+MOVERS = ("mean", operator.add, operator.mul)
+"""Pooling, shortcuts and gates: what runs beside convolutions and the classifier."""
+
+
+@pytest.fixture(scope="module", params=["smallest", "middle", "largest"])
+def arch(net: Supernet, request: pytest.FixtureRequest) -> Arch:
+    found: Arch = getattr(net.space, request.param)()
+    return found
 
 
 def device_of(model: LatencyModel, region: str = "WORLD", **power: float) -> Device:
@@ -47,27 +92,31 @@ def test_bytes_and_picojoules_of_a_layer_by_hand() -> None:
     assert energy.dynamic_mj(power, add) == pytest.approx(2 * 32 * 49 * 4 * 160e-12 * 1e3)
 
 
-def test_each_term_alone(net: Supernet, model: LatencyModel) -> None:
-    arch = net.space.largest()
-    static = energy.energy_mj(Target(net, device_of(model, static_w=2)))
-    milliseconds = latency.latency_ms(Target(net, device_of(model)))(arch)
-    assert static(arch) == pytest.approx(2 * milliseconds)  # W x ms = mJ
-    macs = sum(layer.macs for layer in net.layers(arch))
-    by_macs = energy.energy_mj(Target(net, device_of(model, pj_per_mac=4.6)))
-    assert by_macs(arch) == pytest.approx(4.6e-12 * macs * 1e3)
-    by_bytes = energy.energy_mj(Target(net, device_of(model, pj_per_byte=160)))
-    moved = sum(energy.bytes_moved(layer) for layer in net.layers(arch))
-    assert by_bytes(arch) == pytest.approx(160e-12 * moved * 1e3)
+def test_each_term_alone_and_all_together(net: Supernet, model: LatencyModel, arch: Arch) -> None:
+    found = counted(net, arch)
+
+    def energy_of(**power: float) -> float:
+        return energy.energy_mj(Target(net, device_of(model, **power)))(arch)
+
+    static_mj = 2 * (INTERCEPT_MS + CALL_MS * found.layers)  # a watt is a millijoule a millisecond
+    macs_mj, bytes_mj = 4.6e-12 * found.macs * 1e3, 160e-12 * found.bytes_moved * 1e3
+    assert energy_of(static_w=2) == pytest.approx(static_mj)
+    assert energy_of(pj_per_mac=4.6) == pytest.approx(macs_mj)
+    assert energy_of(pj_per_byte=160) == pytest.approx(bytes_mj)
+    together = energy_of(static_w=2, pj_per_mac=4.6, pj_per_byte=160)
+    assert together == pytest.approx(static_mj + macs_mj + bytes_mj)
 
 
-def test_co2e_is_energy_times_the_grid(net: Supernet, model: LatencyModel) -> None:
-    arch = net.space.largest()
-    joules = energy.energy_mj(Target(net, device_of(model, static_w=1.9, pj_per_byte=160)))(arch) * 1e-3
-    for region in ("FRA", "POL"):
-        grams = joules / 3.6e6 * carbon_intensity(region).grams_per_kwh
-        cost = energy.co2e_mg(Target(net, device_of(model, region, static_w=1.9, pj_per_byte=160)))
-        assert cost.name == "co2e_mg"
-        assert cost(arch) == pytest.approx(grams * 1e3)
+@pytest.mark.parametrize(("region", "grams_per_kwh"), [("FRA", 56.039), ("POL", 661.926)])
+def test_co2e_is_energy_times_the_grid(
+    net: Supernet, model: LatencyModel, arch: Arch, region: str, grams_per_kwh: float
+) -> None:
+    """Yearly averages of 2023 by Our World in Data."""
+    found = counted(net, arch)
+    watt_seconds = 1.9 * (INTERCEPT_MS + CALL_MS * found.layers) / 1e3 + 160e-12 * found.bytes_moved
+    cost = energy.co2e_mg(Target(net, device_of(model, region, static_w=1.9, pj_per_byte=160)))
+    assert cost.name == "co2e_mg"
+    assert cost(arch) == pytest.approx(watt_seconds / (1000 * 3600) * grams_per_kwh * 1000)
 
 
 MEASURED = {

@@ -174,8 +174,11 @@ def test_a_busy_machine_is_timed_again_a_few_times_and_the_quietest_attempt_coun
 def test_real_subnets_take_longer_the_larger_they_are(net: Supernet) -> None:
     archs = [net.space.smallest(), net.space.largest()]
     lines: list[str] = []
-    small, large = profiling.profile(net, archs, lines.append, rounds=3)
-    assert 0 < small.low_ms <= small.median_ms <= small.high_ms
+    for _ in range(10):  # on a busy machine the quietest of a few rounds may be a loud one
+        small, large = profiling.profile(net, archs, lines.append, rounds=3)
+        assert 0 < small.low_ms <= small.median_ms <= small.high_ms
+        if small.low_ms < large.low_ms:
+            break
     assert small.low_ms < large.low_ms
     assert "exported 2 of 2 subnets" in lines
 

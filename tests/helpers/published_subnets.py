@@ -1,13 +1,15 @@
 """Facts about published subnets: their choices, and the multiply-adds and parameters that their authors give.
 
-Five of OFA's specialised networks (table in the README of once-for-all), three of NAT's
+Six of OFA's specialised networks (table in the README of once-for-all), three of NAT's
 (``net.subnet``), three of MCUNet's (table in the README of mcunet) and seven of AttentiveNAS's
 (table in its README).
 """
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -29,6 +31,34 @@ class Published(NamedTuple):
         found = {"ks": digits(self.kernels), "e": digits(self.expands), "d": digits(self.depths)}
         return found | {"r": self.resolution}
 
+    def net_config(self) -> dict[str, Any]:
+        """What ``ofa``'s own supernet writes of it, without memory for weights."""
+        import torch
+        from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3, OFAProxylessNASNets
+
+        kind = OFAProxylessNASNets if "proxyless" in self.supernet else OFAMobileNetV3
+        choices = {"ks_list": [3, 5, 7], "expand_ratio_list": [3, 4, 6], "depth_list": [2, 3, 4]}
+        with torch.device("meta"):
+            net = kind(width_mult=float(self.supernet.rpartition("w")[2]), **choices)
+            net.set_active_subnet(
+                ks=of_all_blocks(self.kernels), e=of_all_blocks(self.expands), d=digits(self.depths)[:5]
+            )
+            found: dict[str, Any] = net.get_active_subnet(preserve_weight=False).config
+        return found
+
+    def write(self, folder: Path) -> Path:
+        """Its net.config, and the run.config beside it that says the image size."""
+        (folder / "run.config").write_text(json.dumps({"image_size": self.resolution}))
+        path = folder / "net.config"
+        path.write_text(json.dumps(self.net_config()))
+        return path
+
+
+def of_all_blocks(stages: str) -> list[int]:
+    """One choice for each block of the supernet: four in each of five stages, then one in ProxylessNAS's last."""
+    parts = stages.split()
+    return digits("".join([*(part.ljust(4, "3") for part in parts[:5]), *parts[5:]]))
+
 
 def digits(text: str) -> list[int]:
     return [int(digit) for digit in text if digit.isdigit()]
@@ -46,6 +76,18 @@ OFA = (
         "v100-11ms", "ofa_proxyless_w1.3", 192, "223441", "33 55 737 7537 3553 3", "33 63 334 4434 6646 4", 352, 6.2
     ),
 )  # fmt: skip
+
+LARGER = Published(
+    "flops-595M",
+    "ofa_mbv3_w1.2",
+    236,
+    "34444",
+    "353 5535 7535 3573 3353",
+    "343 4463 6634 6664 6663",
+    595,
+    9.1,
+)
+"""Another one of OFA's, at an image size that its space does not offer."""
 
 NAT = {
     "NAT-M2": ({

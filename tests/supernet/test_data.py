@@ -80,7 +80,9 @@ def official(tmp_path_factory):
 
 
 @needs_official_images
-def test_the_embedded_images_are_the_official_ones(data, official):
+def test_the_embedded_images_are_the_official_ones_and_their_file_is_written_again(
+    data, official, tmp_path, monkeypatch
+):
     (train, train_labels), (test, test_labels) = official
     assert torch.equal(data.report.pixels, test)
     assert torch.equal(data.report.labels, test_labels)
@@ -88,14 +90,6 @@ def test_the_embedded_images_are_the_official_ones(data, official):
     for images, mask in ((data.validation, place < 5), (data.calibration, (place == 5) | (place == 6))):
         assert torch.equal(images.pixels, train[mask])
         assert torch.equal(images.labels, train_labels[mask])
-
-
-BLANK = torch.zeros(60_000, 2, 2, dtype=torch.uint8), torch.arange(60_000) % 10
-"""As many images as there are, and as small as they get."""
-
-
-@needs_official_images
-def test_the_shipped_file_is_written_again(data, official, tmp_path, monkeypatch):
     monkeypatch.setattr(fashion_mnist, "load_official", lambda root, train: official[0 if train else 1])
     fashion_mnist.write_splits(tmp_path / "images.npz", tmp_path)
     with np.load(tmp_path / "images.npz") as again, np.load(fashion_mnist.SHIPPED) as shipped:
@@ -105,6 +99,10 @@ def test_the_shipped_file_is_written_again(data, official, tmp_path, monkeypatch
             assert np.array_equal(again[name], shipped[name])
     if "ng" not in zlib.ZLIB_RUNTIME_VERSION:  # zlib-ng compresses to other bytes
         assert (tmp_path / "images.npz").read_bytes() == fashion_mnist.SHIPPED.read_bytes()
+
+
+BLANK = torch.zeros(60_000, 2, 2, dtype=torch.uint8), torch.arange(60_000) % 10
+"""As many images as there are, and as small as they get."""
 
 
 def test_the_same_images_give_the_same_bytes_at_any_time(tmp_path, monkeypatch):

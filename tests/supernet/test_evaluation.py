@@ -27,6 +27,7 @@ from supernet.evaluation import (
 )
 from supernet.folding import folded
 from supernet.preprocessing import prepare
+from tests.helpers.plain_evaluation import plain_logits, shares
 
 Z95 = 1.959963984540054  # the 97.5 % quantile of the standard normal distribution
 
@@ -122,13 +123,19 @@ def test_torch_keeps_its_threads_after_an_error(few):
         torch.set_num_threads(before)
 
 
-def test_evaluate_is_the_share_of_right_answers(supernet, random_net, few):
-    arch = supernet.space.smallest()
+@pytest.mark.parametrize("which", ["smallest", "middle"])
+def test_evaluate_is_the_share_of_right_answers_in_plain_torch(supernet, random_net, few, which):
+    """Its resolution is not the one that images are stored in, and its statistics are those of calibration alone."""
+    arch = getattr(supernet.space, which)()
+    assert arch.resolution != few.preprocessing.stored
+    extracted = random_net.extract(arch)
     subnet = specialise(random_net, arch, few)
-    found = evaluate(subnet, arch, few, "report")
-    with torch.no_grad():
-        best = subnet(prepare(few.report.pixels, arch.resolution, few.preprocessing)).argmax(1)
-    assert found.top1 == pytest.approx(np.mean(best.numpy() == few.report.labels.numpy()))
+    expected = plain_logits(extracted, arch.resolution, few.calibration, few.report)
+    found, labels = logits_of(subnet, few.report, arch.resolution, few.preprocessing)
+    assert torch.equal(labels, few.report.labels)
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-3)
+    measured = evaluate(subnet, arch, few, "report")
+    assert (measured.top1, measured.top5) == pytest.approx(shares(expected, labels))
 
 
 def test_evaluate_refuses_training_mode(supernet, random_net, few):

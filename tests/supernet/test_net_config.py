@@ -31,10 +31,10 @@ from supernet.errors import InputError
 from supernet.ofa_format import files, matching, net_config
 from tests.cost_models.test_peak_memory import peak_bytes
 from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
+from tests.helpers.paths import REFERENCE
+from tests.helpers.published_subnets import LARGER, OFA, Published
 
-REFERENCE = Path(__file__).parent.parent.parent / "shared" / "ofa-reference"
 CONFIGS = sorted(REFERENCE.glob("specialized/*/net.config"))
-published = pytest.mark.skipif(not CONFIGS, reason="the published net.config files are not here")
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -79,47 +79,61 @@ def half_up(number: Decimal, places: str) -> Decimal:
     return number.quantize(Decimal(places), ROUND_HALF_UP)
 
 
-@published
-def test_the_published_table() -> None:
-    """Its multiply-adds were rounded to a tenth of a million and then to a million: 364.49 is 365 there."""
+@pytest.mark.parametrize("subnet", [*OFA, LARGER], ids=lambda subnet: subnet.name)
+def test_a_published_subnet_has_its_published_costs(subnet: Published, tmp_path: Path) -> None:
+    path = subnet.write(tmp_path)
+    size = files.image_size_beside(path)
+    assert size == subnet.resolution
+    check_published(path, size, subnet.macs_millions, str(subnet.params_millions))
+
+
+def check_published(path: Path, size: int, macs_millions: int, params_millions: str) -> None:
+    """The table's multiply-adds were rounded to a tenth of a million and then to a million: 364.49 is 365 there."""
+    counted = counted_here(path, size)
+    macs, params = (Decimal(count) / 10**6 for count in counted)
+    assert half_up(half_up(macs, "0.1"), "1") == macs_millions, path
+    assert abs(macs - macs_millions) < Decimal("0.55"), path
+    assert half_up(params, "0.1") == Decimal(params_millions), path
+    assert counted == counted_by_torch(built(json.loads(path.read_text())), size), path
+
+
+@pytest.mark.parametrize("subnet", [*OFA, LARGER], ids=lambda subnet: subnet.name)
+def test_a_published_subnet_is_one_of_a_supernet_where_its_image_size_is(
+    subnet: Published, tmp_path: Path
+) -> None:
+    found = matching.arch_of(net_config.read(subnet.write(tmp_path)), subnet.resolution)
+    assert (found is None) == (subnet.resolution > 224)
+    if found is None:
+        return
+    supernet, arch = found
+    assert (supernet.name, arch.resolution) == (subnet.supernet, subnet.resolution)
+    for kind, given in (("kernel", subnet.kernels), ("expand", subnet.expands)):
+        chosen = [choice for name, choice in arch.choices if name.startswith(f"{kind}.")]
+        assert chosen == [int(digit) for digit in given.replace(" ", "")]
+
+
+@pytest.mark.skipif(not CONFIGS, reason="the published net.config files are not here")
+def test_all_published_subnets() -> None:
+    """Their costs are those of the table and of torch, and they are subnets where their image size is one."""
+    stems = {16: "ofa_mbv3_w1.0", 24: "ofa_mbv3_w1.2", 40: "ofa_proxyless_w1.3"}
     with (REFERENCE / "published_specialized.csv").open() as file:
         rows = {row["folder"]: row for row in csv.DictReader(file)}
     assert len(CONFIGS) == 40
     for path in CONFIGS:
-        size = files.image_size_beside(path)
-        assert size is not None
-        macs, params = (Decimal(count) / 10**6 for count in counted_here(path, size))
-        row = rows[path.parent.name]
-        assert half_up(half_up(macs, "0.1"), "1") == Decimal(row["macs_millions"]), path
-        assert abs(macs - Decimal(row["macs_millions"])) < Decimal("0.55"), path
-        assert half_up(params, "0.1") == Decimal(row["params_millions"]), path
-
-
-@published
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
-def test_a_published_network_is_counted_as_torch_counts_it_in_ofas_class(path: Path) -> None:
-    size = files.image_size_beside(path)
-    assert size is not None
-    assert counted_here(path, size) == counted_by_torch(built(json.loads(path.read_text())), size)
-
-
-@published
-def test_a_published_network_is_a_subnet_where_its_image_size_is_one_of_the_space() -> None:
-    stems = {16: "ofa_mbv3_w1.0", 24: "ofa_mbv3_w1.2", 40: "ofa_proxyless_w1.3"}
-    for path in CONFIGS:
         size, data = files.image_size_beside(path), json.loads(path.read_text())
+        row = rows[path.parent.name]
         assert size is not None
+        check_published(path, size, int(float(row["macs_millions"])), row["params_millions"])
         found = matching.arch_of(net_config.read(path), size)
         assert (found is None) == (size > 224), path
-        if found is None:
-            continue
-        supernet, arch = found
-        assert supernet.name == stems[data["first_conv"]["out_channels"]], path
-        assert arch.resolution == size
-        blocks = [block["mobile_inverted_conv"] for block in data["blocks"][1:]]
-        for kind, key in (("kernel", "kernel_size"), ("expand", "expand_ratio")):
-            chosen = [choice for name, choice in arch.choices if name.startswith(f"{kind}.")]
-            assert chosen == [block[key] for block in blocks], path
+        if found is not None:
+            supernet, arch = found
+            blocks = [block["mobile_inverted_conv"] for block in data["blocks"][1:]]
+            assert supernet.name == stems[data["first_conv"]["out_channels"]], path
+            assert arch.resolution == size
+            for kind, key in (("kernel", "kernel_size"), ("expand", "expand_ratio")):
+                chosen = [choice for name, choice in arch.choices if name.startswith(f"{kind}.")]
+                assert chosen == [block[key] for block in blocks], path
 
 
 CLASSIC = {

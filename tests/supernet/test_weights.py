@@ -701,6 +701,10 @@ def test_the_commands(
     assert f"set ONCEFIT_CACHE={elsewhere}" in err
 
 
+def on_disk(cache: Path) -> int:
+    return sum(path.stat().st_size for path in (cache / "weights").glob(".*.partial"))
+
+
 def test_ctrl_c_keeps_what_came(site: Site, cache: Path, net: nn.Module) -> None:
     site.pause_s = 0.02
     code = (
@@ -710,15 +714,15 @@ def test_ctrl_c_keeps_what_came(site: Site, cache: Path, net: nn.Module) -> None
     )
     arguments = [str(kept_weights.OFFICIAL), "weights", "fetch", NAME, "--from", f"{site.url}/net"]
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True)
-    while site.sent < 2_000_000 and process.poll() is None:
+    while on_disk(cache) < 1_000_000 and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate()
     assert process.returncode == 130, said
     assert "the same command continues" in said
     [partial] = (cache / "weights").glob(".*.partial")
     came = partial.stat().st_size
-    assert came > 1_000_000
+    assert came >= 1_000_000
     site.pause_s = 0
     fetch(site)
     assert site.ranges_seen() == [None, f"bytes={came}-"]

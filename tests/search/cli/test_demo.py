@@ -273,3 +273,25 @@ def test_the_demo_as_a_process(tmp_path: Path) -> None:
     card = json.loads((tmp_path / "demo" / "bundle" / "card.json").read_text())
     assert chosen["arch_id"] == winner["arch_id"] == card["arch_id"]
     assert "report" in chosen["measured"]
+
+
+def test_the_winners_luck_is_told_beside_what_chose_nothing() -> None:
+    found = {
+        "measured": {
+            "validation": {"images": 5000, "top1": 0.9295},
+            "report": {"images": 10_000, "top1": 0.9195},
+        },
+        "validation_corrected_for_choice": {
+            "top1": 0.9262,
+            "top1_low": 0.9181,
+            "top1_high": 0.9335,
+            "among": 40,
+        },
+    }
+    assert walkthrough.of_choice(found) == (
+        "It was chosen among 40 candidates by 5,000 validation images, so its 92.95 % there is partly luck: corrected "
+        "for having been chosen, 92.62 % [91.81, 93.35]. The 10,000 report images, by which nothing was chosen, "
+        "give 91.95 %."
+    )
+    del found["validation_corrected_for_choice"]
+    assert walkthrough.of_choice(found) == ""

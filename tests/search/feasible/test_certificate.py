@@ -46,6 +46,15 @@ def rising_and_falling(share: float) -> Problem:
     return problem(costs, [4 + 16 * share, 4 + 16 * share])
 
 
+def test_excess_is_relative_to_each_budget() -> None:
+    """Rising costs of 4 to 20 and falling ones of 4 to 20 are 24 together, here with budgets of 10 and 16."""
+    asked = problem(list(rising_and_falling(0).costs.values()), [10.0, 16.0])
+    found = Region(asked).excess(ALL)
+    rises = np.array([4 + 2 * sum(row) - row[0] - row[-1] for row in ALL.tolist()], dtype=float)
+    assert found == pytest.approx([max(r / 10 - 1, 0) + max((24 - r) / 16 - 1, 0) for r in rises])
+    assert (found == 0).sum() == ((rises <= 10) & (rises >= 8)).sum() > 0
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_the_bound_holds_for_every_arch(seed: int) -> None:
     rng = np.random.default_rng(seed)

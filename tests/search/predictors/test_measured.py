@@ -26,9 +26,7 @@ from supernet.data import Dataset
 from supernet.errors import InputError
 from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
 from tests.helpers.own_data import write_folders
-from tests.helpers.paths import REFERENCE
 
-PUBLISHED = REFERENCE / "measured" / "top1"
 HEADING = ["Sub-network", "Top-1 Acc (%)"]
 
 
@@ -56,20 +54,41 @@ def test_settings_of_ofa_are_read_as_the_archs_they_are_of(name: str, tmp_path: 
     assert set(rows.groups) == {"rows.csv"}
 
 
-def test_published_rows_have_the_published_costs() -> None:
-    if not PUBLISHED.is_dir():
-        pytest.skip("the published rows are not here")
+def test_published_rows_have_the_published_costs(tmp_path: Path) -> None:
+    """Five rows as DyNAS-T writes them (Intel Labs): a subnet's settings, with what was counted and measured of it."""
+    heading = ["Sub-network", "Date", "Model Parameters", "Latency (ms)", "MACs", "Top-1 Acc (%)"]
+    first, second = (
+        write_csv(
+            tmp_path / name,
+            [
+                [of_ofa(ks, e, d), "2022-11-01 05:40:09", params, 0, macs, top1]
+                for ks, e, d, params, macs, top1 in rows
+            ],
+            heading,
+        )
+        for name, rows in (("first.csv", MEASURED[:2]), ("second.csv", MEASURED[2:]))
+    )
     supernet = open_supernet("ofa_mbv3_w1.0")
-    files = sorted(PUBLISHED.glob("*.csv"))
-    rows = read_all(files, supernet)
-    published = pd.concat([pd.read_csv(file) for file in files])
-    assert len(rows) == len(published) == 1265
-    np.testing.assert_allclose(rows.top1, published["Top-1 Acc (%)"] / 100)
-    assert list(dict.fromkeys(rows.groups)) == [file.name for file in files]
-    some = range(0, len(rows), 50)
-    costs = [of_layers(supernet.layers(arch)) for arch in supernet.space.decode(rows.codes[some])]
-    assert [c["macs"] for c in costs] == published["MACs"].iloc[some].tolist()
-    assert [c["params"] for c in costs] == published["Model Parameters"].iloc[some].tolist()
+    rows = read_all([first, second], supernet)
+    assert list(rows.groups) == ["first.csv"] * 2 + ["second.csv"] * 3
+    assert rows.top1.tolist() == pytest.approx([row[-1] / 100 for row in MEASURED])
+    costs = [of_layers(supernet.layers(arch)) for arch in supernet.space.decode(rows.codes)]
+    assert [(c["params"], c["macs"]) for c in costs] == [row[3:5] for row in MEASURED]
+
+
+MEASURED = [
+    ("57553337553773335555", "43444634434336664344", "23243", 5029656, 255502624, 75.448),
+    ("55553777757333555755", "43636633644634364434", "33343", 4761632, 297261792, 76.042),
+    ("73375333737773753333", "36636366664346433644", "32232", 4536768, 244945104, 74.69),
+    ("55337533337375735575", "64636636646434434366", "34242", 4124080, 285396704, 75.126),
+    ("55335555575555357333", "36443443444434446433", "32343", 4741368, 257867072, 75.918),
+]
+"""Kernels and expand ratios of 20 blocks, depths of 5 stages, parameters, multiply-adds and top-1 (%) at 224 pixels."""
+
+
+def of_ofa(kernels: str, expands: str, depths: str) -> dict[str, object]:
+    ks, e, d = ([int(digit) for digit in digits] for digits in (kernels, expands, depths))
+    return {"wid": None, "ks": ks, "e": e, "d": d, "r": [224]}
 
 
 def test_what_skipped_blocks_have_does_not_matter(tmp_path: Path) -> None:

@@ -27,7 +27,6 @@ from tests.helpers.paths import REFERENCE
 
 SHIPPED = "ofa_mbv3_w1.0"
 MEASURED = REFERENCE / "measured" / "top1"
-needs_measured = pytest.mark.skipif(not MEASURED.is_dir(), reason="the published measurements are not here")
 
 
 def law(arch: Arch) -> float:
@@ -373,8 +372,9 @@ def test_the_shipped_one_is_small_and_knows_what_it_is() -> None:
         made.predict(whole.space, whole.space.encode([whole.space.smallest()]))
 
 
-@needs_measured
+@pytest.mark.skipif(not MEASURED.is_dir(), reason="the published measurements are not here")
 def test_the_shipped_one_is_what_its_measurements_give() -> None:
+    """And it beats support vectors on one-hot choices, whose errors and ranks are held against it here."""
     whole = open_supernet(SHIPPED)
     rows = read_all(sorted(MEASURED.glob("*.csv")), whole)
     again = training.fit(whole, rows)
@@ -384,13 +384,6 @@ def test_the_shipped_one_is_what_its_measurements_give() -> None:
     one, other = shipped.predict(space, codes), again.predict(space, codes)
     assert one.top1 == pytest.approx(other.top1, abs=2e-5)
     assert one.std == pytest.approx(other.std, rel=0.02)
-
-
-@needs_measured
-def test_it_beats_support_vectors_on_what_it_has_not_seen() -> None:
-    """Support vectors on one-hot choices reach the errors and the ranks that are held against it here."""
-    whole = open_supernet(SHIPPED)
-    rows = read_all(sorted(MEASURED.glob("*.csv")), whole)
     figures = training.cross_validate(whole, rows)
     baselines = {
         "evoga": (0.086, 0.90), "linasga": (0.126, 0.74), "evonsga2": (0.275, 0.93),

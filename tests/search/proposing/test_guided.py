@@ -24,6 +24,7 @@ from cost_models import registry
 from cost_models.protocol import Target
 from cost_models.registry import build
 from search.feasible.region import Region, distinct, keys, neighbours
+from search.predictors import files
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.acquisition import front, improvement, reached
@@ -32,12 +33,11 @@ from search.proposing.guided import MOST, NEWEST, GuidedSampler, most_telling
 from search.proposing.history import History, Known
 from search.proposing.samplers import build_sampler
 from search.proposing.surrogate import features, fit
-from search.runs.measured_subnets import read_all
 from search.runs.study import open_storage
 from supernet.arrays import Floats
 from supernet.catalog import Supernet, open_supernet
 from supernet.space import Codes, Dimension, SearchSpace
-from tests.helpers.paths import REFERENCE, ROOT
+from tests.helpers.paths import ROOT
 
 
 def embedded(objectives: list[str], **budgets: float) -> Problem:
@@ -455,6 +455,19 @@ def test_repair_leaves_what_is_within_and_mends_the_rest(supernet: Supernet) -> 
     assert (repaired[within] == codes[within]).all()
     assert problem.within(repaired).all()
     assert np.median(problem.totals(repaired[~within])[:, 0]) > 1.6e6
+    assert (supernet.space.canonical(repaired) == repaired).all()
+
+
+def test_repair_takes_choices_from_an_arch_within_and_other_ones_each_time(supernet: Supernet) -> None:
+    space, rng = supernet.space, np.random.default_rng(1)
+    region = Region(embedded(["top1"], macs=2e6))
+    given = np.repeat(space.encode([space.largest()]), 40, axis=0)
+    repaired = region.repair(given, rng)
+    shown = space.active(repaired)
+    assert ((repaired == given) | (repaired == region.anchor))[shown].all()
+    kept = (repaired == given)[shown].mean()
+    assert 0.2 < kept < 0.95, "neither the anchor itself nor out of bounds"
+    assert len(distinct(repaired)) > 30
 
 
 def test_neighbours_differ_in_one_choice_and_what_it_hides() -> None:
@@ -488,20 +501,24 @@ def test_equal_accuracies_do_not_break_the_surrogate() -> None:
     assert np.isfinite(std).all()
 
 
-def measured_imagenet() -> tuple[SearchSpace, Codes, Floats, Floats]:
-    """Measured top-1 of subnets of ofa_mbv3_d234_e346_k357_w1.0: space, codes, accuracies, multiply-adds."""
-    folder = REFERENCE / "measured" / "top1"
-    if not folder.is_dir():
-        pytest.skip(f"no reference data in {REFERENCE}")
-    supernet = open_supernet("ofa_mbv3_w1.0")
-    rows = read_all(sorted(folder.glob("*.csv")), supernet).merged()
-    macs = build("macs", Target(supernet)).batch(rows.codes)
-    return rows.space, rows.codes, rows.top1, macs
+@pytest.fixture(scope="module")
+def imagenet() -> tuple[SearchSpace, Codes, Floats, Floats]:
+    """Subnets of ofa_mbv3_w1.0 at 224 pixels: space, codes, top-1 and multiply-adds.
+
+    Top-1 is what the shipped predictor says, which was fitted to subnets that were measured on ImageNet
+    (docs/predictors.md).
+    """
+    supernet = open_supernet("ofa_mbv3_w1.0").restricted({"resolution": [224]})
+    codes = distinct(supernet.space.sample(800, np.random.default_rng(0)))
+    top1 = files.open_predictor("ofa_mbv3_w1.0", supernet).predict(supernet.space, codes).top1
+    return supernet.space, codes, top1, build("macs", Target(supernet)).batch(codes)
 
 
-@pytest.mark.parametrize(("n", "noise", "least"), [(30, 0.0, 0.965), (60, 0.0, 0.975), (120, 0.003, 0.955)])
-def test_the_surrogate_ranks_measured_imagenet_subnets(n: int, noise: float, least: float) -> None:
-    space, codes, accuracy, macs = measured_imagenet()
+@pytest.mark.parametrize(("n", "noise", "least"), [(30, 0.0, 0.94), (60, 0.0, 0.965), (120, 0.003, 0.94)])
+def test_the_surrogate_ranks_imagenet_subnets(
+    imagenet: tuple[SearchSpace, Codes, Floats, Floats], n: int, noise: float, least: float
+) -> None:
+    space, codes, accuracy, macs = imagenet
     rows = features(space, codes, macs[:, None])
     found = []
     for seed in range(5):
@@ -510,7 +527,7 @@ def test_the_surrogate_ranks_measured_imagenet_subnets(n: int, noise: float, lea
         known, rest = order[:n], order[n:]
         surrogate = fit(rows[known], accuracy[known] + noise * rng.normal(size=n), 1)
         found.append(rank_correlation(surrogate.predict(rows[rest])[0], accuracy[rest]))
-    assert np.median(found) > least
+    assert np.median(found) > least > rank_correlation(macs, accuracy) + 0.02
 
 
 def rank_correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:

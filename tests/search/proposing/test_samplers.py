@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import optuna
 import pytest
 
@@ -14,6 +15,7 @@ from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.distributions import distributions
 from search.proposing.samplers import SAMPLERS, build_sampler
+from supernet.arch import Arch
 from supernet.catalog import Supernet
 from supernet.errors import InputError
 
@@ -25,28 +27,61 @@ def problem(supernet: Supernet) -> Problem:
     return Problem(supernet.space, parse_objectives(["top1", "macs"]), costs, budgets)
 
 
+def propose(problem: Problem, name: str, seed: int, trials: int) -> list[Arch]:
+    """What a sampler proposes, told what keeps the budgets: a made-up accuracy, and the costs."""
+    study = optuna.create_study(
+        directions=[o.direction for o in problem.objectives],
+        sampler=build_sampler(name, problem, seed, trials),
+    )
+    proposed = []
+    for _ in range(trials):
+        trial = study.ask(distributions(problem.space))
+        arch = problem.space.arch(trial.params)
+        costs = {cost: model(arch) for cost, model in problem.costs.items()}
+        for cost, limit in problem.budgets.items():
+            trial.set_constraint(cost, costs[cost] - limit)
+        values = [arch.resolution / 100 if o.is_accuracy else costs[o.name] for o in problem.objectives]
+        if all(costs[cost] <= limit for cost, limit in problem.budgets.items()):
+            study.tell(trial, values)
+        else:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        proposed.append(arch)
+    return proposed
+
+
+LED = ("guided", "nsga2", "random")
+"""Samplers that never propose what is over a budget, nor an arch twice; Optuna's TPE is left alone."""
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("objectives", [["top1"], ["top1", "macs"], ["top1", "macs", "params"]])
 def test_every_sampler_runs_a_budgeted_study(problem: Problem, name: str, objectives: list[str]) -> None:
     problem = Problem(problem.space, parse_objectives(objectives), problem.costs, problem.budgets)
-    study = optuna.create_study(
-        directions=[o.direction for o in problem.objectives], sampler=build_sampler(name, problem, 0, 15)
-    )
-    for _ in range(15):
-        trial = study.ask(distributions(problem.space))
-        codes = problem.space.encode([problem.space.arch(trial.params)])
-        totals = dict(zip(problem.costs, problem.totals(codes)[0].tolist(), strict=True))
-        for cost, limit in problem.budgets.items():
-            trial.set_constraint(cost, totals[cost] - limit)
-        if problem.within(codes)[0]:
-            study.tell(
-                trial, [totals["macs"] / 1e7 if o.is_accuracy else totals[o.name] for o in problem.objectives]
-            )
-        else:
-            assert name != "guided"
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-    assert len(study.trials) == 15
-    assert all(set(t.params) == set(problem.space.index) for t in study.trials)
+    proposed = propose(problem, name, 0, 15)
+    within = [
+        all(problem.costs[cost](arch) <= limit for cost, limit in problem.budgets.items())
+        for arch in proposed
+    ]
+    if name in LED:
+        assert all(within)
+        assert len(set(proposed)) == 15
+    else:
+        assert 0 < sum(within) < 15, "what is over a budget is proposed too, and the study goes on"
+    assert len({arch.resolution for arch in proposed}) > 1
+
+
+def test_hardly_any_arch_keeps_the_budgets(problem: Problem) -> None:
+    """So that whoever keeps them 15 times does not by chance."""
+    archs = problem.space.decode(problem.space.sample(300, np.random.default_rng(0)))
+    kept = [all(problem.costs[c](arch) <= limit for c, limit in problem.budgets.items()) for arch in archs]
+    assert 0 < np.mean(kept) < 0.5
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_seed_gives_a_study_and_another_one_another(problem: Problem, name: str) -> None:
+    first, again, other = (propose(problem, name, seed, 6) for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
 
 
 def test_an_unknown_sampler_is_told_the_closest_one(problem: Problem) -> None:

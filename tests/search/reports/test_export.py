@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sqlite3
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -14,20 +15,26 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from cost_models import profiling
 from cost_models.profiling import LatencyMeasurement
-from search.reports.export import export_bundle
+from search.cli.app import main
+from search.reports.export import From, export_bundle
 from search.runs.config import RunConfig
 from search.runs.run import conclude, open_run, start
 from search.runs.study import REPORT, saved
 from search.runs.trials import search
 from supernet import bundle as bundles
-from supernet import evaluation
+from supernet import documents, evaluation
+from supernet.catalog import PRETRAINED, open_supernet
+from supernet.data import load_dataset
 from supernet.errors import InputError
+from supernet.evaluation import evaluate, specialise
 from supernet.onnx_export import INPUT, OUTPUT, export_onnx
 from tests.helpers.own_data import write_folders
+from tests.helpers.own_predictor import write_mlp
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +224,136 @@ def test_the_card_tells_predicted_and_measured_costs_and_their_device(host_run, 
     card = json.loads((tmp_path / "elsewhere" / "card.json").read_text())
     assert card["device"]["cpu"] == device.cpu
     assert "latency" not in card["figures"]["measured"], "a latency of this machine is none of that device"
+
+
+# -- a run whose accuracies are predicted ----------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory) -> Path:
+    """A supernet that ships no images, with its weights, and a predicted front of it."""
+    folder = tmp_path_factory.mktemp("predicted")
+    keys = yaml.safe_load((documents.CONFIGS / "supernets" / "fmnist_mbv3.yaml").read_text())
+    keys["weights"]["file"] = str(PRETRAINED / keys["weights"]["file"])
+    del keys["data"]
+    (folder / "bare.yaml").write_text(yaml.safe_dump({**keys, "name": "bare"}))
+    supernet = open_supernet(str(folder / "bare.yaml"))
+    config = RunConfig(
+        supernet=str(folder / "bare.yaml"), accuracy="predicted", objectives=("top1", "macs"), trials=4,
+        predictor=str(write_mlp(supernet, folder / "drawn.safetensors")),
+    )  # fmt: skip
+    run = start(folder / "run", config, None, lambda _: None)
+    search(run, lambda _: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(data, tmp_path_factory) -> Path:
+    return write_folders(data, tmp_path_factory.mktemp("photos"))
+
+
+def test_a_predicted_run_says_what_its_export_needs(bare: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"bare ships no images: give --data FOLDER .*, or --uncalibrated to go"
+    ):
+        export_bundle(bare / "run", "best", None, None, print)
+    with pytest.raises(InputError, match=r"--data x is for calibrating, and --uncalibrated is for no images"):
+        export_bundle(bare / "run", "best", None, None, print, From(data="x", calibrated=False))
+
+
+def test_missing_weights_are_said_to_be_missing_before_anything_is_read(
+    bare: Path, photos: Path, tmp_path
+) -> None:
+    shutil.copytree(bare, tmp_path / "copy")
+    keys = yaml.safe_load((tmp_path / "copy" / "bare.yaml").read_text())
+    del keys["weights"]
+    (tmp_path / "copy" / "bare.yaml").write_text(yaml.safe_dump(keys))
+    without = str(tmp_path / "copy" / "bare.yaml")
+    for given in (From(without, str(photos)), From(without, calibrated=False)):
+        with pytest.raises(
+            InputError, match="the weights of bare are not here: oncefit weights import bare FILE"
+        ):
+            export_bundle(tmp_path / "copy" / "run", "best", None, None, print, given)
+
+
+def test_a_predicted_run_is_calibrated_and_measured_on_the_images_given(
+    bare: Path, photos: Path, tmp_path
+) -> None:
+    said: list[str] = []
+    folder, summary = export_bundle(
+        bare / "run", "best", None, tmp_path / "out", said.append, From(data=str(photos))
+    )
+    assert [line.partition(" ")[0] for line in said] == [
+        "reading",
+        "calibrating",
+        "measuring",
+        "writing",
+        "comparing",
+    ]
+    found = bundles.open_bundle(folder, open_supernet(str(bare / "bare.yaml")))
+    assert found.card.calibrated
+    assert set(summary["measured"]) == {"report"}
+    own = load_dataset(str(photos), found)
+    expected = specialise(found.supernet.load(), found.arch, own)  # type: ignore[union-attr]
+    assert all(
+        torch.equal(tensor, expected.state_dict()[name])
+        for name, tensor in found.subnet().state_dict().items()
+    )
+    assert summary["measured"]["report"] == dataclasses.asdict(evaluate(expected, found.arch, own, "report"))
+    assert not reports_in(bare / "run"), "other images next time"
+
+
+def test_an_export_without_images_keeps_the_supernets_statistics_and_says_so_everywhere(
+    bare: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(bare / "run")
+    text = command("export", run, "--pick", "knee", "--uncalibrated", capsys=capsys)
+    [folder] = (bare / "run" / "bundles").glob("*-uncalibrated")
+    card = json.loads((folder / "card.json").read_text())
+    assert card["calibrated"] is False
+    assert json.loads((folder / "arch.json").read_text())["calibrated"] is False
+    assert "data" not in card
+    assert card["figures"]["measured"] == {}
+    for said in ("not calibrated", "not measured", "NOT CALIBRATED", "top-1 (%), predicted if calibrated"):
+        assert said in text
+    supernet = open_supernet(str(bare / "bare.yaml"))
+    found = bundles.open_bundle(folder, supernet)
+    expected = supernet.load().extract(found.arch).state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.subnet().state_dict().items())
+
+    given = ("--supernet", bare / "bare.yaml")
+    verified = command("verify", folder, *given, capsys=capsys)
+    assert "NOT CALIBRATED" in verified
+    assert "32 random inputs; there are no images" in verified
+    on_images = command("verify", folder, *given, "--data", photos, capsys=capsys)
+    assert "top-1 (%), ONNX Runtime" in on_images
+    assert "NOT CALIBRATED" in on_images
+    assert "NOT CALIBRATED" in command("evaluate", folder, "--images", photos / "report", capsys=capsys)
+    assert "was measured on no images; oncefit evaluate takes images as --images" in command(
+        "evaluate", folder, code=2, capsys=capsys
+    )
+
+
+def command(*arguments: object, capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
+    """What a command prints on standard output, or on standard error where it fails."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main(list(map(str, arguments)))
+    printed = capsys.readouterr()
+    assert end.value.code == code, printed.err
+    return printed.err if code else printed.out
+
+
+def test_a_measured_run_takes_its_own_images_from_where_they_are_now_and_no_others(
+    host_run: Path, data, tmp_path
+) -> None:
+    moved = write_folders(data, tmp_path / "moved")
+    export_bundle(host_run, "best", None, tmp_path / "out", print, From(data=str(moved)))
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert card["data"]["name"] == str(moved)
+    assert card["figures"]["measured"]["report"] == reports_in(host_run)[card["arch_id"]]
+    fewer = Path(shutil.copytree(moved, tmp_path / "fewer"))
+    next(fewer.glob("validation/*/*.png")).unlink()
+    with pytest.raises(InputError, match="give the run's own images with --data"):
+        export_bundle(host_run, "best", None, tmp_path / "other", print, From(data=str(fewer)))
+    assert not (tmp_path / "other").exists()

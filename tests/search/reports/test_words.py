@@ -21,6 +21,7 @@ from search.problem.objectives import Objective
 from search.reports import report
 from search.reports import words as readable
 from search.reports.units import counted, short
+from search.runs.correction import Corrected
 from search.runs.study import Candidate
 from supernet import documents
 from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
@@ -35,17 +36,18 @@ COSTS = {
 }
 LATENCY = asdict(LatencyMeasurement(0.1011, 0.0999, 0.1202, 12))
 EXPORTED = {
-    "arch_id": "624c40a76c", "device": {"name": "host"}, "predicted": COSTS,
+    "arch_id": "624c40a76c", "calibrated": True, "device": {"name": "host"}, "predicted": COSTS,
     "measured": {"report": asdict(ACCURACY), "validation": asdict(ACCURACY), "latency": LATENCY},
     "size_bytes": {"model.onnx": 551_526},
 }  # fmt: skip
 HOW = {"resolution": 132, "crop": 0.875, "rounded": "nearest", "shorter_side": 151}
 EVALUATED = {
-    "arch_id": "624c40a76c", "preprocessing": HOW, "measured": {"accuracy": asdict(ACCURACY), "latency": LATENCY},
+    "arch_id": "624c40a76c", "calibrated": True, "preprocessing": HOW,
+    "measured": {"accuracy": asdict(ACCURACY), "latency": LATENCY},
 }  # fmt: skip
 VERIFIED = {
     "max_difference": 1.3e-5, "compared_images": 256, "images": 10_000, "top1_torch": 0.913,
-    "top1_onnxruntime": 0.913, "files": {"a": "", "b": "", "c": ""},
+    "top1_onnxruntime": 0.913, "calibrated": True, "files": {"a": "", "b": "", "c": ""},
 }  # fmt: skip
 
 
@@ -160,7 +162,7 @@ def result(
         )
         for i in range(found)
     ]  # fmt: skip
-    config = SimpleNamespace(objectives=objectives, budgets=budgets, sampler="guided")
+    config = SimpleNamespace(objectives=objectives, budgets=budgets, sampler="guided", accuracy=kind)
     axes = tuple(Objective(name) for name in (*objectives, *([] if len(objectives) > 1 else ["macs"])))
     theirs = SimpleNamespace(card=SimpleNamespace(name="theirs", split="its images"))
     run = SimpleNamespace(
@@ -170,6 +172,7 @@ def result(
         where="host",
         folder=Path("run"),
         measures=kind != "predicted",
+        kind="predicted" if kind == "predicted" else "validation split",
         predictor=None if kind == "measured" else theirs,
         stds=lambda arch: {"latency_ms": 0.004},
         outside=None,
@@ -178,6 +181,9 @@ def result(
     return SimpleNamespace(
         upper_bound=None,
         raced={},
+        corrected={
+            c.arch.id: Corrected(0.9062, 0.9005, 0.9117, found) for c in candidates if kind != "predicted"
+        },
         run=run,
         candidates=candidates,
         front=candidates,
@@ -258,12 +264,18 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return out
 
 
+def wait_for(text: str, screen: io.StringIO) -> None:
+    """Until it is drawn, for which rich has a thread."""
+    while text not in screen.getvalue():
+        time.sleep(0.02)
+
+
 def test_a_resumed_bar_starts_where_the_study_stands(screen: io.StringIO) -> None:
     with terminal.drawn("searching") as show_state:
         show_state(30, 60, "")  # first what an earlier command did
-        time.sleep(0.2)
+        wait_for("30/60", screen)
         show_state(31, 60, "")
-        time.sleep(0.2)
+        wait_for("31/60", screen)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert "30/60" in text
     assert "31/60" in text

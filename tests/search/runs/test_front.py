@@ -1,15 +1,15 @@
 """Fronts against brute force and closed forms."""
 
-import itertools
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import optuna
 import pytest
 
 from search.feasible.budget_messages import round_up
 from search.problem.limits import over_budget, within
-from search.problem.objectives import Objective, parse_objectives
+from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.reports.plots import draw_front, new_figure, save
 from search.reports.units import amount
 from search.runs.front import Points, best, coverage, dominated_share, front, knee, pick, points
@@ -46,6 +46,11 @@ def test_front_is_what_brute_force_finds() -> None:
     assert [(c.value("top1"), c.value("macs")) for c in members] == sorted(expected, key=lambda p: p[1])
 
 
+def test_of_equal_candidates_the_first_is_on_the_front() -> None:
+    found = candidates([(0.9, 2.0), (0.8, 1.0), (0.9, 2.0)])
+    assert front(found, AXES) == [found[1], found[0]]
+
+
 def test_best_takes_the_cheaper_of_equals() -> None:
     found = candidates([(0.9, 3.0), (0.9, 2.0), (0.8, 1.0)])
     assert best(found, AXES) is found[1]
@@ -55,6 +60,22 @@ def test_best_takes_the_cheaper_of_equals() -> None:
 def test_knee_of_a_bent_line() -> None:
     found = candidates([(0.0, 0.0), (0.8, 0.1), (0.9, 0.5), (1.0, 1.0)])
     assert knee(found, AXES) is found[1]
+
+
+@pytest.mark.parametrize(
+    ("inner", "chosen"),
+    [
+        ([(0.75, 0.25), (0.875, 0.375)], 1),
+        ([(0.5, 0.0625), (0.6875, 0.3125)], 0),
+        ([(0.5, 0.0625), (0.6875, 0.125)], 1),
+    ],
+    ids=["of equal sums the most accurate", "the sum counts, not the worst", "the least sum"],
+)
+@pytest.mark.parametrize("unit", [1.0, 1024.0])
+def test_knee_by_hand(inner: list[tuple[float, float]], chosen: int, unit: float) -> None:
+    """Between ends at (0, 0) and (1, 1), whatever unit the cost has."""
+    found = candidates([(top1, macs * unit) for top1, macs in [(0.0, 0.0), *inner, (1.0, 1.0)]])
+    assert knee(found, AXES) is found[1 + chosen]
 
 
 @pytest.mark.parametrize(
@@ -89,6 +110,29 @@ def test_hypervolume_of_two_staircases_by_hand() -> None:
     assert one.reference == pytest.approx((0.01, 1.01))
     assert one.hypervolume == pytest.approx((0.01 * 1.01 + 1.01 * 0.01 - 0.01 * 0.01) / 1.01**2)
     assert other.hypervolume == pytest.approx(0.51**2 / 1.01**2)
+
+
+def test_a_front_of_one_point_covers_its_box() -> None:
+    [found] = coverage([signed([(0.5, 7.0)])])
+    assert found.reference == pytest.approx((-0.49, 7.01))
+    assert found.hypervolume == pytest.approx(1)
+
+
+def test_hypervolumes_do_not_depend_on_units() -> None:
+    rng = np.random.default_rng(2)
+    one, other = (rng.random((8, 2)) for _ in range(2))
+    shares = [
+        [c.hypervolume for c in coverage([signed(pts * (1, unit)) for pts in (one, other)])]
+        for unit in (1.0, 3e6)
+    ]
+    assert shares[0] == pytest.approx(shares[1])
+
+
+def test_fronts_share_the_worst_of_all_in_any_order() -> None:
+    fronts = [signed([(0.4, 1.0), (0.5, 2.0)]), signed([(0.45, 1.5), (0.9, 8.0)])]
+    there, back = coverage(fronts), coverage(fronts[::-1])
+    assert there == back[::-1]
+    assert there[0].reference == there[1].reference == pytest.approx((-0.4 + 0.005, 8.07))
 
 
 def test_hypervolume_equals_monte_carlo() -> None:
@@ -136,10 +180,32 @@ def test_round_up_is_never_below(value: float) -> None:
     assert value <= rounded <= value * 1.001
 
 
-def test_signs_flip_in_one_place_only() -> None:
-    for name, value in itertools.product(("top1", "macs"), (0.0, 2.5)):
-        objective = Objective(name)
-        assert objective.signed(value) == (-value if objective.direction == "maximize" else value)
+def test_points_are_signed_so_that_less_is_better() -> None:
+    assert signed([(0.9, 2.0), (0.8, 3.0)]).tolist() == [[-0.9, 2.0], [-0.8, 3.0]]
+    assert Objective("top5").signed(0.75) == -0.75
+    assert Objective("latency_ms").signed(7.5) == 7.5
+
+
+@pytest.mark.parametrize("names", [["top1"], ["top1", "macs"], ["top5", "macs", "params"]])
+def test_directions_and_fronts_are_those_of_optuna(names: list[str]) -> None:
+    """Told the same values with our directions, Optuna finds the same best trials."""
+    axes, rng = parse_objectives(names), np.random.default_rng(len(names))
+    values = np.round(rng.random((40, len(names))), 2)
+    archs = SPACE.decode(SPACE.sample(40, rng))
+    found = []
+    study = optuna.create_study(directions=[axis.direction for axis in axes])
+    for i, (arch, row) in enumerate(zip(archs, values.tolist(), strict=True)):
+        given = dict(zip(names, row, strict=True))
+        top1, top5 = given.get("top1", 0.0), given.get("top5", 1.0)
+        measured = Accuracy("validation", 100, top1, top5, 0, 1, 0, 1)
+        found.append(Candidate(i, arch, {n: v for n, v in given.items() if n not in ACCURACIES}, measured))
+        study.add_trial(optuna.trial.create_trial(values=row))
+    best_trials = [study.best_trial] if len(names) == 1 else study.best_trials
+    expected = {tuple(trial.values) for trial in best_trials}
+    members = front(found, axes)
+    assert {tuple(c.value(name) for name in names) for c in members} == expected
+    assert len(expected) < len(found) / 2
+    assert best(found, axes).value(names[0]) == values[:, 0].max()
 
 
 def test_costs_are_told_with_their_units() -> None:
@@ -153,13 +219,14 @@ def test_costs_are_told_with_their_units() -> None:
 def test_a_front_is_drawn_whole_whatever_its_length(pairs: list[tuple[float, float]], tmp_path: Path) -> None:
     found = candidates(pairs)
     members = front(found, AXES)
-    config = SimpleNamespace(budgets={"macs": 3e6}, sampler="guided")
+    config = SimpleNamespace(objectives=("top1",), budgets={"macs": 3e6}, sampler="guided")
     run = SimpleNamespace(
         axes=AXES,
         config=config,
         where="",
         supernet=SimpleNamespace(name="any"),
         measures=True,
+        kind="validation split",
         predictor=None,
     )
     chosen = best(found, AXES)

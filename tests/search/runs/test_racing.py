@@ -72,6 +72,22 @@ def test_no_split_whatever_stops_an_equal_one_more_often_than_the_level(level: f
         assert chance <= level
 
 
+@pytest.mark.parametrize(("seen", "images"), [(12, 24), (13, 51), (40, 160)])
+def test_the_p_value_is_that_of_the_worst_split_that_is_not_unlikely(seen: int, images: int) -> None:
+    """Of every number of images on which the two may differ, at most half of them losses, by SciPy.
+
+    A hundredth of the level is the chance that they differ on more.
+    """
+    level, unlikely = 0.1, 0.001
+    for wins, losses in [(0, 1), (0, 5), (1, 4), (2, 9), (3, 5)]:
+        n = wins + losses
+        possible = range(n, n + images - seen + 1)
+        most = max(count for count in possible if hypergeom.cdf(n, images, count, seen) > unlikely)
+        tails = [hypergeom.sf(losses - 1, count, count // 2, n) for count in range(n, most + 2)]
+        found = dominated(wins, losses, seen, images, level) - unlikely
+        assert max(tails[:-1]) * (1 - 1e-9) <= found <= max(tails) * (1 + 1e-9)
+
+
 # -- one race ----------------------------------------------------------------------
 
 
@@ -112,7 +128,7 @@ def test_an_equally_accurate_candidate_is_rarely_stopped_and_a_better_one_more_r
     for wins in (100, 115):
         stopped = [run_race(*hits_of_pair(wins, 100, 3000, rng)) is not None for _ in range(2000)]
         shares.append(np.mean(stopped))
-    assert LEVEL / 4 < shares[0] <= LEVEL
+    assert 0.1 / 4 < shares[0] <= 0.1, "one in ten at most, by default"
     assert shares[1] < shares[0] / 2
 
 
@@ -134,6 +150,13 @@ def test_the_estimate_is_the_rivals_accuracy_and_the_mean_difference() -> None:
         assert stopped.estimate == pytest.approx(rival.mean() + candidate[seen].mean() - rival[seen].mean())
         estimates.append(stopped.estimate - candidate.mean())
     assert abs(np.mean(estimates)) < 4 * np.std(estimates) / np.sqrt(len(estimates))
+
+
+def test_after_the_last_part_nothing_is_stopped() -> None:
+    """Who is as good as its rival until then is measured, however bad the last part is."""
+    candidate, rival = np.ones(400, dtype=np.bool_), np.ones(400, dtype=np.bool_)
+    candidate[1::2] = False
+    assert run_race(candidate, rival) is None
 
 
 def test_without_a_rival_all_images_are_one_part() -> None:

@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,10 +28,11 @@ from supernet.catalog import open_supernet, parse_supernet
 from supernet.data import Dataset, load_dataset
 from supernet.documents import CONFIGS
 from supernet.errors import InputError
-from supernet.evaluation import evaluate, specialise
 from supernet.stored_weights import PRETRAINED
 from tests.helpers.own_data import write_folders
 from tests.helpers.paths import ROOT
+from tests.helpers.plain_evaluation import plain_accuracy
+from tests.helpers.struck import struck
 
 Oncefit = Callable[..., subprocess.CompletedProcess]
 MACS = 2.0e6
@@ -123,9 +123,12 @@ def test_the_results_are_what_an_independent_evaluation_measures(
     supernet = open_supernet("fmnist_mbv3")
     images = load_dataset(str(own_data), supernet)
     arch = supernet.space.from_dict(result["chosen"]["arch"])
-    subnet = specialise(supernet.load(), arch, images)
+    subnet = supernet.load().extract(arch)
     for split in ("validation", "report"):
-        assert Accuracy(**result["chosen"]["measured"][split]) == evaluate(subnet, arch, images, split)
+        measured, part = Accuracy(**result["chosen"]["measured"][split]), getattr(images, split)
+        assert (measured.split, measured.images) == (split, len(part))
+        plain = plain_accuracy(subnet, arch.resolution, images.calibration, part)
+        assert (measured.top1, measured.top5) == pytest.approx(plain)
     accuracies = [
         c.validation.top1
         for c in candidates(open_run(tmp_path / "run").study(), open_run(tmp_path / "run").problem)
@@ -161,26 +164,24 @@ def test_two_objectives_give_a_front(config: Path, own_data: Path, here: Callabl
     assert all("report" in member["measured"] for member in result["front"])
 
 
+def states(database: Path) -> dict[str, int]:
+    with sqlite3.connect(database) as connection:
+        return dict(connection.execute("select state, count(*) from trials group by state"))
+
+
 def test_killed_it_resumes_without_losing_or_repeating(config: Path, tmp_path: Path) -> None:
     database = tmp_path / "run" / "study.db"
-    arguments = ("search", config, "--trials", 40, "--sampler", "random", "--out", "run")
-    process = subprocess.Popen(
-        command(*arguments), cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while len(finished(database)) < 4 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    arguments = ("search", config, "--trials", 12, "--sampler", "random", "--out", "run")
+    killed = struck("optuna:Study.tell", 5, signal.SIGKILL, *arguments, cwd=tmp_path)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     before = finished(database)
-    assert 4 <= len(before) < 40
+    assert len(before) == 4
+    assert states(database)["RUNNING"] == 1, "the fifth was measured, and not written down yet"
     oncefit(*arguments, cwd=tmp_path)
     after = finished(database)
     assert after[: len(before)] == before
-    assert len({arch for _, arch in after}) == len(after) == 40
-    with sqlite3.connect(database) as connection:
-        states = dict(connection.execute("select state, count(*) from trials group by state"))
-    assert "RUNNING" not in states
+    assert len({arch for _, arch in after}) == len(after) == 12
+    assert "RUNNING" not in states(database)
     again = oncefit(*arguments, cwd=tmp_path)
     assert finished(database) == after
     assert "wrote" in again.stderr
@@ -188,19 +189,13 @@ def test_killed_it_resumes_without_losing_or_repeating(config: Path, tmp_path: P
 
 def test_ctrl_c_stops_cleanly_and_resumably(config: Path, tmp_path: Path) -> None:
     database = tmp_path / "run" / "study.db"
-    arguments = ("search", config, "--trials", 40, "--sampler", "random", "--out", "run")
-    process = subprocess.Popen(
-        command(*arguments), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 120
-    while len(finished(database)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    assert "Traceback" not in stderr
-    assert "the same command continues" in stderr
+    arguments = ("search", config, "--trials", 12, "--sampler", "random", "--out", "run")
+    stopped = struck("optuna:Study.tell", 3, signal.SIGINT, *arguments, cwd=tmp_path)
+    assert stopped.returncode == 130, stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert "the same command continues" in stopped.stderr
     kept = finished(database)
+    assert 2 <= len(kept) < 12
     oncefit(*arguments, cwd=tmp_path)
     assert finished(database)[: len(kept)] == kept
 
@@ -302,8 +297,8 @@ def test_compare_agrees_with_the_runs(config: Path, tmp_path: Path, here: Callab
         for at in one["best_at"]:
             inside = [c.validation.top1 for c in measured if c.costs["macs"] <= at["budget"]]
             assert at.get("top1") == (max(inside) if inside else None)
-    assert (tmp_path / "runs" / "comparison" / "comparison.png").read_bytes().startswith(b"\x89PNG")
-    assert set(pd.read_csv(tmp_path / "runs" / "comparison" / "comparison.csv")["run"]) == {"a", "b"}
+    assert (tmp_path / "runs" / "comparison-a-b" / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert set(pd.read_csv(tmp_path / "runs" / "comparison-a-b" / "comparison.csv")["run"]) == {"a", "b"}
 
 
 def test_a_kill_during_the_first_trial_does_not_lose_the_arch_that_is_known_to_fit(

@@ -1,0 +1,142 @@
+"""Annealing against a listing of a whole space, with an accuracy whose slopes are exact derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cost_models.protocol import Target
+from cost_models.registry import build
+from search.problem.objectives import parse_objectives
+from search.problem.problem import Problem
+from search.proposing.annealing import Cooling, anneal, changed, summed
+from search.proposing.predictor_search import Effort, search_directly
+from supernet.arrays import Floats, SlopesOf
+from supernet.catalog import open_supernet
+from supernet.space import Codes, SearchSpace
+from tests.search.proposing.test_predictor_search import every_code, problem
+
+
+def one_hot(space: SearchSpace, codes: Codes) -> Floats:
+    """Shape (n, dimensions, most choices): 1 for each choice that counts."""
+    choices = np.arange(max(space.sizes))
+    return (codes[:, :, None] == choices) * space.active(codes)[:, :, None].astype(float)
+
+
+def pairwise(space: SearchSpace, seed: int) -> Callable[[Codes], tuple[Floats, SlopesOf]]:
+    """An accuracy in which every two choices help or hinder each other: x'Ax/2, whose derivative is Ax."""
+    rng = np.random.default_rng(seed)
+    size = len(space.sizes) * int(max(space.sizes))
+    weights = rng.normal(size=(size, size)) / 100
+    weights += weights.T
+
+    def slope(codes: Codes) -> tuple[Floats, SlopesOf]:
+        inputs = one_hot(space, codes)
+        x = inputs.reshape(len(codes), -1)
+        there = np.arange(inputs.shape[2]) < space.sizes[:, None]
+        slopes = (x @ weights).reshape(inputs.shape) * there
+        return np.einsum("ij,jk,ik->i", x, weights, x) / 2, slopes.astype(np.float32).__getitem__
+
+    return slope
+
+
+def bounded(folder: Path, share: float) -> Problem:
+    reach = problem(folder, ("top1", "macs"), {}).reach["macs"]
+    return problem(folder, ("top1",), {"macs": reach.minimum + share * (reach.maximum - reach.minimum)})
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.8])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_within_a_budget_is_that_of_the_whole_list(tmp_path: Path, share: float, seed: int) -> None:
+    within = bounded(tmp_path, share)
+    slope = pairwise(within.space, seed)
+    codes = every_code(within.space)
+    codes = codes[within.within(codes)]
+    good = slope(codes)[0]
+    found = search_directly(within, lambda some: slope(some)[0], 1, seed, slope=slope)
+    assert np.isclose(slope(found.codes)[0][0], good.max())
+    assert within.within(found.codes).all()
+    assert found.predictions <= len(codes)
+
+
+def test_one_arch_in_a_space_that_cannot_be_listed_is_found() -> None:
+    """It uses up the budget, so that whatever is dearer in it must be paid for elsewhere."""
+    supernet = open_supernet("ofa_mbv3_w1.0")
+    space, macs = supernet.space, build("macs", Target(supernet))
+    target = space.sample(1, np.random.default_rng(5))
+    within = Problem(
+        space, parse_objectives(("top1",)), {"macs": macs}, {"macs": float(macs.batch(target)[0])}
+    )
+    wrong = -1.0 * (np.arange(max(space.sizes)) != target[0][:, None]).astype(np.float32)
+
+    def slope(codes: Codes) -> tuple[Floats, SlopesOf]:
+        return -1.0 * (codes != target).sum(axis=1), lambda rows: np.repeat(wrong[None], len(rows), axis=0)
+
+    found = search_directly(within, lambda codes: slope(codes)[0], 1, 0, slope=slope)
+    assert (found.codes == target).all()
+    assert found.predictions < 100_000 < np.prod(space.sizes, dtype=float)
+
+
+def test_nothing_over_the_budget_is_asked_about_and_fewer_chains_go_on(tmp_path: Path) -> None:
+    within = bounded(tmp_path, 0.3)
+    slope = pairwise(within.space, 0)
+    asked: list[Codes] = []
+
+    def watched(codes: Codes) -> tuple[Floats, SlopesOf]:
+        asked.append(codes)
+        return slope(codes)
+
+    start = np.repeat(within.space.encode([within.space.smallest()]), 8, axis=0)
+    cooling = Cooling(steps=40, chains=((0.0, 8), (0.5, 4), (0.75, 2)))
+    ends = list(anneal(within, watched, start, np.random.default_rng(1), cooling))
+    assert [len(best) for best in ends] == [8, 4, 2]
+    assert within.within(np.concatenate(asked)).all()
+    for best in ends:
+        good = slope(best)[0]
+        assert (np.diff(good) <= 0).all(), "the best comes first"
+    everything = np.concatenate(asked)
+    assert np.isclose(slope(ends[-1][:1])[0][0], slope(everything)[0].max()), "the best that was met is kept"
+
+
+def test_the_same_seed_anneals_alike(tmp_path: Path) -> None:
+    within = bounded(tmp_path, 0.3)
+    slope = pairwise(within.space, 0)
+    small = Effort(cooling=Cooling(steps=30, chains=((0.0, 4), (0.5, 2))))
+    predict = lambda codes: slope(codes)[0]  # noqa: E731
+    first, again = (search_directly(within, predict, 5, 7, small, slope) for _ in range(2))
+    assert (first.codes == again.codes).all()
+    assert first.predictions == again.predictions
+
+
+def test_estimates_of_a_sum_over_choices_are_exact() -> None:
+    space = open_supernet("ofa_mbv3_w1.0").space
+    rng = np.random.default_rng(3)
+    here, there = space.sample(20, rng), space.sample(20, rng)
+    weights = rng.normal(size=(len(space.sizes), max(space.sizes))).astype(np.float32)
+    slopes = np.repeat(weights[None], 20, axis=0)
+    owner = rng.permutation(20)
+    expected = (one_hot(space, there) * weights).sum(axis=(1, 2))
+    assert np.allclose(summed(slopes, owner, there, space.active(there)), expected, atol=1e-5)
+    assert not np.allclose(summed(slopes, owner, here, space.active(here)), expected, atol=1e-1)
+
+
+def test_one_to_four_choices_are_drawn_anew_any_other_choice_as_likely() -> None:
+    space = open_supernet("ofa_mbv3_w1.0").space
+    rng = np.random.default_rng(0)
+    here = space.encode([space.middle()])
+    codes = np.repeat(here, 40_000, axis=0)
+    drawn = changed(space, here, np.zeros(40_000, dtype=np.intp), 4, rng)
+    assert not (drawn != codes)[:, ~space.active(here)[0]].any(), "what does not count stays"
+    different = (drawn != codes).sum(axis=1)
+    assert different.min() >= 0
+    assert different.max() == 4
+    assert (drawn >= 0).all()
+    assert (drawn < space.sizes).all()
+    column = int(np.argmax(space.sizes))  # of the resolution, which has most choices
+    counts = np.bincount(drawn[drawn[:, column] != codes[:, column], column], minlength=space.sizes[column])
+    others = np.delete(counts, codes[0, column])
+    assert counts[codes[0, column]] == 0
+    assert np.abs(others / others.mean() - 1).max() < 6 / np.sqrt(others.mean())
