@@ -66,7 +66,7 @@ def train(
     optimizer = make_optimizer(net, recipe)
     per_epoch = len(images) // recipe.batch_size
     steps = per_epoch * recipe.epochs
-    start = load_checkpoint(checkpoint, net, optimizer, recipe, alone)
+    start = resumed_step(checkpoint, net, optimizer, recipe, alone)
     losses, began = [], time.monotonic()
     for step in range(start, steps):
         epoch, position = divmod(step, per_epoch)
@@ -191,7 +191,7 @@ def save_checkpoint(
         torch.save(state, partial)
 
 
-def load_checkpoint(
+def resumed_step(
     path: Path, net: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, alone: Arch | None
 ) -> int:
     """The step to continue from: 0 where there is no checkpoint. Raises InputError for another recipe's."""

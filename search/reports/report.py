@@ -46,7 +46,7 @@ BEST = {
 FRONT_CSV, FRONT_PNG, RESULT_JSON = "front.csv", "front.png", "result.json"
 
 
-def as_dict(
+def candidate_dict(
     candidate: Candidate,
     reports: Mapping[str, Accuracy],
     stds: Mapping[str, float] | None = None,
@@ -108,7 +108,7 @@ def result_dict(result: Result) -> dict[str, Any]:
         **({"outside_domain": run.outside} if run.outside is not None else {}),
         **bound_figures(result),
         **({"rank_correlation": rank_correlation(agreement(result))} if both(result) else {}),
-        "chosen": as_dict(
+        "chosen": candidate_dict(
             result.chosen,
             result.reports,
             run.stds(result.chosen.arch),
@@ -116,7 +116,7 @@ def result_dict(result: Result) -> dict[str, Any]:
         ),
         "knee": knee(result.front, run.axes).arch.id,
         "front": [
-            as_dict(candidate, result.reports, corrected=corrected_figures(result, candidate))
+            candidate_dict(candidate, result.reports, corrected=corrected_figures(result, candidate))
             for candidate in result.front
         ],
     }
@@ -245,7 +245,7 @@ def legend(result: Result) -> str:
         lines += textwrap.wrap(run.outside, 80) if run.outside is not None else []
         lines += textwrap.wrap(of_bound(result), 80) if len(run.config.objectives) == 1 else []
     if both(result):
-        lines.append(f"Rank correlation of predicted and measured top-1: {told(agreement(result))}.")
+        lines.append(f"Rank correlation of predicted and measured top-1: {told_scores(agreement(result))}.")
     what = "measured" if run.measures else "kept" if run.predictor is not None else "evaluated"
     lines.append(f"{count} {what}, {result.proposals:,} {asked}.")
     if result.raced:
@@ -294,7 +294,7 @@ def direct(result: Result) -> bool:
     return result.run.predictor is not None and result.run.config.sampler == GUIDED
 
 
-def told(found: Scores) -> str:
+def told_scores(found: Scores) -> str:
     """Rank correlations in words."""
     if math.isnan(found.spearman):
         return "not defined, all of one kind are equal"
