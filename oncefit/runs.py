@@ -68,7 +68,8 @@ def search(
     ``progress`` shows a bar on standard error, or is called after every candidate. Raises InputError for wrong
     settings, an infeasible budget, and missing weights or images.
     """
-    from search.runs.trials import search as make_trials  # imports Optuna
+    # imports Optuna, which opening a bundle does not need
+    from search.runs.trials import search as make_trials
 
     opened = as_supernet(supernet) if supernet is not None else None
     own, settings = split_own(opened, costs, sampler, accuracy)

@@ -373,6 +373,7 @@ def test_the_shipped_one_is_small_and_knows_what_it_is() -> None:
 
 
 @pytest.mark.skipif(not MEASURED.is_dir(), reason="the published measurements are not here")
+@pytest.mark.slow
 def test_the_shipped_one_is_what_its_measurements_give() -> None:
     """And it beats support vectors on one-hot choices, whose errors and ranks are held against it here."""
     whole = open_supernet(SHIPPED)
