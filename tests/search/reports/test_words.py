@@ -50,7 +50,7 @@ VERIFIED = {
 }  # fmt: skip
 
 
-def flat(sections: list[readable.Rows]) -> dict[str, str]:
+def flat(sections: list[readable.Lines]) -> dict[str, str]:
     return dict(row for rows in sections for row in rows)
 
 
