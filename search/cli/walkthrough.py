@@ -193,7 +193,7 @@ def steps(
         "winner": winner_dict(winner, timed, budget),
         "subnets": rows,
         "verified": verified,
-        "comparison": comparing.as_dict(comparison),
+        "comparison": comparing.comparison_dict(comparison),
         **stages.figures(),
         "files": [str(path) for path in [*files, bundle]],
     }
