@@ -1,10 +1,11 @@
-"""What a prior does to a measured search, a good one, a poor one, and two that are wrong on purpose.
+"""What a prior does to a measured search: a poor one, and three that are wrong on purpose.
 
     python benchmarks/prior.py [--priors NAME...] [--seeds N] [--out FOLDER]
 
 guided on the embedded supernet, its whole validation split, one budget of multiply-adds. The poor prior
-is fitted to 50 subnets drawn at random and measured, as oncefit predictor train does it. Two are made from
-it that are wrong: reversed, so that it puts first what is worst, and shuffled, so that it tells nothing.
+is fitted to 50 subnets drawn at random and measured, as oncefit predictor train does it. Two wrong ones are
+made from it: reversed, so that it puts first what is worst, and shuffled, so that it tells nothing. The
+third is fitted to the same subnets with their top-1 mixed up: it is smooth, and believes in what is not so.
 
 Subnets are measured as benchmarks/measured_search.py does it and kept in FOLDER/measured.jsonl, so
 that an arch is measured once and a stopped benchmark goes on; curves are in FOLDER/prior.json. One
@@ -69,6 +70,14 @@ def poor(oracle: Oracle) -> Expected:
     return lambda codes: trained(oracle).predict(space, codes).top1
 
 
+def mixed_up(oracle: Oracle) -> Expected:
+    """What a predictor says that was fitted to the same subnets, each with the top-1 of another."""
+    supernet, rows = open_supernet(SUPERNET), measured(oracle, TRAINED_ON, 0)
+    mixed = replace(rows, top1=np.random.default_rng(4).permutation(rows.top1))
+    made = training.fit(supernet, mixed)
+    return lambda codes: made.predict(supernet.space, codes).top1
+
+
 def reversed_order(oracle: Oracle) -> Expected:
     """What it says, mirrored: the better an arch, the less is expected of it."""
     told, pool = poor(oracle), pooled(oracle)
@@ -91,6 +100,7 @@ def pooled(oracle: Oracle) -> Floats:
 
 PRIORS: dict[str, Callable[[Oracle], Expected] | None] = {
     "none": None, "of 50 subnets": poor, "reversed": reversed_order, "shuffled": shuffled,
+    "mixed up": mixed_up,
 }  # fmt: skip
 
 

@@ -266,7 +266,10 @@ def check_name(name: str) -> None:
     """Raises InputError for a name that a device may not have either, or that is not plain ASCII."""
     from cost_models.devices import NAME
     from search.predictors import files
+    from search.runs.config import NO_PREDICTOR
 
+    if name == NO_PREDICTOR:
+        raise InputError(f"{NO_PREDICTOR} stands for no predictor in a search; give yours another name")
     if not re.fullmatch(NAME, name, re.ASCII) or name.startswith("_") or name.endswith(files.SUFFIX):
         raise InputError(
             "a predictor's name is made of the letters a to z, digits, '_', '-' and inner dots, and begins with a "
