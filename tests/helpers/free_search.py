@@ -22,7 +22,7 @@ from search.runs import study as studies
 from search.runs.config import RunConfig
 from search.runs.run import Run, make_run
 from search.runs.trials import search
-from supernet.accuracy import Accuracy, wilson
+from supernet.accuracy import OwnAccuracy
 from supernet.arch import Arch
 from supernet.catalog import open_supernet
 from tests.helpers.paths import ROOT
@@ -39,22 +39,23 @@ class FreeRun(Run):
         path = self.folder.with_suffix(".journal")
         return path if path.exists() else None
 
-    def judge(self, arch: Arch) -> Accuracy:
+    def judge(self, arch: Arch) -> OwnAccuracy:
         with self.folder.with_suffix(".judged").open("a") as file:
             file.write(f"{arch.id} {os.getpid()}\n")
         hits = int(3000 + self.costs["macs"](arch) ** 0.5 + int(arch.id[:2], 16) % 50)
-        return Accuracy("validation", IMAGES, hits / IMAGES, 1.0, *wilson(hits, IMAGES), 1.0, 1.0)
+        return OwnAccuracy(hits / IMAGES)
 
     def study(self, create: bool = False) -> optuna.Study:
-        identity = {**self.identity, **({"images": "none"} if create else {})}
         if self.journal is None:
-            return studies.open_study(self.folder, self.storage, identity, create)
+            return studies.open_study(self.folder, self.storage, self.identity, create)
         backend = optuna.storages.journal.JournalFileBackend(str(self.journal))
         return studies.create_study(optuna.storages.JournalStorage(backend), "free", self.identity)
 
 
 def free_run(folder: Path, sampler: str, trials: int, storage: str) -> FreeRun:
-    config = RunConfig(supernet="fmnist_mbv3", budgets=BUDGETS, trials=trials, sampler=sampler)
+    config = RunConfig(
+        supernet="fmnist_mbv3", budgets=BUDGETS, trials=trials, sampler=sampler, accuracy="own"
+    )
     url = None if storage in ("folder", "journal") else storage
     if storage == "journal":
         folder.with_suffix(".journal").touch()
