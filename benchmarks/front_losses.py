@@ -39,7 +39,7 @@ from search.proposing.guided import described, most_telling, told_apart
 from search.proposing.hill_climbing import single_changes
 from search.proposing.history import Known
 from search.proposing.predictor_search import search_directly
-from search.proposing.surrogate import Surrogate, fit
+from search.proposing.surrogate import Surrogate, fit_surrogate
 from supernet.arrays import Floats
 from supernet.space import Codes
 
@@ -127,7 +127,7 @@ class Believed:
 def believed(problem: Problem, archs: Known) -> Believed:
     told = archs[most_telling(archs, problem)]
     rows = described(problem, told.codes, told.totals)
-    return Believed(problem, fit(rows, told.accuracy, told_apart(problem)), told)
+    return Believed(problem, fit_surrogate(rows, told.accuracy, told_apart(problem)), told)
 
 
 def losses(oracle: Oracle, run: Known, best: Known, edges: Floats) -> Floats:

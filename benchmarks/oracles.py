@@ -19,7 +19,7 @@ import numpy.typing as npt
 from cost_models.devices import import_device
 from cost_models.protocol import Target
 from cost_models.registry import Cost, build
-from search.cli.predictor import read_state, sha256_of
+from search.cli.predictor import file_sha256, read_state
 from search.predictors import files, mlp
 from search.predictors.protocol import Predictor
 from search.predictors.slopes import slope_of
@@ -176,7 +176,7 @@ def published(supernet_name: str, file: Path) -> tuple[Supernet, Predictor]:
         whole.fingerprint,
         None,
         file.name,
-        sha256_of(file),
+        file_sha256(file),
     )
     return whole.restricted(predictor.card.domain), predictor
 

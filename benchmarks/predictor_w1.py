@@ -147,7 +147,7 @@ def sized(rows: Measured) -> Floats:
 
 
 def guided(seen: Measured, unseen: Measured) -> Prediction:
-    fitted = surrogate.fit(sized(seen), seen.top1, n_costs=2)
+    fitted = surrogate.fit_surrogate(sized(seen), seen.top1, n_costs=2)
     return Prediction(fitted.predict(sized(unseen))[0], None)
 
 

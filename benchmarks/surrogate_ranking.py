@@ -93,7 +93,7 @@ def one_hot(codes: Codes, macs: Floats) -> Floats:
 
 
 def process(rows: Floats, seen: list[int], unseen: list[int], top1: Floats) -> Floats:
-    return surrogate.fit(rows[seen], top1, n_costs=1).predict(rows[unseen])[0]
+    return surrogate.fit_surrogate(rows[seen], top1, n_costs=1).predict(rows[unseen])[0]
 
 
 def learned(model: object, rows: Floats, seen: list[int], unseen: list[int], top1: Floats) -> Floats:

@@ -85,7 +85,9 @@ def load(path: str) -> object:
             f"cannot load the cost {path!r}: {error}; its module must be importable (install it or set PYTHONPATH)"
         ) from error
     except (Exception, SystemExit) as error:
-        raise InputError(f"cannot load the cost {path!r}: its module fails with {told(error)}") from error
+        raise InputError(
+            f"cannot load the cost {path!r}: its module fails with {told_error(error)}"
+        ) from error
 
 
 @contextmanager
@@ -99,11 +101,11 @@ def blaming(name: str, path: str, when: str) -> Iterator[None]:
         if path in COSTS.values():
             raise
         raise InputError(
-            f"cost {name!r}: {path or 'its function'}, {when}, fails with {told(error)}"
+            f"cost {name!r}: {path or 'its function'}, {when}, fails with {told_error(error)}"
         ) from error
 
 
-def told(error: BaseException) -> str:
+def told_error(error: BaseException) -> str:
     """An exception of someone else's code, where it was raised, and how to see more."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     theirs = last.filename != __file__ and not last.filename.startswith("<")

@@ -79,9 +79,9 @@ class Bundle:
         return f"<b>{escape(str(self.folder))}</b><table>{cells}</table>"
 
 
-def _flat(kind: str, figures: Mapping[str, Any]) -> words.Rows:
+def _flat(kind: str, figures: Mapping[str, Any]) -> words.Lines:
     """Figures of a card as rows; those of a split or of a latency are one row each."""
-    rows: words.Rows = []
+    rows: words.Lines = []
     for name, value in figures.items():
         if isinstance(value, Mapping):
             rows += [(f"{kind} {name}: {inner}", f"{one:.5g}" if isinstance(one, float) else str(one))

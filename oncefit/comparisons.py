@@ -29,7 +29,7 @@ class Comparison:
         """
         import pandas as pd
 
-        rows = comparing.as_dict(self.found)["runs"]
+        rows = comparing.comparison_dict(self.found)["runs"]
         kept = [{n: row[n] for n in ("run", "front_size", "hypervolume") if n in row} for row in rows]
         shares = [
             {f"dominated_by {other}": share for other, share in row.get("share_dominated_by", {}).items()}
@@ -43,7 +43,7 @@ class Comparison:
         import pandas as pd
 
         name = self.found.axes[0].name
-        rows = comparing.as_dict(self.found)["runs"]
+        rows = comparing.comparison_dict(self.found)["runs"]
         return pd.DataFrame(
             {row["run"]: {one["budget"]: one.get(name) for one in row["best_at"]} for row in rows},
             dtype=float,

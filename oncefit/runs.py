@@ -19,7 +19,6 @@ from search.runs.naming import as_typed, run_name
 from search.runs.own import GIVEN, AccuracyFunction, CostFunction, Own, OwnSupernet, is_given, told
 from search.runs.run import Progress, Result, conclude, start
 from search.runs.run import open_run as open_recorded
-from search.runs.trials import search as make_trials
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch, Choice
 from supernet.messages import Say, say
@@ -69,6 +68,9 @@ def search(
     ``progress`` shows a bar on standard error, or is called after every candidate. Raises InputError for wrong
     settings, an infeasible budget, and missing weights or images.
     """
+    # imports Optuna, which opening a bundle does not need
+    from search.runs.trials import search as make_trials
+
     opened = as_supernet(supernet) if supernet is not None else None
     own, settings = split_own(opened, costs, sampler, accuracy)
     given: dict[str, object] = {

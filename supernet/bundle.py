@@ -238,7 +238,7 @@ def random_logits(predict: Callable[[Tensor], Tensor], bundle: Bundle) -> Tensor
     generator = torch.Generator().manual_seed(0)
     side, channels = bundle.card.preprocessing.resolution, bundle.card.preprocessing.channels
     inputs = torch.randn(RANDOM_INPUTS, channels, side, side, generator=generator)
-    return torch.cat([predict(batch) for batch in inputs.split(8)])
+    return torch.cat([predict(batch) for batch in torch.split(inputs, 8)])
 
 
 def require_agreement(result: Verification, folder: Path) -> None:

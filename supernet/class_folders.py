@@ -70,8 +70,8 @@ def labels_of(folder: Path, names: Sequence[str], classes: Sequence[str]) -> Cla
     outputs, and for a name that is not one of a class where others are.
     """
     known = {folder_name(name): label for label, name in enumerate(classes)}
-    if all(map(is_number, names)) and (
-        all(map(is_number, known)) or not any(name in known for name in names)
+    if all(map(is_numbered, names)) and (
+        all(map(is_numbered, known)) or not any(name in known for name in names)
     ):
         return by_value(folder, sorted(names, key=int), classes)
     if not any(resembles_one_of(known, name) for name in names[:LOOKED_AT]):
@@ -89,7 +89,7 @@ def labels_of(folder: Path, names: Sequence[str], classes: Sequence[str]) -> Cla
     return ClassFolders({name: known[name] for name in names}, Order.NAMES)
 
 
-def is_number(name: str) -> bool:
+def is_numbered(name: str) -> bool:
     """Not what else Python takes for one: a sign, underscores, other scripts' digits."""
     return re.fullmatch(r"[0-9]{1,18}", name) is not None
 
@@ -107,7 +107,7 @@ def by_value(folder: Path, names: Sequence[str], classes: Sequence[str]) -> Clas
                 f"{folder} has the class folders {names[i - 1]} and {names[i]}, which are the same number; put their "
                 "images into one of them"
             )
-    if all(map(is_number, classes)):
+    if all(map(is_numbered, classes)):
         known = {int(name): label for label, name in enumerate(classes)}
         for name, number in zip(names, numbers, strict=True):
             if number not in known:

@@ -21,7 +21,6 @@ from supernet.checkpoints import read_checked, sha256_of
 from supernet.errors import InputError, some, unknown
 from supernet.image_folder import ImageFiles, Origin, list_images, read_image, visible
 from supernet.preprocessing import prepare
-from supernet.stored_weights import PRETRAINED
 
 SPLITS = ("calibration", "validation", "report")
 
@@ -99,11 +98,6 @@ class Dataset:
             for split in SPLITS
             for path, reason in sorted(getattr(self, split).undecodable.items())
         }
-
-
-FASHION_MNIST_FILE = PRETRAINED / "fashion_mnist.npz"
-FASHION_MNIST_SHA256 = "ea7761591efa71a666bd58407b850c4c48bbdc260a89fe0fa5bc393a56dfffdd"
-FASHION_MNIST_PIXELS = 28
 
 
 def load_dataset(name_or_folder: str, network: Network) -> Dataset:
@@ -216,6 +210,8 @@ def in_memory(files: ImageFiles, how: PreprocessingKeys) -> Images:
     """All images as squares of ``stored`` pixels. Raises InputError for a file that is no image."""
     from PIL import Image
 
+    if how.stored is None:
+        raise ValueError(f"preprocessing stores no images: {how}")
     size, channels = (how.stored, how.stored), len(how.mean)
     squares = np.stack(
         [
@@ -257,12 +253,12 @@ def load_fashion_mnist(classes: tuple[str, ...], how: PreprocessingKeys) -> Data
             f"fashion_mnist has the classes {', '.join(fashion_mnist.CLASSES)}, but the network has "
             f"{some(classes)}; give a folder of images of the network's classes"
         )
-    if (how.stored, len(how.mean)) != (FASHION_MNIST_PIXELS, 1):
+    if (how.stored, len(how.mean)) != (fashion_mnist.PIXELS, 1):
         raise InputError(
-            f"fashion_mnist has grey images of {FASHION_MNIST_PIXELS} pixels, but the network's preprocessing is "
+            f"fashion_mnist has grey images of {fashion_mnist.PIXELS} pixels, but the network's preprocessing is "
             f"for {len(how.mean)} channels, stored: {how.stored}, crop: {how.crop}; give a folder of images"
         )
-    data = read_checked(FASHION_MNIST_FILE, FASHION_MNIST_SHA256)
+    data = read_checked(fashion_mnist.SHIPPED, fashion_mnist.SHIPPED_SHA256)
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         splits = {
             split: Images(
@@ -271,4 +267,4 @@ def load_fashion_mnist(classes: tuple[str, ...], how: PreprocessingKeys) -> Data
             )
             for split in SPLITS
         }
-    return Dataset("fashion_mnist", classes, how, sha256=FASHION_MNIST_SHA256, **splits)
+    return Dataset("fashion_mnist", classes, how, sha256=fashion_mnist.SHIPPED_SHA256, **splits)

@@ -17,7 +17,7 @@ def of_dataset(data: Dataset) -> list[str]:
 
 def of_images(images: Mapping[str, Images | ImageFiles], classes: int, called: str) -> list[str]:
     """Sentences on images by what they are called, all of them in ``called``: counts, labels, what was left out."""
-    counts = [f"{name} {counted(found, classes)}".strip() for name, found in images.items()]
+    counts = [f"{name} {counted_images(found, classes)}".strip() for name, found in images.items()]
     origins = list(dict.fromkeys(found.origin for found in images.values() if found.origin is not None))
     labels = "".join(f"; {told}" for told in dict.fromkeys(origin.labels for origin in origins))
     return [
@@ -30,7 +30,7 @@ def of_images(images: Mapping[str, Images | ImageFiles], classes: int, called: s
     ]
 
 
-def counted(images: Images | ImageFiles, classes: int) -> str:
+def counted_images(images: Images | ImageFiles, classes: int) -> str:
     """``2,000 of 998 of 1,000 classes (of 1,281,167 in train)``."""
     found = len(set(images.labels.tolist()))
     of_classes = f"{found:,} classes" if found == classes else f"{found:,} of {classes:,} classes"

@@ -203,17 +203,17 @@ def begin(file: BinaryIO, start: int, validator: Path, version: str) -> None:
         if not start:
             validator.write_text(version, encoding="utf-8")
     except OSError as error:
-        raise unwritable(file, error) from error
+        raise unwritable_file(file, error) from error
 
 
 def append(file: BinaryIO, piece: bytes) -> None:
     try:
         file.write(piece)
     except OSError as error:
-        raise unwritable(file, error) from error
+        raise unwritable_file(file, error) from error
 
 
-def unwritable(file: BinaryIO, error: OSError) -> InputError:
+def unwritable_file(file: BinaryIO, error: OSError) -> InputError:
     return InputError(f"cannot write {file.name}: {error.strerror or error}")
 
 

@@ -94,7 +94,9 @@ def logits_of_part(
     return torch.cat(logits), torch.cat(labels)
 
 
-def none_decoded(images: ImageFiles) -> InputError:
+def none_decoded(images: Images | ImageFiles) -> InputError:
+    if not isinstance(images, ImageFiles):  # these are decoded already, so there are none
+        return InputError("there is no image to evaluate on; give some")
     path, reason = min(images.undecodable.items())
     return InputError(
         f"none of the {len(images)} images in {images.folder} can be decoded; the first is {path} ({reason}); "

@@ -24,10 +24,15 @@ import numpy.typing as npt
 
 from supernet.atomic import whole
 from supernet.errors import InputError
+from supernet.stored_weights import PRETRAINED
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+SHIPPED = PRETRAINED / "fashion_mnist.npz"
+SHIPPED_SHA256 = "ea7761591efa71a666bd58407b850c4c48bbdc260a89fe0fa5bc393a56dfffdd"
+PIXELS = 28
+"""Side of an image."""
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -89,22 +94,21 @@ def write_splits(target: Path, root: Path) -> None:
         arrays[f"{split}_pixels"] = pixels[indices]
         arrays[f"{split}_labels"] = labels[indices].astype(np.uint8)
     with whole(target) as partial, partial.open("wb") as writer:
-        np.savez_compressed(writer, **arrays)
+        np.savez_compressed(writer, **arrays)  # type: ignore[arg-type]  # its stubs take them for allow_pickle too
 
 
 def main() -> None:
     """Write the shipped file anew, into the package or to the path that is given."""
     from supernet.checkpoints import sha256_of
-    from supernet.data import FASHION_MNIST_FILE, FASHION_MNIST_SHA256
 
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else FASHION_MNIST_FILE
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else SHIPPED
     with tempfile.TemporaryDirectory(prefix="oncefit-") as folder:
         write_splits(target, Path(folder))
     sha256 = sha256_of(target.read_bytes())
     print(f"wrote {target}, sha256 {sha256}")
-    if sha256 != FASHION_MNIST_SHA256:
+    if sha256 != SHIPPED_SHA256:
         # another zlib compresses the same images to other bytes
-        print(f"supernet/data.py expects {FASHION_MNIST_SHA256}; change it, or restore the file")
+        print(f"supernet/fashion_mnist.py expects {SHIPPED_SHA256}; change it, or restore the file")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ def folded(subnet: nn.Module) -> nn.Module:
     """A copy in eval mode that computes the same logits without batch norms, in a fifth less time."""
     copied = copy.deepcopy(subnet).eval()
     for module in copied.modules():
-        if isinstance(getattr(module, "bn", None), nn.BatchNorm2d) and hasattr(module, "conv"):
-            module.conv = fuse_conv_bn_eval(module.conv, module.bn)
-            module.bn = nn.Identity()
+        conv, norm = getattr(module, "conv", None), getattr(module, "bn", None)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            module.conv, module.bn = fuse_conv_bn_eval(conv, norm), nn.Identity()
     return copied

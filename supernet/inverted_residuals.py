@@ -6,18 +6,12 @@ MobileNetV3's are of them, and ProxylessNAS's, without gates.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
 
-from supernet.arch import Arch, Choice
-from supernet.catalog import Elastic, Family
+from supernet.arch import Choice
 from supernet.layers import Layer, Segment
 from supernet.space import Dimension, SearchSpace
-
-if TYPE_CHECKING:
-    from supernet.networks import Subnet
 
 CHANNEL_DIVISOR = 8
 SE_REDUCTION = 4
@@ -229,15 +223,3 @@ def segments(spec: MobileNetV3Spec) -> tuple[Segment, ...]:
         *(elastic(s, b) for s, b in positions(spec)),
         Segment("head", ("resolution",), head),
     )
-
-
-def family(spec: MobileNetV3Spec, classes: tuple[str, ...], elastic: Callable[[], Elastic]) -> Family:
-    """The family of a description; ``elastic`` makes the network with all weights."""
-    return Family(classes, space(spec), segments(spec), elastic, partial(static, spec))
-
-
-def static(spec: MobileNetV3Spec, arch: Arch) -> Subnet:
-    """The static network of an arch, with untrained weights."""
-    from supernet.networks import Subnet
-
-    return Subnet(spec, arch.values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import DynamicMBConvLayer
@@ -15,15 +15,20 @@ from supernet.inverted_residuals import Block, MobileNetV3Spec
 ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish}
 
 
-def conv_bn_act(
-    inp: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1, act: str | None = None
-) -> nn.Sequential:
-    net = nn.Sequential()
-    net.add_module("conv", nn.Conv2d(inp, out, kernel, stride, kernel // 2, groups=groups, bias=False))
-    net.add_module("bn", nn.BatchNorm2d(out))
-    if act is not None:
-        net.add_module("act", ACTIVATIONS[act](inplace=True))
-    return net
+class ConvBnAct(nn.Sequential):
+    """Convolution, batch norm and, where given, an activation: (n, inp, s, s) to (n, out, s', s')."""
+
+    conv: nn.Conv2d
+    bn: nn.BatchNorm2d
+
+    def __init__(
+        self, inp: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1, act: str | None = None
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inp, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(out)
+        if act is not None:
+            self.act = ACTIVATIONS[act](inplace=True)
 
 
 class SqueezeExcite(nn.Module):
@@ -46,14 +51,29 @@ class StaticBlock(nn.Module):
         super().__init__()
         mid = block.mid_channels
         self.shortcut = block.shortcut
-        self.expand = conv_bn_act(block.in_channels, mid, act=block.act) if block.expand else nn.Identity()
-        self.depthwise = conv_bn_act(mid, mid, block.kernel, block.stride, mid, block.act)
-        self.se = SqueezeExcite(mid, block.se_channels) if block.se else nn.Identity()
-        self.project = conv_bn_act(mid, block.out_channels)
+        self.expand: ConvBnAct | nn.Identity = (
+            ConvBnAct(block.in_channels, mid, act=block.act) if block.expand else nn.Identity()
+        )
+        self.depthwise = ConvBnAct(mid, mid, block.kernel, block.stride, mid, block.act)
+        self.se: SqueezeExcite | nn.Identity = (
+            SqueezeExcite(mid, block.se_channels) if block.se else nn.Identity()
+        )
+        self.project = ConvBnAct(mid, block.out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.project(self.se(self.depthwise(self.expand(x))))
+        y: Tensor = self.project(self.se(self.depthwise(self.expand(x))))
         return x + y if self.shortcut else y
+
+
+class Mix(nn.Sequential):
+    """What mixes the pooled features: (n, inp, 1, 1) to (n, out, 1, 1)."""
+
+    conv: nn.Conv2d
+
+    def __init__(self, inp: int, out: int, act: str) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inp, out, 1, bias=False)
+        self.act = ACTIVATIONS[act](inplace=True)
 
 
 class Subnet(nn.Module):
@@ -62,13 +82,15 @@ class Subnet(nn.Module):
     def __init__(self, spec: MobileNetV3Spec, values: Mapping[str, Choice]) -> None:
         super().__init__()
         resolution = int(values["resolution"])
-        self.stem = conv_bn_act(spec.in_channels, spec.stem_width, 3, spec.stem_stride, act=spec.stem_act)
+        self.stem = ConvBnAct(spec.in_channels, spec.stem_width, 3, spec.stem_stride, act=spec.stem_act)
         self.first = StaticBlock(inverted_residuals.first_block(spec, resolution))
         self.blocks = nn.Sequential(
             *(StaticBlock(block) for _, block in inverted_residuals.blocks(spec, values))
         )
-        self.head = conv_bn_act(spec.stages[-1].width, spec.head_width, act=spec.head_act)
-        self.mix = mix_layer(spec)
+        self.head = ConvBnAct(spec.stages[-1].width, spec.head_width, act=spec.head_act)
+        self.mix: Mix | nn.Identity = (
+            Mix(spec.head_width, spec.mix_width, spec.head_act) if spec.mix_width else nn.Identity()
+        )
         self.classifier = nn.Linear(spec.mix_width or spec.head_width, spec.classes)
         initialise(self)
         for module in self.modules():
@@ -77,17 +99,12 @@ class Subnet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.first(self.stem(x)))
-        return self.classifier(self.mix(self.head(x).mean((2, 3), keepdim=True)).flatten(1))
+        logits: Tensor = self.classifier(self.mix(self.head(x).mean((2, 3), keepdim=True)).flatten(1))
+        return logits
 
-
-def mix_layer(spec: MobileNetV3Spec) -> nn.Module:
-    """What mixes the pooled features (n, c, 1, 1), if the spec has it."""
-    if spec.mix_width is None:
-        return nn.Identity()
-    net = nn.Sequential()
-    net.add_module("conv", nn.Conv2d(spec.head_width, spec.mix_width, 1, bias=False))
-    net.add_module("act", ACTIVATIONS[spec.head_act](inplace=True))
-    return net
+    def static_blocks(self) -> list[StaticBlock]:
+        """The blocks between the first one and the head, in order."""
+        return [block for block in self.blocks if isinstance(block, StaticBlock)]
 
 
 class ElasticNet(nn.Module):
@@ -99,7 +116,7 @@ class ElasticNet(nn.Module):
     def __init__(self, spec: MobileNetV3Spec) -> None:
         super().__init__()
         self.spec = spec
-        self.stem = conv_bn_act(spec.in_channels, spec.stem_width, 3, spec.stem_stride, act="h_swish")
+        self.stem = ConvBnAct(spec.in_channels, spec.stem_width, 3, spec.stem_stride, act="h_swish")
         self.first = StaticBlock(inverted_residuals.first_block(spec, spec.resolutions[-1]))
         self.blocks = nn.ModuleDict()
         width = spec.first_width
@@ -110,7 +127,7 @@ class ElasticNet(nn.Module):
                 stride=stage.stride if b == 1 else 1, act_func=stage.act, use_se=stage.se,
             )  # fmt: skip
             width = stage.width
-        self.head = conv_bn_act(width, spec.head_width, act="h_swish")
+        self.head = ConvBnAct(width, spec.head_width, act="h_swish")
         self.classifier = nn.Linear(spec.head_width, spec.classes)
         initialise(self)
 
@@ -119,11 +136,13 @@ class ElasticNet(nn.Module):
         x = self.first(self.stem(x))
         for (s, b), block in inverted_residuals.blocks(self.spec, values):
             x = run_elastic_block(self.blocks[f"{s}-{b}"], block, x)
-        return self.classifier(self.head(x).mean((2, 3)))
+        logits: Tensor = self.classifier(self.head(x).mean((2, 3)))
+        return logits
 
     def sort_channels(self) -> None:
         """Order the middle channels of every block by importance, as before elastic expansion."""
-        for block in self.blocks.values():
+        blocks: Iterable[DynamicMBConvLayer] = self.blocks.values()
+        for block in blocks:
             block.re_organize_middle_weights()
 
     @torch.no_grad()
@@ -133,7 +152,7 @@ class ElasticNet(nn.Module):
         for name in ("stem", "first", "head", "classifier"):
             getattr(subnet, name).load_state_dict(getattr(self, name).state_dict())
         for ((s, b), block), static in zip(
-            inverted_residuals.blocks(self.spec, arch.values), subnet.blocks, strict=True
+            inverted_residuals.blocks(self.spec, arch.values), subnet.static_blocks(), strict=True
         ):
             copy_block(self.blocks[f"{s}-{b}"], block, static)
         return subnet.eval()
@@ -143,16 +162,18 @@ def run_elastic_block(elastic: DynamicMBConvLayer, block: Block, x: Tensor) -> T
     """Run one of ``ofa``'s blocks with explicit choices instead of its active ones."""
     expand, depth, point = elastic.inverted_bottleneck, elastic.depth_conv, elastic.point_linear
     activate = nn.functional.relu if block.act == "relu" else nn.functional.hardswish
-    y = activate(expand.bn(expand.conv(x, block.mid_channels)), inplace=True)
-    y = activate(depth.bn(depth.conv(y, block.kernel)), inplace=True)
+    mid = activate(expand.bn(expand.conv(x, block.mid_channels)), inplace=True)
+    mid = activate(depth.bn(depth.conv(mid, block.kernel)), inplace=True)
     if block.se:
-        y = depth.se(y)
-    y = point.bn(point.conv(y, block.out_channels))
+        mid = depth.se(mid)
+    y: Tensor = point.bn(point.conv(mid, block.out_channels))
     return x + y if block.shortcut else y
 
 
 def copy_block(elastic: DynamicMBConvLayer, block: Block, static: StaticBlock) -> None:
-    """Copy the weights that ``block`` uses out of one of ``ofa``'s elastic blocks."""
+    """Copy the weights that ``block`` uses out of one of ``ofa``'s elastic blocks, which all expand."""
+    if not isinstance(static.expand, ConvBnAct):
+        raise TypeError(f"{block.name} expands nothing, so it has no weights in an elastic block")
     inp, mid, out = block.in_channels, block.mid_channels, block.out_channels
     expand, depth, point = elastic.inverted_bottleneck, elastic.depth_conv, elastic.point_linear
     static.expand.conv.weight.copy_(expand.conv.get_active_filter(mid, inp))
@@ -161,12 +182,20 @@ def copy_block(elastic: DynamicMBConvLayer, block: Block, static: StaticBlock) -
     copy_norm(expand.bn.bn, static.expand.bn)
     copy_norm(depth.bn.bn, static.depthwise.bn)
     copy_norm(point.bn.bn, static.project.bn)
-    if block.se:
+    if isinstance(static.se, SqueezeExcite):
         squeezed = block.se_channels
-        static.se.reduce.weight.copy_(depth.se.get_active_reduce_weight(squeezed, mid))
-        static.se.reduce.bias.copy_(depth.se.get_active_reduce_bias(squeezed))
-        static.se.expand.weight.copy_(depth.se.get_active_expand_weight(squeezed, mid))
-        static.se.expand.bias.copy_(depth.se.get_active_expand_bias(mid))
+        static.se.reduce.load_state_dict(
+            {
+                "weight": depth.se.get_active_reduce_weight(squeezed, mid),
+                "bias": depth.se.get_active_reduce_bias(squeezed),
+            }
+        )
+        static.se.expand.load_state_dict(
+            {
+                "weight": depth.se.get_active_expand_weight(squeezed, mid),
+                "bias": depth.se.get_active_expand_bias(mid),
+            }
+        )
 
 
 def copy_norm(source: nn.BatchNorm2d, target: nn.BatchNorm2d) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -11,7 +12,12 @@ from torch import nn
 from supernet import inverted_residuals
 from supernet.arch import Arch
 from supernet.inverted_residuals import MobileNetV3Spec
-from supernet.networks import Subnet, copy_block, copy_norm
+from supernet.networks import ConvBnAct, Mix, Subnet, copy_block, copy_norm
+
+if TYPE_CHECKING:  # untyped: what is read of them is Any
+    from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import DynamicConvLayer
+    from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3, OFAProxylessNASNets
+    from ofa.utils.layers import ConvLayer
 
 
 class OfaNet(nn.Module):
@@ -42,7 +48,7 @@ def mobile_net(make: Callable[..., nn.Module], spec: MobileNetV3Spec, width: flo
     return OfaNet(net, partial(cut_mobile, spec))
 
 
-def cut_mobile(spec: MobileNetV3Spec, net: nn.Module, arch: Arch) -> Subnet:
+def cut_mobile(spec: MobileNetV3Spec, net: OFAMobileNetV3 | OFAProxylessNASNets, arch: Arch) -> Subnet:
     """The subnet of an ``OFAMobileNetV3`` or ``OFAProxylessNASNets``."""
     subnet = Subnet(spec, arch.values)
     first, *elastic = net.blocks
@@ -51,25 +57,25 @@ def cut_mobile(spec: MobileNetV3Spec, net: nn.Module, arch: Arch) -> Subnet:
     copy_layer(first.conv.point_linear, subnet.first.project)
     by_position = dict(zip(inverted_residuals.positions(spec), elastic, strict=True))
     for (position, block), static in zip(
-        inverted_residuals.blocks(spec, arch.values), subnet.blocks, strict=True
+        inverted_residuals.blocks(spec, arch.values), subnet.static_blocks(), strict=True
     ):
         copy_block(by_position[position].conv, block, static)
-    if spec.mix_width is None:
-        copy_layer(net.feature_mix_layer, subnet.head)
-    else:
+    if isinstance(subnet.mix, Mix):
         copy_layer(net.final_expand_layer, subnet.head)
         subnet.mix.conv.weight.copy_(net.feature_mix_layer.conv.weight)
+    else:
+        copy_layer(net.feature_mix_layer, subnet.head)
     subnet.classifier.load_state_dict(net.classifier.linear.state_dict())
     return subnet
 
 
-def copy_layer(source: nn.Module, target: nn.Module) -> None:
+def copy_layer(source: ConvLayer, target: ConvBnAct) -> None:
     """Copy a convolution and its batch norm, both of fixed width."""
     target.conv.weight.copy_(source.conv.weight)
     copy_norm(source.bn, target.bn)
 
 
-def copy_elastic_layer(source: nn.Module, target: nn.Module) -> None:
+def copy_elastic_layer(source: DynamicConvLayer, target: ConvLayer) -> None:
     """Copy as much of an elastic convolution and its batch norm as the static ones have."""
     conv = target.conv
     conv.weight.copy_(source.conv.get_active_filter(conv.out_channels, conv.in_channels))

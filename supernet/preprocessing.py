@@ -51,7 +51,7 @@ def resize_and_crop(resolution: int, how: PreprocessingKeys) -> Callable[[Image.
     """
     from torchvision import transforms
 
-    return transforms.Compose(
+    composed: Callable[[Image.Image], Tensor] = transforms.Compose(
         [
             transforms.Resize(shorter_side(resolution, how)),
             transforms.CenterCrop(resolution),
@@ -59,3 +59,4 @@ def resize_and_crop(resolution: int, how: PreprocessingKeys) -> Callable[[Image.
             transforms.Normalize(how.mean, how.std),
         ]
     )
+    return composed

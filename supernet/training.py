@@ -66,14 +66,14 @@ def train(
     optimizer = make_optimizer(net, recipe)
     per_epoch = len(images) // recipe.batch_size
     steps = per_epoch * recipe.epochs
-    start = load_checkpoint(checkpoint, net, optimizer, recipe, alone)
+    start = resumed_step(checkpoint, net, optimizer, recipe, alone)
     losses, began = [], time.monotonic()
     for step in range(start, steps):
         epoch, position = divmod(step, per_epoch)
         phase = recipe.phase_of(epoch)
         if alone is None and position == 0 and phase != recipe.phase_of(max(epoch - 1, 0)):
             if "expand" in phase.elastic:
-                net.sort_channels()
+                elastic(net).sort_channels()
             optimizer.state.clear()  # momentum of channels that moved, or of losses that changed
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step, steps)
@@ -85,9 +85,9 @@ def train(
         if alone is not None:
             x = prepare(batch, alone.resolution, how)
             loss = F.cross_entropy(net(x), labels[picked])
-            loss.backward()
+            torch.autograd.backward(loss)
         else:
-            loss = supernet_step(recipe, phase, space, net, batch, labels[picked], how, rng)
+            loss = supernet_step(recipe, phase, space, elastic(net), batch, labels[picked], how, rng)
         nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
         optimizer.step()
         losses.append(float(loss.detach()))
@@ -98,6 +98,13 @@ def train(
             report(Progress(step + 1, steps, phase.name, sum(losses) / len(losses), speed))
             save_checkpoint(checkpoint, net, optimizer, recipe, alone, step + 1)
             losses, began = [], time.monotonic()
+
+
+def elastic(net: object) -> ElasticNet:
+    """``net``, which must be a supernet whose ``forward`` runs any of its subnets, as those of ``ofa`` do not."""
+    if not isinstance(net, ElasticNet):
+        raise TypeError(f"a supernet is trained as an ElasticNet, got {type(net).__name__}")
+    return net
 
 
 def supernet_step(
@@ -116,15 +123,15 @@ def supernet_step(
         [arch] = space.decode(space.sample(1, rng, phase.elastic))
         logits = net(prepare(batch, arch.resolution, how), arch.values)
         loss = F.cross_entropy(logits, labels)
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss
     logits = net(prepare(batch, largest.resolution, how), largest.values)
     loss = F.cross_entropy(logits, labels)
-    loss.backward()
+    torch.autograd.backward(loss)
     target = F.softmax(logits.detach(), dim=1)
     for arch in phase_archs(recipe, phase, space, rng):
         student = net(prepare(batch, arch.resolution, how), arch.values)
-        F.cross_entropy(student, target).backward()
+        torch.autograd.backward(F.cross_entropy(student, target))
     return loss
 
 
@@ -136,7 +143,7 @@ def phase_archs(recipe: Recipe, phase: Phase, space: SearchSpace, rng: np.random
 
 def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     """Nesterov SGD; no decay of norms, biases and kernel transforms (whose rest is the identity)."""
-    decayed, plain = [], []
+    decayed, plain = list[nn.Parameter](), list[nn.Parameter]()
     for name, parameter in net.named_parameters():
         is_weight = parameter.ndim > 1 and not name.endswith("_matrix")
         (decayed if is_weight else plain).append(parameter)
@@ -184,7 +191,7 @@ def save_checkpoint(
         torch.save(state, partial)
 
 
-def load_checkpoint(
+def resumed_step(
     path: Path, net: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, alone: Arch | None
 ) -> int:
     """The step to continue from: 0 where there is no checkpoint. Raises InputError for another recipe's."""

@@ -18,7 +18,7 @@ from supernet.errors import InputError
 from supernet.evaluation import evaluate, recalibrate_on_images, specialise
 from supernet.recipes import read_recipe
 from supernet.space import SearchSpace
-from supernet.training import Progress, train
+from supernet.training import Progress, elastic, train
 
 SIZES = ("small", "medium", "large")
 
@@ -53,7 +53,7 @@ def run(recipe_file: Path, folder: Path, alone: str | None, report: Callable[[Pr
     chosen = torch.from_numpy(fashion_mnist.split_of_training_images("training"))
     torch.manual_seed(recipe.seed)
     arch = arch_of_size(supernet.space, alone) if alone is not None else None
-    net = supernet.family.elastic() if arch is None else supernet.family.static(arch)
+    net = supernet.family.static(arch) if arch is not None else elastic(supernet.family.elastic())
     stem = alone or "supernet"
     train(
         recipe, supernet.space, net, images[chosen], labels[chosen], data.preprocessing,
@@ -65,7 +65,7 @@ def run(recipe_file: Path, folder: Path, alone: str | None, report: Callable[[Pr
     for size in SIZES if alone is None else (alone,):
         of_size = arch_of_size(supernet.space, size)
         if alone is None:
-            subnet = specialise(net, of_size, data)
+            subnet = specialise(elastic(net), of_size, data)
         else:
             subnet = net
             recalibrate_on_images(subnet, of_size.resolution, data)

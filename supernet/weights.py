@@ -228,10 +228,10 @@ def writable(path: Path) -> None:
         (path / ".writable").touch()
         (path / ".writable").unlink()
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unwritable_cache(path, error) from error
 
 
-def unwritable(path: Path, error: OSError) -> InputError:
+def unwritable_cache(path: Path, error: OSError) -> InputError:
     return InputError(
         f"cannot write {path}: {error.strerror or error}; name another folder with --cache-dir or {VARIABLE}"
     )

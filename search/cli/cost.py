@@ -53,7 +53,7 @@ def cost(
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
-        terminal.show_titled(f"{subject.name} in {file}", table(subject, found))
+        terminal.show_titled(f"{subject.name} in {file}", cost_table(subject, found))
 
 
 def summary(subject: Network, file: Path, device: str | Variant | None) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def of_device(subject: Network, file: Path, given: str | Variant) -> tuple[str, 
     return device.name, predicted
 
 
-def table(subject: Network, found: Mapping[str, Any]) -> Table:
+def cost_table(subject: Network, found: Mapping[str, Any]) -> Table:
     """The subject, then its costs: whole numbers exactly and scaled, those of a device as they are predicted."""
     from cost_models.registry import OF_A_DEVICE
     from search.reports import words as readable

@@ -11,7 +11,7 @@ from supernet.errors import InputError
 
 if TYPE_CHECKING:
     from cost_models.device import Device, LatencyTable
-    from search.reports.words import Rows
+    from search.reports.words import Lines
     from supernet.catalog import Supernet
 
 app = typer.Typer(
@@ -94,7 +94,7 @@ def summary(device: Device, table: LatencyTable, supernet: Supernet, file: Path)
     }
 
 
-def rows(device: Device, table: LatencyTable, supernet: Supernet) -> list[Rows]:
+def rows(device: Device, table: LatencyTable, supernet: Supernet) -> list[Lines]:
     """The same for people."""
     low, high = reach(device, table, supernet)
     return [

@@ -15,9 +15,7 @@ def export(
     pick: Annotated[str, typer.Option(help="best, knee or an arch id.", metavar="WHICH")] = "best",
     data: Annotated[
         str | None,
-        typer.Option(
-            help="Folder of images to calibrate and measure on.", metavar="DIR", show_default="the run's"
-        ),
+        typer.Option(help="Images to calibrate and measure on.", metavar="DIR", show_default="the run's"),
     ] = None,
     supernet: Annotated[
         str | None,
@@ -27,7 +25,7 @@ def export(
         bool,
         typer.Option(
             "--uncalibrated",
-            help="No images: keep the supernet's batch-norm statistics; nothing is measured.",
+            help="Neither calibrate nor measure.",
         ),
     ] = False,
     storage: Annotated[

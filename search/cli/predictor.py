@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.cli.options import Json
 from supernet.bounds import MOST_SEED, check_at_most
 from supernet.errors import InputError
 
@@ -25,7 +26,6 @@ app = typer.Typer(
     help="List, import, train and test accuracy predictors.", no_args_is_help=True, rich_markup_mode=None
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
 Name = Annotated[str, typer.Argument(help="Predictor's name or file.", metavar="PREDICTOR")]
 NewName = Annotated[str, typer.Argument(help="What it will be called.", metavar="NAME")]
 SupernetName = Annotated[
@@ -67,7 +67,7 @@ def list_predictors(as_json: Json = False) -> None:
     rows = [[name, card.supernet, domain(card), error_of(card.held_out)] for name, card in cards.items()]
     terminal.show_titled(
         f"predictors; one's own are in {files.folder()}",
-        table(("predictor", "supernet", "trained on", "RMSE (points)"), rows),
+        figures_table(("predictor", "supernet", "trained on", "RMSE (points)"), rows),
     )
 
 
@@ -112,7 +112,7 @@ def import_predictor(
     state = read_state(file)
     made = mlp.import_published(
         name, state, opened.family.space, opened.fingerprint, split, f"imported from {file.name}",
-        sha256_of(file),
+        file_sha256(file),
     )  # fmt: skip
     keep(made, path, as_json)
 
@@ -146,7 +146,7 @@ def train(
     made, figures = training.train(opened, rows, name=name, split=split, seed=seed, say=terminal.say)
     if not as_json:
         terminal.show_titled("held out, predicted against measured", scores_table(figures), SCORES_NOTE)
-    keep(made, path, as_json, {"held_out_by": as_dict(figures)})
+    keep(made, path, as_json, {"held_out_by": scores_dict(figures)})
 
 
 @app.command("test")
@@ -188,7 +188,7 @@ def hold_against(
     figures = by_group(predictor, rows)
     warn_outside(card, rows)
     if as_json:
-        terminal.print_json({"predictor": name, "scores": as_dict(figures)})
+        terminal.print_json({"predictor": name, "scores": scores_dict(figures)})
     else:
         terminal.show_titled(
             f"{card.name}: predicted top-1 against measured", scores_table(figures), SCORES_NOTE
@@ -237,7 +237,7 @@ def read_state(path: Path) -> dict[str, Any]:
     return {name: tensor.float().numpy() for name, tensor in state.items()}
 
 
-def sha256_of(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """Of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -266,7 +266,10 @@ def check_name(name: str) -> None:
     """Raises InputError for a name that a device may not have either, or that is not plain ASCII."""
     from cost_models.devices import NAME
     from search.predictors import files
+    from search.runs.config import NO_PREDICTOR
 
+    if name == NO_PREDICTOR:
+        raise InputError(f"{NO_PREDICTOR} stands for no predictor in a search; give yours another name")
     if not re.fullmatch(NAME, name, re.ASCII) or name.startswith("_") or name.endswith(files.SUFFIX):
         raise InputError(
             "a predictor's name is made of the letters a to z, digits, '_', '-' and inner dots, and begins with a "
@@ -320,7 +323,7 @@ def error_of(held: HeldOut | None) -> str:
     return f"{held.rmse_points:.3f}" if held is not None else "not published"
 
 
-def as_dict(figures: Mapping[str, Scores]) -> dict[str, dict[str, float]]:
+def scores_dict(figures: Mapping[str, Scores]) -> dict[str, dict[str, float]]:
     """Scores for JSON, without those that are not known."""
     return {
         name: {key: value for key, value in asdict(found).items() if value is not None and value == value}
@@ -337,10 +340,10 @@ def scores_table(figures: Mapping[str, Scores]) -> Table:
         ]
         for name, s in figures.items()
     ]  # fmt: skip
-    return table(("", "rows", "RMSE", "largest", "Kendall", "Spearman", "covered"), rows)
+    return figures_table(("", "rows", "RMSE", "largest", "Kendall", "Spearman", "covered"), rows)
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def figures_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """Words left, figures right."""
     from rich import box
     from rich.table import Table

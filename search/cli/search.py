@@ -22,7 +22,9 @@ def search(
         list[str] | None, typer.Option(help="Upper bound of a cost; may be repeated.", metavar="COST=NUMBER")
     ] = None,
     data: Annotated[str | None, typer.Option(help="Folder of images to measure on.", metavar="DIR")] = None,
-    predictor: Annotated[str | None, typer.Option(help="Predictor's name or file.", metavar="NAME")] = None,
+    predictor: Annotated[
+        str | None, typer.Option(help="Predictor's name or file; none to begin without.", metavar="NAME")
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Subnets to measure, or to keep of those predicted.", metavar="N")
     ] = None,

@@ -22,7 +22,7 @@ from search.reports import compare as comparing
 from search.reports import report
 from search.reports.export import export_candidate, verify_summary
 from search.reports.units import heading, scaled
-from search.runs.config import RunConfig
+from search.runs.config import NO_PREDICTOR, RunConfig
 from search.runs.front import best
 from search.runs.run import Progress, Result, Run, conclude, start
 from search.runs.study import Candidate, exclusive, save
@@ -148,12 +148,16 @@ def steps(
         f"Search the most accurate subnet within {budget:g} ms. Optuna proposes, each candidate is cut out of "
         "the supernet and measured on 5,000 validation images. The budget holds for the predicted latency.",
     )
-    config = RunConfig(supernet=SUPERNET, device=where, budgets={"latency_ms": budget}, trials=trials)
+    config = RunConfig(
+        supernet=SUPERNET, device=where, budgets={"latency_ms": budget}, trials=trials, predictor=NO_PREDICTOR
+    )
     with stages.stage("search within a budget") as notes:
         fast = searched(out / "latency", config, terminal, notes)
 
     step(3, "Search a front: all the best trade-offs of accuracy against multiply-adds (MACs).")
-    config = RunConfig(supernet=SUPERNET, device=where, objectives=("top1", "macs"), trials=trials)
+    config = RunConfig(
+        supernet=SUPERNET, device=where, objectives=("top1", "macs"), trials=trials, predictor=NO_PREDICTOR
+    )
     with stages.stage("search a front") as notes:
         front = searched(out / "macs", config, terminal, notes)
 
@@ -193,7 +197,7 @@ def steps(
         "winner": winner_dict(winner, timed, budget),
         "subnets": rows,
         "verified": verified,
-        "comparison": comparing.as_dict(comparison),
+        "comparison": comparing.comparison_dict(comparison),
         **stages.figures(),
         "files": [str(path) for path in [*files, bundle]],
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from search.cli.options import Json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,7 +25,6 @@ MEGABYTE = 1_000_000
 SHORT = 12
 """Digits of a sha256 that tell two apart."""
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
 Name = Annotated[str, typer.Argument(help="Supernet's name or YAML file.", metavar="NAME")]
 CacheDir = Annotated[
     Path | None,
@@ -45,10 +45,10 @@ def list_weights(cache_dir: CacheDir = None, as_json: Json = False) -> None:
 
     found = {name: kept_weights.read_record(name, cache_dir) for name in kept_weights.names(cache_dir)}
     if as_json:
-        listed = {name: as_dict(name, record, cache_dir) for name, record in found.items()}
-        print_json({"folder": str(kept_weights.folder(cache_dir)), "weights": listed})
+        listed = {name: record_dict(name, record, cache_dir) for name, record in found.items()}
+        terminal.print_json({"folder": str(kept_weights.folder(cache_dir)), "weights": listed})
     else:
-        terminal.show_titled(f"weights in {kept_weights.folder(cache_dir)}", table(found), NOTE)
+        terminal.show_titled(f"weights in {kept_weights.folder(cache_dir)}", weights_table(found), NOTE)
 
 
 @app.command()
@@ -102,7 +102,7 @@ def import_checkpoint(
 NOTE = "size and sha256 of the checkpoint; oncefit weights fetch NAME gets what is not here"
 
 
-def table(found: dict[str, Record | None]) -> Table:
+def weights_table(found: dict[str, Record | None]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -119,11 +119,7 @@ def table(found: dict[str, Record | None]) -> Table:
     return made
 
 
-def print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, indent=2))
-
-
-def as_dict(name: str, record: Record | None, cache_dir: Path | None) -> dict[str, Any]:
+def record_dict(name: str, record: Record | None, cache_dir: Path | None) -> dict[str, Any]:
     """``here``, and what is known of weights that are."""
     from supernet.kept_weights import weights_path
 
@@ -142,7 +138,7 @@ def tell(name: str, record: Record, cache_dir: Path | None, as_json: bool) -> No
     name = open_supernet(name).name
     path = kept_weights.locate(name, cache_dir).path
     if as_json:
-        print_json({"supernet": name} | as_dict(name, record, cache_dir))
+        terminal.print_json({"supernet": name} | record_dict(name, record, cache_dir))
     else:
         terminal.say(
             f"the weights of {name} are in {path} (sha256 of the checkpoint: {record.checkpoint.sha256})"

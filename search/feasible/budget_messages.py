@@ -40,7 +40,7 @@ def check_feasible(problem: Problem, where: str) -> Arch | None:
     raise InputError(
         f"{together(problem)}: no subnet of {problem.space.name} keeps all of them{f' on {where}' if where else ''}, "
         f"though each can be kept alone. {surely(max(joint.bound, nearest.bound))}"
-        f"{told(problem, nearest.codes, nearest=True) if exact else told(problem, anchor)}"
+        f"{told_infeasible(problem, nearest.codes, nearest=True) if exact else told_infeasible(problem, anchor)}"
     )
 
 
@@ -83,7 +83,7 @@ def nothing_found(problem: Problem, folder: Path, proposals: int) -> InputError:
         )
     return InputError(
         f"{folder}: no subnet within {together(problem)} was found in {proposals} proposals, and it is not proven "
-        f"that there is none. {told(problem, anchor)}"
+        f"that there is none. {told_infeasible(problem, anchor)}"
     )
 
 
@@ -94,10 +94,14 @@ def together(problem: Problem) -> str:
 
 def surely(bound: float) -> str:
     """What a bound says, as a sentence before others; nothing where it is infinite."""
-    return f"Every subnet is at least {percent(bound - 1)} over one of them. " if np.isfinite(bound) else ""
+    return (
+        f"Every subnet is at least {share_percent(bound - 1)} over one of them. "
+        if np.isfinite(bound)
+        else ""
+    )
 
 
-def told(problem: Problem, codes: Codes, nearest: bool = False) -> str:
+def told_infeasible(problem: Problem, codes: Codes, nearest: bool = False) -> str:
     """How far over the budgets an arch is, which of them binds, and which would let it in.
 
     ``nearest`` where it is proven that no arch's largest excess is less.
@@ -106,7 +110,7 @@ def told(problem: Problem, codes: Codes, nearest: bool = False) -> str:
     costs = {name: problem.costs[name](arch) for name in problem.budgets}
     over = over_budget(costs, problem.budgets)
     figures = ", ".join(
-        f"{name} {costs[name]:.6g} ({f'{percent(excess)} over' if excess > 0 else 'within'})"
+        f"{name} {costs[name]:.6g} ({f'{share_percent(excess)} over' if excess > 0 else 'within'})"
         for name, excess in over.items()
     )
     raised = " ".join(f"--budget {name}={round_up(costs[name]):g}" for name, e in over.items() if e > 0)
@@ -119,12 +123,12 @@ def told(problem: Problem, codes: Codes, nearest: bool = False) -> str:
         )
     else:
         total = sum(excess for excess in over.values() if excess > 0)
-        said = f"The nearest found is arch {arch.id}: {figures}; {percent(total)} over in sum. "
+        said = f"The nearest found is arch {arch.id}: {figures}; {share_percent(total)} over in sum. "
         said += f"The hardest budget is {max(over, key=over.__getitem__)}"
     return f"{said}. This would do: {raised}"
 
 
-def percent(share: float) -> str:
+def share_percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 

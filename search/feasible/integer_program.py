@@ -121,7 +121,7 @@ def relaxations(program: Program, until: float) -> list[Relaxed] | None:
 
     ``until`` is a time on the monotonic clock, after which no step begins. None where a scope has too many combinations.
     """
-    parts = split(program)
+    parts = split_layouts(program)
     if any(layout.largest > MOST_COMBINATIONS for layout in parts):
         return None
     return sorted((relax(layout, until) for layout in parts), key=lambda found: -found.bound)
@@ -142,7 +142,7 @@ def finish(relaxed: Sequence[Relaxed], until: float, known: float) -> Answer:
     return Answer(max(bound, best), codes, proven)
 
 
-def split(program: Program) -> list[Layout]:
+def split_layouts(program: Program) -> list[Layout]:
     """The program's layout, or one for each choice of the dimension that most scopes share."""
     space = program.space
     whole = Layout(program, np.zeros(len(space.sizes), dtype=np.int16))

@@ -13,7 +13,7 @@ from supernet.arch import Choice
 from supernet.errors import InputError
 from supernet.space import Codes, SearchSpace
 
-Rows = npt.NDArray[np.float32]
+EncodedRows = npt.NDArray[np.float32]
 """One row an arch, or one column an arch where a function says so."""
 Groups = tuple[tuple[int, ...], ...]
 
@@ -87,19 +87,19 @@ class Encoding:
         return np.array(self.steps, dtype=np.int16).reshape(-1, 2)
 
     @cached_property
-    def _summing(self) -> Rows:
+    def _summing(self) -> EncodedRows:
         """Steps -> sums, shape (sums, steps), scaled so that n independent steps vary like one."""
         matrix = np.zeros((len(self.sums), len(self.steps)), dtype=np.float32)
         for row, members in zip(matrix, self.sums, strict=True):
             row[list(members)] = len(members) ** -0.5
         return matrix
 
-    def columns(self, codes: Codes) -> Rows:
+    def columns(self, codes: Codes) -> EncodedRows:
         """Steps, then sums, shape (steps + sums, n), of canonical codes of all choices."""
         steps = (codes.T[self._steps[:, 0]] >= self._steps[:, 1:]).astype(np.float32)
         return np.concatenate([steps, self._summing @ steps], dtype=np.float32)
 
-    def products(self, columns: Rows) -> Rows:
+    def products(self, columns: EncodedRows) -> EncodedRows:
         """Shape (pairs, n)."""
         first, second = self.pairs
         return np.asarray(columns[first] * columns[second], dtype=np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,6 +114,29 @@ def open_predictor(name_or_path: str, supernet: Supernet) -> Predictor:
     predictor = read(path)
     check_supernet(predictor.card, supernet, path)
     return predictor
+
+
+def fitting(supernet: Supernet) -> str | None:
+    """The name of the predictor made for ``supernet`` that knows all of its space, if one is known by name.
+
+    Of several the one whose held-out error is least, those last that tell none; files that cannot be read
+    are passed over, as ``oncefit predictor list`` does.
+    """
+    found = [(error, name) for name in names() if (error := error_where_fit(name, supernet)) is not None]
+    return min(found)[1] if found else None
+
+
+def error_where_fit(name: str, supernet: Supernet) -> float | None:
+    """Held-out error of a predictor in points, infinite where it tells none; None where it does not fit."""
+    try:
+        predictor = open_predictor(name, supernet)
+        if outside_domain(predictor.card, supernet.space) is not None:
+            return None
+        check_choices(predictor, supernet.space)
+    except InputError:
+        return None
+    held = predictor.card.held_out
+    return held.rmse_points if held is not None else math.inf
 
 
 def check_supernet(card: PredictorCard, supernet: Supernet, path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_models.tables import Factor
-from search.predictors.features import Encoding, Rows
+from search.predictors.features import EncodedRows, Encoding
 from search.predictors.form import Form
 from search.predictors.protocol import Prediction, PredictorCard
 from search.predictors.saturating_form import form_of
@@ -43,7 +43,7 @@ class Size:
     factors: tuple[Factor, ...]
     middle: float
 
-    def columns(self, codes: Codes) -> Rows:
+    def columns(self, codes: Codes) -> EncodedRows:
         """Logarithm and inverse, relative to the middle, shape (2, n): accuracy grows by a power of the size."""
         logs = np.log(sum(factor.look_up(codes) for factor in self.factors)) - self.middle
         return np.stack([logs, np.expm1(-logs)]).astype(np.float32)
@@ -84,7 +84,7 @@ class Saturating:
     encoding: Encoding
     sizes: tuple[Size, ...]
     curve: Curve
-    weights: Rows
+    weights: EncodedRows
     left: float
 
     def predict(self, space: SearchSpace, codes: Codes) -> Prediction:
@@ -157,7 +157,7 @@ def size_of(name: str, tensors: Mapping[str, npt.NDArray[Any]]) -> Size:
     return Size(name, factors, float(tensors[f"{name}/middle"][0]))
 
 
-def chunks(encoding: Encoding, sizes: tuple[Size, ...], codes: Codes) -> Iterator[tuple[slice, Rows]]:
+def chunks(encoding: Encoding, sizes: tuple[Size, ...], codes: Codes) -> Iterator[tuple[slice, EncodedRows]]:
     """Features of canonical codes, shape (features, archs of the chunk): 1, steps, sums, sizes, products."""
     totals = [size.columns(codes) for size in sizes]
     for start in range(0, len(codes), CHUNK):

@@ -99,7 +99,7 @@ def cross_validate(
     """
     rows = narrowed(rows)
     merged = rows.merged()
-    check(merged)
+    check_rows(merged)
     order = np.random.default_rng(seed).permutation(len(merged))
     parts = []
     for fold in range(FOLDS):
@@ -127,7 +127,7 @@ def joined(parts: list[Prediction]) -> Prediction:
     return Prediction(np.concatenate([part.top1 for part in parts]), np.concatenate(stds))
 
 
-def check(merged: Measured) -> None:
+def check_rows(merged: Measured) -> None:
     """Raises InputError for subnets that a predictor cannot be fitted to."""
     if len(merged) < LEAST_ROWS:
         raise InputError(
@@ -163,7 +163,7 @@ def narrowed(rows: Measured) -> Measured:
 def fitted(supernet: Supernet, rows: Measured, seed: int) -> Saturating:
     """A predictor for the space of the rows: the supernet's, or a part of it."""
     merged = rows.merged()
-    check(merged)
+    check_rows(merged)
     rng = np.random.default_rng(seed)
     encoding = encoding_of(merged.space, merged.codes)
     sizes = sizes_of(supernet, merged)

@@ -57,7 +57,7 @@ def claim(
     return None
 
 
-def best_first(
+def claimable(
     proposals: Codes, region: Region, history: History, rng: np.random.Generator
 ) -> Iterator[Codes]:
     """``proposals`` (n, dimensions) as they are to be claimed: the first one, then any of the best that are left.

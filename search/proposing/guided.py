@@ -28,13 +28,21 @@ from threadpoolctl import ThreadpoolController
 from search.feasible.region import Region, distinct
 from search.problem.problem import Problem
 from search.proposing.acquisition import front, improvement, reached, roots
-from search.proposing.claims import best_first, claim
+from search.proposing.claims import claim, claimable
 from search.proposing.distributions import distributions
 from search.proposing.evolution import evolve
 from search.proposing.first_archs import skewed, spread
 from search.proposing.history import History, Known, Seen, fixed_columns
 from search.proposing.promises import promises
-from search.proposing.surrogate import Shape, Surrogate, conditioned, features, fitted_shape, logs, scaled
+from search.proposing.surrogate import (
+    Shape,
+    Surrogate,
+    conditioned,
+    features,
+    fitted_shape,
+    logs,
+    scaling_of,
+)
 from supernet.arch import Choice
 from supernet.arrays import Floats
 from supernet.space import Codes
@@ -144,7 +152,7 @@ class GuidedSampler(BaseSampler):
             history.follow(study, trial)
             return history.seen
 
-        row = claim(study, trial, best_first(proposals, region, history, rng), of_others)
+        row = claim(study, trial, claimable(proposals, region, history, rng), of_others)
         return np.asarray((proposals if row is None else row)[0])
 
     def _first(self, region: Region, taken: Codes, history: History, rng: np.random.Generator) -> Codes:
@@ -231,7 +239,7 @@ class GuidedSampler(BaseSampler):
         learnt = self._learnt[1]
         data = known[np.concatenate([learnt.rows, np.arange(len(settled), len(known))])]
         rows = described(problem, data.codes, data.totals)
-        scaling = scaled(rows, data.accuracy, told_apart(problem))
+        scaling = scaling_of(rows, data.accuracy, told_apart(problem))
         targets = (data.accuracy - scaling.level) / scaling.spread
         return data, conditioned(scaling, learnt.shape, scaling.near(rows), targets, data.noise)
 

@@ -129,7 +129,7 @@ class Surrogate:
     inverse: Floats
 
     def predict(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of the noise-free accuracy, each of shape (n,); ``rows`` as given to :func:`fit`."""
+        """Mean and standard deviation of the noise-free accuracy, each of shape (n,); ``rows`` as given to :func:`fit_surrogate`."""
         near = self.scaling.near(rows)
         kernel = self.shape.kernel(near, self.rows)
         weights = self.inverse @ self.targets
@@ -162,25 +162,25 @@ def conditioned(scaling: Scaling, shape: Shape, near: Floats, targets: Floats, n
     return Surrogate(scaling, shape, near, targets, noise, np.asarray(inverse, dtype=np.float64))
 
 
-def fit(rows: Floats, accuracy: Floats, n_costs: int = 0, noise: Floats | None = None) -> Surrogate:
+def fit_surrogate(rows: Floats, accuracy: Floats, n_costs: int = 0, noise: Floats | None = None) -> Surrogate:
     """The surrogate of measured accuracies (n,) of features (n, k) whose last ``n_costs`` are log costs.
 
     ``noise`` multiplies the noise variance of each. The kernel's shape is that of the greatest
     marginal likelihood.
     """
     noise = np.ones(len(rows)) if noise is None else noise
-    scaling = scaled(rows, accuracy, n_costs)
+    scaling = scaling_of(rows, accuracy, n_costs)
     near, targets = scaling.near(rows), (accuracy - scaling.level) / scaling.spread
     return conditioned(scaling, most_likely(near, targets, noise), near, targets, noise)
 
 
 def fitted_shape(rows: Floats, accuracy: Floats, n_costs: int, noise: Floats) -> Shape:
-    """The shape that :func:`fit` gives the kernel."""
-    scaling = scaled(rows, accuracy, n_costs)
+    """The shape that :func:`fit_surrogate` gives the kernel."""
+    scaling = scaling_of(rows, accuracy, n_costs)
     return most_likely(scaling.near(rows), (accuracy - scaling.level) / scaling.spread, noise)
 
 
-def scaled(rows: Floats, accuracy: Floats, n_costs: int) -> Scaling:
+def scaling_of(rows: Floats, accuracy: Floats, n_costs: int) -> Scaling:
     centre, deviation = rows.mean(axis=0), rows.std(axis=0)
     scale = np.ones(rows.shape[1])
     if n_costs:

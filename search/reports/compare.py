@@ -15,8 +15,9 @@ from cost_models.registry import OF_A_DEVICE
 from search.feasible.budget_messages import round_up
 from search.problem.limits import check_limit
 from search.problem.objectives import Objective
+from search.reports.csv_text import csv_text
 from search.reports.plots import COLOURS, draw_steps, new_figure, save
-from search.reports.report import as_dict as as_candidate
+from search.reports.report import candidate_dict as as_candidate
 from search.reports.units import amount, heading, scaled
 from search.runs.config import OWN
 from search.runs.front import Coverage, best, coverage, dominated_share, front, points
@@ -90,7 +91,7 @@ def compare(
         raise InputError(
             f"compare needs at least two different run folders; got {', '.join(map(str, folders)) or 'none'}"
         )
-    runs = [open_run(folder, storage_of(folder, storage)) for folder in reversed(different.values())]
+    runs = [open_run(folder, study_storage(folder, storage)) for folder in reversed(different.values())]
     axes = common_axes(runs, cost)
     studies = [run.study() for run in runs]
     check_comparable(runs, studies)
@@ -103,7 +104,7 @@ def compare(
     comparable = axes[1].name not in OF_A_DEVICE or len({run.identity["device"] for run in runs}) == 1
     covered = coverage(signed) if comparable else [None] * len(runs)
     budgets = list(at) or default_budgets([p[:, 1] for p in signed])
-    names = labels(runs, axes[1])
+    names = run_labels(runs, axes[1])
     compared = []
     for i, run in enumerate(runs):
         rest = [j for j in range(len(runs)) if j != i and comparable]
@@ -113,7 +114,7 @@ def compare(
     return Comparison(axes, compared)
 
 
-def storage_of(folder: Path, url: str | None) -> str | None:
+def study_storage(folder: Path, url: str | None) -> str | None:
     """``url`` for a run whose study is there."""
     if url is None or not (folder / PLACE).is_file():
         return None
@@ -151,7 +152,7 @@ def common_axes(runs: Sequence[Run], cost: str | None) -> tuple[Objective, Objec
     return runs[0].problem.objectives[0], Objective(name)
 
 
-def labels(runs: Sequence[Run], cost: Objective) -> list[str]:
+def run_labels(runs: Sequence[Run], cost: Objective) -> list[str]:
     """The runs' folders, with supernet and device where these differ and matter."""
     supernets = [run.supernet.name for run in runs]
     devices = device_names(runs) if cost.name in OF_A_DEVICE else [""]
@@ -191,7 +192,7 @@ def best_within(found: Sequence[Candidate], axes: Sequence[Objective], budget: f
     return best(inside, axes) if inside else None
 
 
-def as_dict(comparison: Comparison) -> dict[str, Any]:
+def comparison_dict(comparison: Comparison) -> dict[str, Any]:
     accuracy, cost = comparison.axes
     covered = comparison.runs[0].coverage
     return {
@@ -271,8 +272,6 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
 
     Raises InputError where the folder holds the comparison of other runs.
     """
-    import pandas as pd
-
     check_same_comparison(comparison, folder)
     accuracy = comparison.axes[0]
     csv, png, js = (folder / name for name in (COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON))
@@ -281,8 +280,8 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
          **{f"predicted_{name}": value for name, value in c.costs.items()}}
         for one in comparison.runs for c in one.front
     ]  # fmt: skip
-    documents.write_text(csv, pd.DataFrame(rows).to_csv(index=False))
-    documents.write_text(js, json.dumps(as_dict(comparison), indent=2) + "\n")
+    documents.write_text(csv, csv_text(rows))
+    documents.write_text(js, json.dumps(comparison_dict(comparison), indent=2) + "\n")
     save(comparison_figure(comparison), png)
     return [csv, png, js]
 
@@ -360,7 +359,7 @@ def caption(comparison: Comparison) -> str:
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    return {**as_dict(comparison), "fronts": {
+    return {**comparison_dict(comparison), "fronts": {
         one.label: [as_candidate(c, {}) for c in one.front]
         for one in comparison.runs
     }}  # fmt: skip

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import textwrap
@@ -19,6 +17,7 @@ from search.predictors.protocol import Prediction
 from search.predictors.scores import Scores, score
 from search.proposing.samplers import GUIDED
 from search.reports import words as readable
+from search.reports.csv_text import csv_text
 from search.reports.plots import draw_front
 from search.reports.units import amount, counted, heading, percent, predicted_percent, scaled, short
 from search.runs.config import OWN
@@ -47,7 +46,7 @@ BEST = {
 FRONT_CSV, FRONT_PNG, RESULT_JSON = "front.csv", "front.png", "result.json"
 
 
-def as_dict(
+def candidate_dict(
     candidate: Candidate,
     reports: Mapping[str, Accuracy],
     stds: Mapping[str, float] | None = None,
@@ -109,7 +108,7 @@ def result_dict(result: Result) -> dict[str, Any]:
         **({"outside_domain": run.outside} if run.outside is not None else {}),
         **bound_figures(result),
         **({"rank_correlation": rank_correlation(agreement(result))} if both(result) else {}),
-        "chosen": as_dict(
+        "chosen": candidate_dict(
             result.chosen,
             result.reports,
             run.stds(result.chosen.arch),
@@ -117,7 +116,7 @@ def result_dict(result: Result) -> dict[str, Any]:
         ),
         "knee": knee(result.front, run.axes).arch.id,
         "front": [
-            as_dict(candidate, result.reports, corrected=corrected_figures(result, candidate))
+            candidate_dict(candidate, result.reports, corrected=corrected_figures(result, candidate))
             for candidate in result.front
         ],
     }
@@ -152,23 +151,10 @@ def write(result: Result) -> list[Path]:
     """Write the three files into the run folder; returns their paths."""
     folder = result.run.folder
     table, png, js = (folder / name for name in (FRONT_CSV, FRONT_PNG, RESULT_JSON))
-    documents.write_text(table, as_csv(rows_of(result, result.front)))
+    documents.write_text(table, csv_text(rows_of(result, result.front)))
     documents.write_text(js, json.dumps(result_dict(result), indent=2) + "\n")
     draw_front(result, png)
     return [table, png, js]
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV, with every column that one of them has; what a row lacks is empty.
-
-    Written without pandas, whose import takes longer than all the rest of a predicted search's end.
-    """
-    columns = dict.fromkeys(name for row in rows for name in row)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def table(result: Result) -> Table:
@@ -259,7 +245,7 @@ def legend(result: Result) -> str:
         lines += textwrap.wrap(run.outside, 80) if run.outside is not None else []
         lines += textwrap.wrap(of_bound(result), 80) if len(run.config.objectives) == 1 else []
     if both(result):
-        lines.append(f"Rank correlation of predicted and measured top-1: {told(agreement(result))}.")
+        lines.append(f"Rank correlation of predicted and measured top-1: {told_scores(agreement(result))}.")
     what = "measured" if run.measures else "kept" if run.predictor is not None else "evaluated"
     lines.append(f"{count} {what}, {result.proposals:,} {asked}.")
     if result.raced:
@@ -308,7 +294,7 @@ def direct(result: Result) -> bool:
     return result.run.predictor is not None and result.run.config.sampler == GUIDED
 
 
-def told(found: Scores) -> str:
+def told_scores(found: Scores) -> str:
     """Rank correlations in words."""
     if math.isnan(found.spearman):
         return "not defined, all of one kind are equal"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cost_models.device import Device, LatencyModel
     from search.runs.correction import Corrected
 
-Rows = list[tuple[str, str]]
+Lines = list[tuple[str, str]]
 """A name and a figure each."""
 
 INTERVAL = "In brackets: the 95 % interval."
@@ -27,7 +27,7 @@ NOT_CALIBRATED = (
 INTERVALS = "In brackets: the 95 % interval; of latency, the quietest and slowest round."
 
 
-def table(sections: Sequence[Rows]) -> Table:
+def table(sections: Sequence[Lines]) -> Table:
     """A line for each row, and an empty one between sections."""
     from rich import box
     from rich.table import Table
@@ -41,7 +41,7 @@ def table(sections: Sequence[Rows]) -> Table:
     return made
 
 
-def of_device(device: Device) -> list[Rows]:
+def of_device(device: Device) -> list[Lines]:
     """What it is and how its latency is known, then what energy and CO2e are estimated with."""
     rows = [("CPU", device.cpu)] if device.cpu else []
     if device.runtime is not None:
@@ -53,7 +53,7 @@ def of_device(device: Device) -> list[Rows]:
     return [rows + of_latency_source(device), of_estimates(device)]
 
 
-def of_latency_source(device: Device) -> Rows:
+def of_latency_source(device: Device) -> Lines:
     """The fitted model or the imported table, and how good it is."""
     from cost_models.profiling import BUSY_PERCENT
 
@@ -83,7 +83,7 @@ def of_error(model: LatencyModel) -> str:
     return f"median of {model.tested} random subnets, largest {model.worst_error_percent:.1f} %"
 
 
-def of_estimates(device: Device) -> Rows:
+def of_estimates(device: Device) -> Lines:
     """Power and region, or that they are not known."""
     from cost_models.grid import carbon_intensity
 
@@ -107,7 +107,7 @@ def of_subnet(
     device: str | None,
     top1: PredictedAccuracy | None = None,
     stds: Mapping[str, float] | None = None,
-) -> list[Rows]:
+) -> list[Lines]:
     """Measured accuracies by what they are called, the predicted one, and costs; those of a device are for it.
 
     ``stds`` are standard deviations of costs.
@@ -131,7 +131,7 @@ def corrected(found: Corrected) -> str:
     return f"{100 * found.value:.2f} [{100 * found.low:.2f}, {100 * found.high:.2f}]"
 
 
-def of_training(validation: Mapping[str, Accuracy]) -> list[Rows]:
+def of_training(validation: Mapping[str, Accuracy]) -> list[Lines]:
     """Subnets by size."""
     return [
         [(f"top-{k} (%), {size}", percent(a, f"top{k}")) for k in (1, 5)] for size, a in validation.items()
@@ -150,7 +150,7 @@ def of_latency(latency: Mapping[str, Any]) -> tuple[str, str]:
     return "latency (ms), measured here", figures + busy
 
 
-def of_export(summary: Mapping[str, Any]) -> list[Rows]:
+def of_export(summary: Mapping[str, Any]) -> list[Lines]:
     """What :func:`search.reports.export.export_candidate` returns."""
     measured, device = summary["measured"], summary.get("device")
     accuracies = {
@@ -171,7 +171,7 @@ def of_export(summary: Mapping[str, Any]) -> list[Rows]:
     return [[("arch", summary["arch_id"])], found, costs, files]
 
 
-def of_evaluation(summary: Mapping[str, Any], images: Path | None) -> list[Rows]:
+def of_evaluation(summary: Mapping[str, Any], images: Path | None) -> list[Lines]:
     """What :func:`search.reports.export.evaluate_summary` returns."""
     accuracy = Accuracy(**summary["measured"]["accuracy"])
     state = [] if summary["calibrated"] else [CALIBRATION]
@@ -196,7 +196,7 @@ def of_preprocessing(how: Mapping[str, Any]) -> str:
     return f"side {how['shorter_side']} (rounded {rounded}), middle {how['resolution']}"
 
 
-def of_verification(summary: Mapping[str, Any]) -> list[Rows]:
+def of_verification(summary: Mapping[str, Any]) -> list[Lines]:
     """What :func:`search.reports.export.verify_summary` returns."""
     images = summary["images"]
 

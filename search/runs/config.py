@@ -26,13 +26,16 @@ BOTH: How = "predicted-then-measured"
 OWN: How = "own"
 """By a function that the caller gives, see :mod:`search.runs.own`."""
 
+NO_PREDICTOR = "none"
+"""In place of a predictor's name: not even one that fits, which a measured search would begin with by itself."""
+
 
 class RunConfig(documents.Document):
     """``configs/searches/*.yaml``: everything that decides a run.
 
     ``space`` leaves only some choices of dimensions or kinds; ``accuracy`` is measured on
-    images (then a ``predictor`` only tells ``guided`` where to begin), predicted by it, or both for the ``measure``
-    best. ``race`` stops measuring what is dominated, see :mod:`search.runs.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
+    images (then a ``predictor`` only tells ``guided`` where to begin: without one see :mod:`search.runs.prior`),
+    predicted by it, or both for the ``measure`` best. ``race`` stops measuring what is dominated, see :mod:`search.runs.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
     ``budgets`` are upper bounds that no result exceeds.
     """
 
@@ -50,6 +53,11 @@ class RunConfig(documents.Document):
     sampler: str = "guided"
     trials: Count = 60
     seed: Seed = 0
+
+    @property
+    def named_predictor(self) -> str | None:
+        """The predictor that it names, by name or as a file."""
+        return None if self.predictor == NO_PREDICTOR else self.predictor
 
 
 def load_config(path: Path, overrides: Mapping[str, object], budgets: Mapping[str, float]) -> RunConfig:
@@ -151,13 +159,13 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
 
 def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:
     """Raises InputError where it is not clear, or not possible, how accuracy is had."""
-    if config.accuracy == MEASURED and config.predictor is not None and config.sampler != GUIDED:
+    if config.accuracy == MEASURED and config.named_predictor is not None and config.sampler != GUIDED:
         raise InputError(
             f"{where}: predictor {config.predictor!r} is given, but accuracy is measured; of the samplers only "
             f"{GUIDED} starts from one, not {config.sampler}. Set accuracy: {PREDICTED} or {BOTH}, sampler: {GUIDED}, "
             "or leave the predictor out"
         )
-    if config.accuracy == OWN and config.predictor is not None:
+    if config.accuracy == OWN and config.named_predictor is not None:
         raise InputError(
             f"{where}: accuracy comes from a function of your own, so the predictor {config.predictor!r} has no use; "
             "leave it out"
@@ -169,7 +177,7 @@ def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:
             f"{where}: race: true stops candidates while they are measured, but accuracy is {config.accuracy}; "
             f"set accuracy: {MEASURED}, or leave race out"
         )
-    if config.predictor is None:
+    if config.named_predictor is None:
         raise InputError(
             f"{where}: accuracy: {config.accuracy} needs a predictor: its name (oncefit predictor list "
             "shows them) or a .safetensors file"

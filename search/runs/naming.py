@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from search.runs.config import NO_PREDICTOR
 from supernet.catalog import DATA_SETS
 
 FILES = (".safetensors", ".yaml")
@@ -20,7 +21,7 @@ def run_name(config: str | Path | None, settings: Mapping[str, object], budgets:
     ``budgets`` are ``cost=number`` as they were typed.
     """
     parts = [base(config if config is not None else settings.get("supernet")), *budgets]
-    named = {"device": base, "region": base, "data": data_name, "predictor": base, "sampler": base}
+    named = {"device": base, "region": base, "data": data_name, "predictor": predictor_name, "sampler": base}
     parts += [name(settings[key]) for key, name in named.items() if settings.get(key) is not None]
     seed, race = settings.get("seed"), settings.get("race")
     parts += [f"seed{seed}"] if seed is not None else []
@@ -41,6 +42,11 @@ def base(given: object) -> str:
         return "-".join(base(value) for value in given.values() if isinstance(value, str))
     name = Path(str(given)).name
     return next((name.removesuffix(end) for end in FILES if name.endswith(end)), name)
+
+
+def predictor_name(given: object) -> str:
+    """As :func:`base`; that a search is to begin with none is said in full."""
+    return "no-predictor" if given == NO_PREDICTOR else base(given)
 
 
 def data_name(given: object) -> str:

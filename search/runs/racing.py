@@ -14,13 +14,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from supernet.arrays import Floats
 
 Bits = npt.NDArray[np.bool_]
 """Whether a candidate gets an image right, shape (images of the split,); False where it cannot be decoded."""
@@ -112,11 +109,14 @@ def dominated(wins: int, losses: int, seen: int, images: int, level: float) -> f
     they differ is bounded with confidence (Berger and Boos, 1994); the chance that it is more is part of
     the p-value. In a split without end it is the usual sign test.
     """
+    # notation: D is the unknown number of images of the split on which the two differ, L the losses among
+    # those; d = wins + losses of them were seen, of which l = losses
     if losses <= wins:
         return 1.0
     spent = BOUND * level
-    differing = most_marked(images, seen, wins + losses, spent)
-    differing += differing % 2
+    differing = most_marked(images, seen, wins + losses, spent)  # D is greater with a chance of spent at most
+    differing += differing % 2  # L = D / 2 of an equal, which must be whole; a greater D is on the safe side
+    # p = P(at least l losses among d drawn of D, of which D / 2 are losses) + P(D is greater)
     return at_least(losses, wins + losses, differing // 2, differing) + spent
 
 
@@ -136,22 +136,11 @@ def most_marked(total: int, drawn: int, marked: int, level: float) -> int:
 
 
 def at_least(least: int, drawn: int, marked: int, total: int) -> float:
-    """Chance of ``least`` or more marked ones among ``drawn`` of ``total``: hypergeometric."""
-    counts = np.arange(max(least, drawn - (total - marked)), min(marked, drawn) + 1)
-    log = log_factorials(total)
-    ways = log[marked] - log[counts] - log[marked - counts]
-    ways += log[total - marked] - log[drawn - counts] - log[total - marked - drawn + counts]
-    return float(np.exp(ways - (log[total] - log[drawn] - log[total - drawn])).sum())
+    """Chance of ``least`` or more marked ones among ``drawn`` of ``total``, drawn without replacement."""
+    from scipy.stats import hypergeom  # its import takes about a second, which only races need
 
-
-def log_factorials(at_most: int) -> Floats:
-    """Logarithms of 0!, 1!, ... up to at least ``at_most``!."""
-    return table(1 << max(10, at_most.bit_length()))
-
-
-@lru_cache(maxsize=2)
-def table(size: int) -> Floats:
-    return np.concatenate([np.zeros(1), np.log(np.arange(1, size, dtype=np.float64)).cumsum()])
+    # SciPy's M = total, n = marked, N = drawn; its survival function is of more than k, so k = least - 1
+    return float(hypergeom.sf(least - 1, M=total, n=marked, N=drawn))
 
 
 def packed(hits: Bits) -> str:

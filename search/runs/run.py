@@ -28,6 +28,7 @@ from search.runs.correction import Corrected, corrected
 from search.runs.front import best, front
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.own import Own, is_given, own_cost, own_judgement
+from search.runs.prior import begins_with, may_have_prior, with_prior
 from search.runs.racing import Raced
 from search.runs.study import Candidate
 from supernet import documents
@@ -212,7 +213,7 @@ def make_run(
             f"{supernet.name} describes no layers, so it has no built-in cost; give one as a function: costs={{...}}"
         )
     problem = Problem(supernet.space, objectives, {name: costs[name] for name in decisive}, config.budgets)
-    known = predictor_of(folder, config, supernet, kept) if config.predictor is not None else None
+    known = predictor_of(folder, config, supernet, kept) if config.named_predictor is not None else None
     if known is not None and config.accuracy == MEASURED:
         problem = replace(problem, expected=lambda codes: known.predict(supernet.space, codes).top1)
         return Run(folder, config, supernet, device, problem, costs, prior=known, storage=storage, own=own)
@@ -227,11 +228,11 @@ def free_costs(supernet: Supernet, device: Device | None) -> list[str]:
 
 def predictor_of(folder: Path, config: RunConfig, supernet: Supernet, kept: bool) -> Predictor:
     """The predictor that the config names, or the folder's copy of it where that is wanted or all that is left."""
-    assert config.predictor is not None
-    copy = folder / PREDICTOR
-    if copy.is_file() and (kept or not is_known(config.predictor)):
+    name, copy = config.named_predictor, folder / PREDICTOR
+    assert name is not None
+    if copy.is_file() and (kept or not is_known(name)):
         return open_predictor(str(copy), supernet)
-    return open_predictor(config.predictor, supernet)
+    return open_predictor(name, supernet)
 
 
 def start(folder: Path, config: RunConfig, storage: str | None, say: Say, own: Own | None = None) -> Run:
@@ -247,8 +248,13 @@ def start(folder: Path, config: RunConfig, storage: str | None, say: Say, own: O
     supernet = supernet_of(config, own)
     known_device = str(folder / DEVICE) if (folder / DEVICE).exists() else config.device
     device = open_device(known_device, supernet, say) if known_device is not None else None
-    run = make_run(folder, config, supernet, device, storage, own=own)
+    begun = documents.read(folder / CONFIG, RunConfig) if (folder / CONFIG).exists() else None
+    by_itself = may_have_prior(config)
+    config = with_prior(config, begun, supernet)
+    run = make_run(folder, config, supernet, device, storage, kept=by_itself and begun is not None, own=own)
     check_feasible(run.problem, run.where)
+    if by_itself and run.prior is not None:
+        say(begins_with(str(config.predictor), supernet))
     if (asked := run.predictor or run.prior) is not None:
         check_choices(asked, run.problem.space)
         if run.outside is not None:

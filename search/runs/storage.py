@@ -45,7 +45,7 @@ USER_ATTRS, SYSTEM_ATTRS = (
 NOT_FINITE = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
 """What a value is whose column is empty, by its type."""
 
-Rows = Mapping[int, list[Any]]
+RowsByTrial = Mapping[int, list[Any]]
 """The rows of a table by trial id, which is not in them."""
 
 
@@ -92,7 +92,7 @@ def trials(connection: Connection, wanted: Collection[ColumnElement[bool]]) -> l
     if not heads:
         return []
 
-    def rows(of: TableClause, *columns: str, order: str | None = None) -> Rows:
+    def rows(of: TableClause, *columns: str, order: str | None = None) -> RowsByTrial:
         query = select(of.c.trial_id, *(of.c[name] for name in columns))
         query = query.join_from(of, TRIALS, of.c.trial_id == TRIALS.c.trial_id).where(*wanted)
         query = query.order_by(of.c[order]) if order is not None else query

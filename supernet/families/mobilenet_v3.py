@@ -12,6 +12,7 @@ from supernet import documents, inverted_residuals
 from supernet.amounts import Count, Few, Stride
 from supernet.bounds import MOST_LAYERS
 from supernet.catalog import Family, label_names
+from supernet.families.from_description import described_family
 
 if TYPE_CHECKING:
     from supernet.networks import ElasticNet
@@ -48,7 +49,7 @@ def parse(name: str, network: Mapping[str, Any], where: str) -> Family:
     rest = keys.model_dump(exclude={"stages", "classes"})
     classes = label_names(keys.classes)
     spec = inverted_residuals.MobileNetV3Spec(name=name, classes=len(classes), stages=stages, **rest)
-    return inverted_residuals.family(spec, classes, partial(elastic, spec))
+    return described_family(spec, classes, partial(elastic, spec))
 
 
 def elastic(spec: inverted_residuals.MobileNetV3Spec) -> ElasticNet:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from supernet import documents, inverted_residuals
+from supernet import documents
 from supernet.bounds import MOST_LAYERS
 from supernet.catalog import Family, label_names
+from supernet.families.from_description import described_family
 from supernet.inverted_residuals import MobileNetV3Spec, Stage, make_divisible
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def parse(table: Table, name: str, network: Mapping[str, Any], where: str) -> Fa
             for width, stride, act, se, depths in table.stages
         ),
     )
-    made = inverted_residuals.family(spec, classes, partial(elastic, table, spec, keys.width))
+    made = described_family(spec, classes, partial(elastic, table, spec, keys.width))
     return replace(made, width=keys.width)
 
 

@@ -80,7 +80,7 @@ def choices(given: Settings, space: SearchSpace) -> dict[str, Choice]:
     for kind, key in KEYS.items():
         mine = [d for d in space.dimensions if d.kind == kind]
         if mine:
-            numbers = spread(given.get(key), key, mine, values)
+            numbers = spread_over_blocks(given.get(key), key, mine, values)
             values |= {d.name: value_of(d, n, counted) for d, n in numbers.items()}
     return values
 
@@ -107,7 +107,7 @@ def used(space: SearchSpace) -> list[str]:
     return [key for kind, key in KEYS.items() if kind in kinds]
 
 
-def spread(
+def spread_over_blocks(
     given: object, key: str, mine: Sequence[Dimension], depths: Mapping[str, Choice]
 ) -> dict[Dimension, Choice]:
     """What is ``given`` for dimensions of one kind, by dimension: a list of numbers, or one for all."""
@@ -164,7 +164,7 @@ def check_width(given: Settings, supernet: Supernet) -> None:
         )
 
 
-def supernet_of(given: Settings) -> Supernet:
+def fitting_supernet(given: Settings) -> Supernet:
     """The one shipped supernet that has such subnets. Raises InputError for none, and for several."""
     fitting, refused = [], []
     for supernet in map(open_supernet, documents.names("supernets")):

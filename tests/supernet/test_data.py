@@ -17,7 +17,7 @@ from PIL import Image
 from supernet import data as data_module
 from supernet import fashion_mnist
 from supernet.catalog import PreprocessingKeys
-from supernet.data import FASHION_MNIST_FILE, SPLITS, load_dataset, load_folder, read_dataset
+from supernet.data import SPLITS, load_dataset, load_folder, read_dataset
 from supernet.errors import InputError
 
 needs_official_images = pytest.mark.skipif(
@@ -37,7 +37,7 @@ def test_the_split_rule_is_disjoint_and_complete():
 
 def test_the_embedded_splits(data):
     assert [len(getattr(data, split)) for split in SPLITS] == [2_000, 5_000, 10_000]
-    assert FASHION_MNIST_FILE.stat().st_size <= 10e6
+    assert fashion_mnist.SHIPPED.stat().st_size <= 10e6
     for split in SPLITS:
         images = getattr(data, split)
         assert images.pixels.shape == (len(images), 28, 28)
@@ -92,13 +92,13 @@ def test_the_embedded_images_are_the_official_ones_and_their_file_is_written_aga
         assert torch.equal(images.labels, train_labels[mask])
     monkeypatch.setattr(fashion_mnist, "load_official", lambda root, train: official[0 if train else 1])
     fashion_mnist.write_splits(tmp_path / "images.npz", tmp_path)
-    with np.load(tmp_path / "images.npz") as again, np.load(FASHION_MNIST_FILE) as shipped:
+    with np.load(tmp_path / "images.npz") as again, np.load(fashion_mnist.SHIPPED) as shipped:
         assert again.files == shipped.files
         for name in again.files:
             assert again[name].dtype == shipped[name].dtype == np.uint8
             assert np.array_equal(again[name], shipped[name])
     if "ng" not in zlib.ZLIB_RUNTIME_VERSION:  # zlib-ng compresses to other bytes
-        assert (tmp_path / "images.npz").read_bytes() == FASHION_MNIST_FILE.read_bytes()
+        assert (tmp_path / "images.npz").read_bytes() == fashion_mnist.SHIPPED.read_bytes()
 
 
 BLANK = torch.zeros(60_000, 2, 2, dtype=torch.uint8), torch.arange(60_000) % 10
@@ -146,8 +146,8 @@ def test_a_damaged_official_file_is_refused_and_a_whole_one_unpacked(tmp_path, m
 
 def test_embedded_images_that_were_changed_are_refused(data, tmp_path, monkeypatch):
     changed = tmp_path / "images.npz"
-    changed.write_bytes(FASHION_MNIST_FILE.read_bytes()[:-1])
-    monkeypatch.setattr(data_module, "FASHION_MNIST_FILE", changed)
+    changed.write_bytes(fashion_mnist.SHIPPED.read_bytes()[:-1])
+    monkeypatch.setattr(fashion_mnist, "SHIPPED", changed)
     with pytest.raises(InputError, match="cut short or changed"):
         data_module.load_fashion_mnist(data.classes, data.preprocessing)
 

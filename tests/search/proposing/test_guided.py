@@ -33,7 +33,7 @@ from search.proposing.guided import MOST, NEWEST, GuidedSampler, most_telling
 from search.proposing.history import History, Known
 from search.proposing.promises import promises
 from search.proposing.samplers import build_sampler
-from search.proposing.surrogate import conditioned, features, fit
+from search.proposing.surrogate import conditioned, features, fit_surrogate
 from search.runs.study import open_storage
 from supernet.arrays import Floats
 from supernet.catalog import Supernet, open_supernet
@@ -453,7 +453,7 @@ def test_a_promise_counts_by_what_came_at_costs_like_it() -> None:
 def test_what_the_others_let_expect_is_what_a_surrogate_without_one_predicts() -> None:
     rng = np.random.default_rng(3)
     rows, accuracy = rng.random((20, 4)), rng.random(20)
-    whole = fit(rows, accuracy)
+    whole = fit_surrogate(rows, accuracy)
     expected = whole.without_each()
     for i in range(20):
         others = np.arange(20) != i
@@ -526,7 +526,7 @@ def test_the_surrogate_recovers_an_additive_accuracy_and_knows_where_it_is_unsur
     codes = space.sample(420, rng)
     rows, truth = features(space, codes, problem.totals(codes)), accuracy(codes)
     measured = truth[:120] + 0.001 * rng.normal(size=120)
-    surrogate = fit(rows[:120], measured, len(problem.costs))
+    surrogate = fit_surrogate(rows[:120], measured, len(problem.costs))
     mean, std = surrogate.predict(rows[120:])
     assert np.corrcoef(mean, truth[120:])[0, 1] > 0.9
     assert 0.5 < np.std((mean - truth[120:]) / std) < 2
@@ -540,7 +540,7 @@ def test_equal_accuracies_do_not_break_the_surrogate() -> None:
     problem = embedded(["top1"])
     codes = problem.space.sample(5, np.random.default_rng(0))
     rows = features(problem.space, codes, problem.totals(codes))
-    mean, std = fit(rows, np.full(5, 0.9), 2).predict(rows)
+    mean, std = fit_surrogate(rows, np.full(5, 0.9), 2).predict(rows)
     np.testing.assert_allclose(mean, 0.9)
     assert np.isfinite(std).all()
 
@@ -569,7 +569,7 @@ def test_the_surrogate_ranks_imagenet_subnets(
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(rows))
         known, rest = order[:n], order[n:]
-        surrogate = fit(rows[known], accuracy[known] + noise * rng.normal(size=n), 1)
+        surrogate = fit_surrogate(rows[known], accuracy[known] + noise * rng.normal(size=n), 1)
         found.append(rank_correlation(surrogate.predict(rows[rest])[0], accuracy[rest]))
     assert np.median(found) > least > rank_correlation(macs, accuracy) + 0.02
 

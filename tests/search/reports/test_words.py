@@ -16,9 +16,8 @@ from rich.console import Console
 from cost_models.device import Device, LatencyModel
 from cost_models.grid import carbon_intensity
 from cost_models.profiling import LatencyMeasurement
-from search.cli import terminal
 from search.problem.objectives import Objective
-from search.reports import report
+from search.reports import progress, report
 from search.reports import words as readable
 from search.reports.units import counted, short
 from search.runs.correction import Corrected
@@ -51,7 +50,7 @@ VERIFIED = {
 }  # fmt: skip
 
 
-def flat(sections: list[readable.Rows]) -> dict[str, str]:
+def flat(sections: list[readable.Lines]) -> dict[str, str]:
     return dict(row for rows in sections for row in rows)
 
 
@@ -260,7 +259,7 @@ def test_a_result_of_one_candidate_is_told_in_the_singular() -> None:
 def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     out = io.StringIO()
     shown = Console(file=out, force_terminal=True, width=80, highlight=False, soft_wrap=True)
-    monkeypatch.setattr(terminal, "console", lambda stderr: shown)
+    monkeypatch.setattr(progress, "console", lambda stderr: shown)
     return out
 
 
@@ -271,7 +270,7 @@ def wait_for(text: str, screen: io.StringIO) -> None:
 
 
 def test_a_resumed_bar_starts_where_the_study_stands(screen: io.StringIO) -> None:
-    with terminal.drawn("searching") as show_state:
+    with progress.drawn("searching") as show_state:
         show_state(30, 60, "")  # first what an earlier command did
         wait_for("30/60", screen)
         show_state(31, 60, "")
@@ -287,11 +286,11 @@ def test_progress_fits_in_eighty_columns(screen: io.StringIO) -> None:
     best = SimpleNamespace(value=lambda name: 0.9182, validation=ACCURACY)
     run = SimpleNamespace(problem=SimpleNamespace(objectives=[Objective("top1")]), predictor=None)
     status = []
-    with terminal.drawn("searching") as show_state:
+    with progress.drawn("searching") as show_state:
         pretend = lambda done, of, text: (status.append(text), show_state(done, of, text))  # noqa: E731
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(terminal, "bar", lambda task: nullcontext(pretend))
-            with terminal.search_progress(run) as update:
+            patch.setattr(progress, "bar", lambda task: nullcontext(pretend))
+            with progress.search_progress(run) as update:
                 update(SimpleNamespace(trials=126, of=200, proposals=150, best=best))
     assert status == ["top-1 91.82 % on validation, 150 proposed"]
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n").splitlines()

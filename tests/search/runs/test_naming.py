@@ -31,3 +31,8 @@ def test_other_images_are_another_folder(tmp_path: Path, monkeypatch: pytest.Mon
     assert named("a/images").startswith("macs-macs2e6-images-")
     monkeypatch.chdir(tmp_path / "a" / "images")
     assert named(".") == named(str(tmp_path / "a" / "images"))
+
+
+def test_a_search_without_any_predictor_has_a_folder_of_its_own() -> None:
+    names = [run_name(CONFIG, {"predictor": given}, []) for given in (None, "mine", "none")]
+    assert names == ["macs", "macs-mine", "macs-no-predictor"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import signal
@@ -16,6 +17,8 @@ import pytest
 from scipy.stats import kendalltau, spearmanr
 
 from search.cli.app import main
+from search.predictors import files
+from search.predictors.protocol import HeldOut
 from search.proposing.samplers import SAMPLERS
 from search.runs.run import open_run, settled
 from supernet.accuracy import Accuracy
@@ -243,8 +246,103 @@ def test_a_measured_search_starts_from_a_predictor(config: Callable[..., Path], 
     assert "top1" not in found["chosen"]["predicted"]
     assert "prior" in study.user_attrs["of"]
     here("search", config(accuracy="measured", trials=7), "--out", "run")
-    _, said = here("search", config(accuracy="measured", predictor=None, trials=7), "--out", "run", code=2)
+    _, said = here("search", config(accuracy="measured", predictor="none", trials=7), "--out", "run", code=2)
     assert "prior" in said
+
+
+BY_ITSELF = "fits fmnist_mbv3 and tells where to begin"
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of one's own predictors, which holds one for the embedded supernet, called ``mine``."""
+    monkeypatch.setenv("ONCEFIT_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "predictors"
+    write_mlp(SUPERNET, folder / "mine.safetensors")
+    return folder
+
+
+def archs_of(folder: str) -> list[dict]:
+    """What the trials of a run tried, in order."""
+    return [trial.params for trial in open_run(Path(folder)).study().get_trials()]
+
+
+def test_a_measured_search_begins_by_itself_with_a_predictor_that_fits(
+    config: Callable[..., Path], here: Here, kept: Path
+) -> None:
+    """It is the search that names the predictor, and not the one that wants none."""
+    _, said = here("search", config(accuracy="measured", predictor=None), "--out", "run")
+    assert said.count(BY_ITSELF) == 1
+    assert "the predictor mine fits" in said
+    assert "predictor: mine" in Path("run/config.yaml").read_text()
+    assert json.loads(Path("run/result.json").read_text())["accuracy"] == "measured"
+    _, said = here("search", config(accuracy="measured", predictor="mine"), "--out", "named")
+    assert BY_ITSELF not in said
+    assert archs_of("run") == archs_of("named")
+    _, said = here("search", config(accuracy="measured", predictor="none"), "--out", "without")
+    assert BY_ITSELF not in said
+    assert archs_of("without") != archs_of("run")
+    assert open_run(Path("without")).prior is None
+
+
+def test_a_run_goes_on_with_what_it_began_with(config: Callable[..., Path], here: Here, kept: Path) -> None:
+    """Whatever became of the predictors since."""
+    asked = {"accuracy": "measured", "predictor": None}
+    here("search", config(**asked, trials=9), "--out", "whole")
+    here("search", config(**asked, trials=4), "--out", "run")
+    write_mlp(SUPERNET, kept / "mine.safetensors", seed=3)
+    _, said = here("search", config(**asked, trials=9), "--out", "run")
+    assert BY_ITSELF in said
+    assert archs_of("run") == archs_of("whole")
+    (kept / "mine.safetensors").unlink()
+    here("search", config(**asked, trials=4), "--out", "without")
+    write_mlp(SUPERNET, kept / "mine.safetensors")
+    _, said = here("search", config(**asked, trials=5), "--out", "without")
+    assert BY_ITSELF not in said
+    assert open_run(Path("without")).prior is None
+
+
+KNOWN = {"resolution": [18, 23]}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"sampler": "random", "space": KNOWN},
+        {"objectives": ["top5"], "space": KNOWN},
+        {"space": {"resolution": [28]}},
+    ],
+)
+def test_no_predictor_is_taken_where_it_does_not_serve(
+    keys: dict, config: Callable[..., Path], here: Here, kept: Path
+) -> None:
+    """Another sampler, another accuracy, another space than it was trained on."""
+    write_mlp(SUPERNET, kept / "mine.safetensors", domain={"resolution": (18, 23)})
+    assert files.fitting(SUPERNET.restricted(KNOWN)) == "mine"
+    _, said = here("search", config(accuracy="measured", predictor=None, trials=2, **keys), "--out", "run")
+    assert BY_ITSELF not in said
+    assert open_run(Path("run")).prior is None
+
+
+def test_of_several_that_fit_the_one_with_the_least_held_out_error_is_taken(kept: Path) -> None:
+    assert files.fitting(SUPERNET) == "mine"
+    for name, error in (("rough", 0.9), ("fine", 0.2), ("foreign", 0.1)):
+        made = make_mlp(SUPERNET)
+        held = HeldOut(rows=50, folds=5, rmse_points=error, largest_error_points=2 * error)
+        card = made.card.model_copy(update={"name": name, "held_out": held})
+        if name == "foreign":
+            card = card.model_copy(update={"fingerprint": "0" * 16})
+        files.write(dataclasses.replace(made, card=card), kept / f"{name}.safetensors")
+    (kept / "damaged.safetensors").write_bytes(b"nothing")
+    assert files.fitting(SUPERNET) == "fine"
+    large = open_supernet("ofa_mbv3_w1.0")
+    assert files.fitting(large) is None
+    assert files.fitting(large.restricted({"resolution": (224,)})) == "ofa_mbv3_w1.0"
+
+
+def test_no_predictor_is_called_none(here: Here, kept: Path) -> None:
+    _, said = here("predictor", "train", "none", "rows.csv", "--supernet", "fmnist_mbv3", code=2)
+    assert "none stands for no predictor" in said
 
 
 @pytest.mark.parametrize(
