@@ -31,7 +31,7 @@ NEAR = 0.15
 CREDIT = 0.03
 """A promise that is taken as kept before anything is known, in standard deviations of the measured accuracies."""
 
-ENOUGH = 0.5
+FULLY = 0.5
 """Where this share of what was promised came, promises are believed; below, by the square of how much is missing.
 
 A few measured archs tell the share to within a factor of two or so; where the front is flat, it is a thirtieth. Strips of
@@ -55,7 +55,7 @@ class Promises:
         apart = ((logs[:, None] - self.logs) ** 2).sum(axis=2)
         weights = np.exp(-0.5 * apart / NEAR**2)
         kept = (weights @ self.came + self.credit) / (weights @ self.promised + self.credit)
-        return np.asarray(np.minimum(kept / ENOUGH, 1) ** 2)
+        return np.asarray(np.minimum(kept / FULLY, 1) ** 2)
 
 
 def promises(expected: Floats, accuracy: Floats, logs: Floats) -> Promises:
