@@ -6,6 +6,7 @@ all costs t >= c of max(0, y - f(t)), where f(t) is the best accuracy known at
 costs up to t. Its expectation is the same integral over the expected
 improvement on f(t) (Jones et al., 1998): one formula for no cost, where it is
 the expected improvement itself, one cost, or more (Emmerich et al., 2006).
+``guided`` gives square roots of costs for c (:func:`roots`).
 
 Notation, for ``n`` archs, ``k`` costs and ``b`` boxes in which ``f`` is constant:
 
@@ -34,6 +35,15 @@ STEPS = {1: 64, 2: 14}
 
 FEW = 6
 """The same for more costs."""
+
+
+def roots(costs: Floats) -> Floats:
+    """Square roots of costs, (..., k) as given: what an improvement's volume is of.
+
+    With plain costs the dear half of a space is most of the width and takes most of the proposals; with their logarithms the
+    cheap ones do (docs/decisions/019-resnet.md has figures of all three).
+    """
+    return np.asarray(np.sqrt(np.maximum(costs, 0)))
 
 
 @dataclass(frozen=True)

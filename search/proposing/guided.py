@@ -27,13 +27,22 @@ from threadpoolctl import ThreadpoolController
 
 from search.feasible.region import Region, distinct
 from search.problem.problem import Problem
-from search.proposing.acquisition import front, improvement, reached
+from search.proposing.acquisition import front, improvement, reached, roots
 from search.proposing.claims import claim, claimable
 from search.proposing.distributions import distributions
 from search.proposing.evolution import evolve
 from search.proposing.first_archs import skewed, spread
 from search.proposing.history import History, Known, Seen, fixed_columns
-from search.proposing.surrogate import Shape, Surrogate, conditioned, features, fitted_shape, scaling_of
+from search.proposing.promises import promises
+from search.proposing.surrogate import (
+    Shape,
+    Surrogate,
+    conditioned,
+    features,
+    fitted_shape,
+    logs,
+    scaling_of,
+)
 from supernet.arch import Choice
 from supernet.arrays import Floats
 from supernet.space import Codes
@@ -179,6 +188,7 @@ class GuidedSampler(BaseSampler):
         minimised = list(problem.cost_objectives)
         data, surrogate = self._surrogate(history.known)
         known, totals = data.codes, data.totals
+        believed = promises(surrogate.without_each(), data.accuracy, logs(totals[:, minimised]))
         if len(history.running):
             running = problem.totals(history.running)
             surrogate = surrogate.believe(described(problem, history.running, running))
@@ -187,14 +197,15 @@ class GuidedSampler(BaseSampler):
         means = surrogate.predict(described(problem, known, totals))[0]
         inside = (totals <= problem.limits).all(axis=1)
         floor = float(means.min())
-        gain = improvement(means[inside], totals[inside][:, minimised], floor, problem.ceilings)
+        gain = improvement(means[inside], roots(totals[inside][:, minimised]), floor, roots(problem.ceilings))
 
         boldness = BOLDNESS[(len(history.known) + len(history.running)) % len(BOLDNESS)]
 
         def score(candidates: Codes) -> Floats:
             totals = problem.totals(candidates)
             mean, std = surrogate.predict(described(problem, candidates, totals))
-            return gain(mean, boldness * std, totals[:, minimised])
+            costs = totals[:, minimised]
+            return gain(mean, boldness * std, roots(costs)) * believed(logs(costs))
 
         best = known[inside][np.argsort(-means[inside], kind="stable")[:16]]
         leaders = known[inside][front(means[inside], totals[inside][:, minimised])]

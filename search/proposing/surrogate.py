@@ -56,8 +56,12 @@ def features(space: SearchSpace, codes: Codes, totals: Floats) -> Floats:
     """
     columns, least, summing = steps_of(space)
     steps = ((codes[:, columns] >= least) & space.active(codes)[:, columns]).astype(np.float64)
-    logs = np.log(np.maximum(totals, np.finfo(np.float64).tiny))
-    return np.concatenate([steps, steps @ summing, logs], axis=1)
+    return np.concatenate([steps, steps @ summing, logs(totals)], axis=1)
+
+
+def logs(totals: Floats) -> Floats:
+    """Natural logarithms of costs, of the same shape; of what is not positive, that of the least number."""
+    return np.asarray(np.log(np.maximum(totals, np.finfo(np.float64).tiny)))
 
 
 @lru_cache(maxsize=16)
@@ -134,6 +138,14 @@ class Surrogate:
         amplitude = float(self.targets @ weights) / len(self.targets)
         left = self.shape.variance(near) - np.einsum("ij,ij->i", kernel @ self.inverse, kernel)
         return mean, self.scaling.spread * np.sqrt(amplitude * np.maximum(left, 1e-9))
+
+    def without_each(self) -> Floats:
+        """What each told accuracy would be expected to be if only the others were told, shape (n,).
+
+        In closed form (Rasmussen & Williams, 5.4.2), with the kernel's shape and the scaling as they are.
+        """
+        left = self.targets - (self.inverse @ self.targets) / np.diag(self.inverse)
+        return np.asarray(self.scaling.level + self.scaling.spread * left)
 
     def believe(self, rows: Floats) -> Surrogate:
         """As if ``rows`` had been measured at their predicted means, so that they are not asked for again."""

@@ -31,8 +31,9 @@ from search.proposing.acquisition import front, improvement, reached
 from search.proposing.distributions import distributions
 from search.proposing.guided import MOST, NEWEST, GuidedSampler, most_telling
 from search.proposing.history import History, Known
+from search.proposing.promises import promises
 from search.proposing.samplers import build_sampler
-from search.proposing.surrogate import features, fit_surrogate
+from search.proposing.surrogate import conditioned, features, fit_surrogate
 from search.runs.study import open_storage
 from supernet.arrays import Floats
 from supernet.catalog import Supernet, open_supernet
@@ -435,6 +436,49 @@ def test_expected_improvement_is_the_mean_of_sampled_gains(k: int) -> None:
         gain = np.maximum(rng.normal(mean[i], std[i], 4000)[:, None] - known, 0).mean(axis=0)
         expected = (gain * (at[i] <= draws).all(axis=1)).mean() * 1.2**k
         assert found[i] == pytest.approx(expected, rel=0.15)
+
+
+def test_a_promise_counts_by_what_came_at_costs_like_it() -> None:
+    logs = np.array([[0.0], [0.01], [0.02], [3.0], [3.01], [3.02]])
+    accuracy = np.array([0.1, 0.2, 0.3, 0.8, 0.8, 0.8])
+    # of the cheap ones it expects a third more than comes, of the dear ones, which come to 0.8 all, a rise above that
+    of = promises(np.array([0.1, 0.23, 0.33, 1.0, 1.0, 1.0]), np.where(logs[:, 0] < 1, accuracy, 0.3), logs)
+    cheap, dear, between = of(np.array([[0.0], [3.0], [1.5]]))
+    assert cheap == 1
+    assert dear < 0.1
+    assert between == pytest.approx(1), "where nothing is known it is believed"
+    assert (promises(accuracy, accuracy, logs[:, :0])(np.empty((4, 0))) == 1).all()
+
+
+def test_what_the_others_let_expect_is_what_a_surrogate_without_one_predicts() -> None:
+    rng = np.random.default_rng(3)
+    rows, accuracy = rng.random((20, 4)), rng.random(20)
+    whole = fit_surrogate(rows, accuracy)
+    expected = whole.without_each()
+    for i in range(20):
+        others = np.arange(20) != i
+        without = conditioned(
+            whole.scaling, whole.shape, whole.rows[others], whole.targets[others], whole.noise[others]
+        )
+        assert expected[i] == pytest.approx(without.predict(rows[[i]])[0][0], rel=1e-6)
+
+
+def test_costs_at_which_the_front_no_longer_rises_are_left_alone() -> None:
+    problem = embedded(["top1", "macs"])
+    sampler = build_sampler("guided", problem, 0, 90)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    knee, asked = problem.reach["macs"].maximum / 4, []
+    weights = np.random.default_rng(0).random(len(problem.space.dimensions))
+    for _ in range(90):
+        trial = study.ask(distributions(problem.space))
+        codes = problem.space.encode([problem.space.arch(trial.params)])
+        macs = problem.totals(codes)[0, 0]
+        top1 = np.log(macs) + 0.1 * float(weights @ codes[0]) / weights.sum()
+        study.tell(trial, [min(top1, np.log(knee)), macs])
+        asked.append(macs)
+    assert np.mean(np.array(asked[30:]) > 1.25 * knee) < 0.4, (
+        "four fifths where whatever is promised is believed"
+    )
 
 
 def test_front_keeps_what_nothing_beats() -> None:
