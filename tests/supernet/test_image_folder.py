@@ -16,7 +16,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from search.runs.measuring import MeasuredAccuracy
-from supernet import image_folder
+from supernet import documents, image_folder
 from supernet.bundle_card import Preprocessing, describe_preprocessing
 from supernet.catalog import PreprocessingKeys, open_supernet
 from supernet.data import Images, load_dataset, load_folder, read_dataset
@@ -150,7 +150,7 @@ def test_every_rounding_is_torchvisions_and_that_of_the_card(
         cut = np.asarray(resized)[top : top + resolution, left : left + resolution]
         exactly = ((cut * card["scale"] - card["mean"]) / card["std"]).transpose(2, 0, 1)
         np.testing.assert_allclose(x.numpy(), exactly, atol=1e-5)
-    again = Preprocessing.model_validate(card).keys
+    again = documents.check(card, Preprocessing, "card").keys
     assert again == how
 
 
