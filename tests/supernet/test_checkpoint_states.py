@@ -153,7 +153,7 @@ def test_of_two_without_an_average_the_usual_key_is_taken(tmp_path: Path) -> Non
 def test_an_average_that_does_not_fit_is_not_taken_unless_it_is_asked_for(tmp_path: Path) -> None:
     path, net = saved({"state_dict": RAW, "state_dict_ema": made(4, width=5).state_dict()}, tmp_path), made(9)
     assert load_checkpoint(net, path, "it").taken.key == "state_dict"
-    with pytest.raises(InputError, match=r"it is a checkpoint of another network: .*size mismatch"):
+    with pytest.raises(InputError, match=r"it is a checkpoint of another network: .* has the shape"):
         load_checkpoint(net, path, "it", "state_dict_ema")
 
 
