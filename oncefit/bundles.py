@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oncefit.supernets import Supernet, as_supernet
 from search.reports import export, words
 from supernet.arch import Arch
 
@@ -91,8 +92,17 @@ def _flat(kind: str, figures: Mapping[str, Any]) -> words.Lines:
     return rows
 
 
-def open_bundle(folder: str | Path, *, summary: Mapping[str, Any] | None = None) -> Bundle:
-    """A bundle on disk. Raises InputError for what is none, and for files that changed since it was written."""
+def open_bundle(
+    folder: str | Path,
+    *,
+    supernet: str | Path | Supernet | None = None,
+    summary: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """A bundle on disk. Raises InputError for what is none, and for files that changed since it was written.
+
+    ``supernet`` is what it was cut out of, where that is a description of your own.
+    """
     from supernet.bundle import open_bundle as opened
 
-    return Bundle(opened(Path(folder)), summary or {})
+    described = as_supernet(supernet).described if supernet is not None else None
+    return Bundle(opened(Path(folder), described), summary or {})

@@ -130,7 +130,7 @@ def open_run(
     folder: str | Path,
     *,
     storage: str | None = None,
-    supernet: Supernet | OwnSupernet | None = None,
+    supernet: str | Path | Supernet | OwnSupernet | None = None,
     costs: Mapping[str, CostFunction] | None = None,
     accuracy: AccuracyFunction | None = None,
     data: str | Path | None = None,
@@ -138,12 +138,14 @@ def open_run(
 ) -> Run:
     """A run that was searched before, with its figures. Raises InputError for a folder that holds none.
 
-    ``storage`` is needed where its URL has a password, ``supernet``, ``costs`` and ``accuracy`` where they were
-    objects given in Python and something new is asked of them.
+    ``storage`` is needed where its URL has a password, ``supernet`` and ``data`` where these are elsewhere now, and
+    ``supernet``, ``costs`` and ``accuracy`` where they were objects given in Python and something new is asked of them.
     """
-    own, _ = split_own(as_supernet(supernet) if supernet is not None else None, costs, None, accuracy)
+    opened = as_supernet(supernet) if supernet is not None else None
+    own, _ = split_own(opened, costs, None, accuracy)
     images = str(data) if data is not None else None
-    return Run(conclude(open_recorded(Path(folder), storage, own, data=images), say), say)
+    named = opened.source if opened is not None else None
+    return Run(conclude(open_recorded(Path(folder), storage, own, named, images), say), say)
 
 
 @dataclass(frozen=True, repr=False)
@@ -236,7 +238,7 @@ class Run:
         check_material(self.result.run, From(calibrated=calibrated))
         folder = Path(out) if out is not None else None
         target, summary = export_picked(self.result, which, folder, self.say, calibrated)
-        return open_bundle(target, summary=summary)
+        return open_bundle(target, supernet=self.supernet, summary=summary)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}: {len(self.result.candidates)} candidates, chosen {self.chosen.id})"

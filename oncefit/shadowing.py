@@ -13,7 +13,7 @@ def check_not_shadowed(root: Path = Path(__file__).parents[1]) -> None:
     """Raises ImportError that names the file which hides one of oncefit's own packages."""
     for name in PACKAGES:
         found = place_of(name)
-        if found is not None and found != root / name:
+        if found is not None and found != (root / name).resolve():
             raise ImportError(
                 f"oncefit's package {name!r} is hidden by {found}, which Python finds first. Rename that file or folder, "
                 "or start Python where it is not on sys.path"

@@ -188,9 +188,12 @@ class Supernet:
         """Of its weights, in a file or in memory. Raises InputError where they are not here."""
         if self.net is None:
             return self.weights.sha256
-        state: Mapping[str, Any] = getattr(self.net, "state_dict", dict)()
-        digest = hashlib.sha256()
-        for name, tensor in sorted(state.items()):
+        space, digest = self.family.space, hashlib.sha256()
+        has_state = hasattr(self.net, "state_dict")
+        parts: list[Any] = (
+            [self.net] if has_state else [self.net.extract(a) for a in (space.smallest(), space.largest())]
+        )
+        for name, tensor in (pair for part in parts for pair in sorted(part.state_dict().items())):
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 

@@ -88,6 +88,8 @@ def no_tensors(loaded: object, called: str) -> InputError:
     state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
     if not isinstance(state, Mapping):
         return no_state_dict(called, f"holds {type(state).__name__}")
+    if not state:
+        return no_state_dict(called, "holds no tensors")
     others = [name for name, value in state.items() if not isinstance(value, Tensor)] or list(state)
     return no_state_dict(called, f"holds {others[0]}, which is {type(state[others[0]]).__name__}")
 

@@ -76,12 +76,16 @@ def picked(result: Result, which: str) -> Candidate:
 
 def check_material(run: Run, given: From) -> None:
     """Raises InputError where weights are missing, and images that are needed, or both ways are asked for."""
+    if run.supernet.net is not None:
+        raise InputError(
+            f"{run.supernet.name} was given in Python, and a bundle is rebuilt from a supernet that a YAML file "
+            "describes; run.extract() gives the subnet as a torch module"
+        )
     if given.data is not None and not given.calibrated:
         raise InputError(
             f"--data {given.data} is for calibrating, and --{UNCALIBRATED} is for no images; give one of them"
         )
-    if run.supernet.net is None:
-        _ = run.supernet.weights  # says how to get them where they are not here
+    _ = run.supernet.weights  # says how to get them where they are not here
     if not given.calibrated:
         return
     if run.accuracy.data_name is None:

@@ -33,7 +33,11 @@ def run_name(config: str | Path | None, settings: Mapping[str, object], budgets:
 
 def as_typed(budgets: Mapping[str, float]) -> list[str]:
     """``cost=number``, as short as a person would type it."""
-    return [f"{name}={limit:g}".replace("e+0", "e").replace("e+", "e") for name, limit in budgets.items()]
+    exact = {
+        name: f"{limit:g}" if float(f"{limit:g}") == limit else f"{limit:.17g}"
+        for name, limit in budgets.items()
+    }
+    return [f"{name}={limit}".replace("e+0", "e").replace("e+", "e") for name, limit in exact.items()]
 
 
 def base(given: object) -> str:

@@ -27,7 +27,7 @@ from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differ
 from search.runs.correction import Corrected, corrected
 from search.runs.front import best, front
 from search.runs.measuring import MeasuredAccuracy
-from search.runs.own import Own, is_given, own_cost, own_judgement
+from search.runs.own import Own, is_given, own_cost, own_judgement, told
 from search.runs.prior import begins_with, may_have_prior, with_prior
 from search.runs.racing import Raced
 from search.runs.study import Candidate
@@ -128,6 +128,8 @@ class Run:
         }
         if self.config.space:
             found["space"] = {name: list(choices) for name, choices in self.config.space.items()}
+        if self.own.accuracy is not None:
+            found["accuracy"] = told(self.own.accuracy)
         if self.predictor is not None:
             found["predictor"] = f"{self.predictor.card.name}, {digest(self.predictor)}"
         if self.measures:

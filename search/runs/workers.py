@@ -144,7 +144,8 @@ def at_work(run_folder: Path) -> Iterator[Worker]:
             number += 1
             worker.beat(number)
 
-    with locks.held(lock_path(folder, worker.id), f"{folder} has a lock of that name"):
+    # awaited, since another process may just be trying whether anybody has it
+    with locks.awaited(lock_path(folder, worker.id), lambda: None):
         thread = threading.Thread(target=beating, daemon=True)
         thread.start()
         try:
@@ -155,7 +156,7 @@ def at_work(run_folder: Path) -> Iterator[Worker]:
 
 
 def others_at_work(worker: Worker, run_folder: Path) -> int:
-    """How many processes search in a run folder besides this one; what dead ones left is removed."""
+    """How many processes search in a run folder besides this one."""
     count = 0
     for path in (run_folder / WORKERS).glob("*.lock"):
         if path.stem != worker.id:

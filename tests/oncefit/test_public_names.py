@@ -76,3 +76,11 @@ def test_a_module_that_hides_one_of_ours_is_named(name: str, as_folder: bool, tm
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 1
     assert f"oncefit's package '{name}' is hidden by {tmp_path}" in found.stderr
+
+
+def test_a_checkout_behind_a_symbolic_link_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / "linked").symlink_to(ROOT)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'linked')!r}); import oncefit; print(oncefit.__file__)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip().startswith(str(tmp_path / "linked"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import matplotlib.figure
 import optuna
@@ -87,3 +88,49 @@ def test_a_run_of_ones_own_objects_is_read_without_them_and_told_what_is_missing
         oncefit.open_run(folder / "grid")
     again = oncefit.open_run(folder / "grid", supernet=told["Grid"]())
     assert again.chosen == told["grid"].chosen
+
+
+def test_an_edited_function_does_not_go_on_with_the_figures_of_the_one_before(tmp_path: Path) -> None:
+    import oncefit
+
+    def searched(cost, accuracy):
+        space = oncefit.SearchSpace("line", (oncefit.Dimension("width", (1, 2, 3)),))
+        own = type("Line", (), {"name": "line", "space": space})()
+        return oncefit.search(own, costs={"size": cost}, accuracy=accuracy, trials=2, out=tmp_path / "run")
+
+    def half(arch):
+        return arch["width"] / 10
+
+    first = searched(lambda arch: arch["width"], half)
+    again = searched(lambda arch: arch["width"], half)
+    assert again.candidates.equals(first.candidates)
+    with pytest.raises(oncefit.InputError, match="holds a run of another config: costs was"):
+        searched(lambda arch: 2 * arch["width"], half)
+    with pytest.raises(oncefit.InputError, match=r"is of the accuracy given in Python: half"):
+        searched(lambda arch: arch["width"], lambda arch: arch["width"] / 5)
+
+
+def test_a_supernet_given_in_python_is_not_exported_and_says_what_to_do(told) -> None:
+    import oncefit
+
+    class Net:
+        name = "net"
+        space = oncefit.SearchSpace("net", (oncefit.Dimension("width", (1, 2)),))
+
+        def extract(self, arch):
+            return torch.nn.Linear(arch["width"], 1)
+
+    run = oncefit.search(
+        Net(), costs={"size": lambda arch: arch["width"]}, accuracy=lambda arch: 0.5, trials=2,
+        out=told["folder"] / "runs" / "net",
+    )  # fmt: skip
+    with pytest.raises(oncefit.InputError, match=r"run.extract\(\) gives the subnet"):
+        run.export()
+    assert len(run.result.run.supernet.weights_sha256) == 64
+
+
+def test_another_budget_has_another_folder() -> None:
+    from search.runs.naming import as_typed
+
+    assert as_typed({"macs": 2e6, "latency_ms": 0.12}) == ["macs=2e6", "latency_ms=0.12"]
+    assert as_typed({"macs": 5723776}) != as_typed({"macs": 5723780})

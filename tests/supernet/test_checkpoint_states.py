@@ -207,3 +207,9 @@ def test_nothing_but_plain_options_is_built(kind: str, tmp_path: Path) -> None:
     ):
         load_checkpoint(made(9), path, "it")
     assert not marker.exists()
+
+
+def test_a_state_dict_without_tensors_is_refused(tmp_path: Path) -> None:
+    path = saved({"state_dict": {}}, tmp_path)
+    with pytest.raises(InputError, match="it holds no tensors"):
+        load_checkpoint(made(1), path, "it")
