@@ -97,12 +97,14 @@ def test_the_wheel_holds_what_it_needs_and_no_more(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     folders = {name.split("/")[0] for name in names}
     assert {name for name in folders if not name.endswith(".dist-info")} == {
+        "oncefit",
         "supernet",
         "cost_models",
         "search",
         "configs",
     }
     for needed in (
+        "oncefit/py.typed",
         "configs/supernets/fmnist_mbv3.yaml",
         "supernet/pretrained/fmnist_mbv3.safetensors",
         "supernet/pretrained/LICENSE.fashion-mnist",
