@@ -16,10 +16,7 @@ def search(
     ],
     device: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Device name or YAML file; host is this machine. Several are searched for together.",
-            metavar="NAME",
-        ),
+        typer.Option(help="Device name or YAML file; may be repeated.", metavar="NAME"),
     ] = None,
     region: Region = None,
     budget: Annotated[
@@ -89,9 +86,9 @@ def search(
 
 def devices_of(names: list[str] | None) -> dict[str, object]:
     """``device`` where one is given, ``devices`` where several are."""
-    if names is None or len(names) > 1:
+    if names and len(names) > 1:
         return {"devices": names}
-    return {"device": names[0]}
+    return {"device": names[0] if names else None}
 
 
 def without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
