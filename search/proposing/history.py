@@ -172,3 +172,8 @@ def codes_of(space: SearchSpace, values: Mapping[str, Choice]) -> Codes | None:
         codes[0, column] = code
     missing: npt.NDArray[np.bool_] = (codes < 0) & space.active(codes)
     return None if missing.any() else space.canonical(codes)
+
+
+def values_of(space: SearchSpace, row: Codes) -> dict[str, Choice]:
+    """The value of every dimension, of codes of shape (dimensions,)."""
+    return {d.name: d.choices[int(i)] for d, i in zip(space.dimensions, row, strict=True)}
