@@ -13,8 +13,10 @@ import numpy as np
 from cost_models.device import Device, device_costs
 from cost_models.device_files import write_device
 from cost_models.devices import open_device
+from cost_models.energy import ranges
 from cost_models.latency import latency_std_ms
 from cost_models.protocol import Target
+from cost_models.ranges import Range
 from cost_models.registry import COSTS, OF_A_DEVICE, Cost, build
 from search.feasible.budget_messages import check_feasible, nothing_found
 from search.predictors import files as predictors
@@ -120,6 +122,12 @@ class Run:
         if self.device is None or self.device.table is None or "latency_ms" not in self.costs:
             return {}
         return {"latency_ms": float(latency_std_ms(Target(self.supernet, self.device))(arch))}
+
+    def ranges(self, candidate: Candidate) -> dict[str, Range]:
+        """The least and the greatest that estimated costs may be, by name."""
+        known = candidate.costs.get("latency_ms")
+        layers = self.supernet.layers(candidate.arch) if known is not None and self.supernet.segments else ()
+        return ranges(self.device, known, layers)
 
     @cached_property
     def identity(self) -> dict[str, object]:
