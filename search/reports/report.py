@@ -113,6 +113,7 @@ def result_dict(result: Result) -> dict[str, Any]:
         "seed": run.config.seed,
         CANDIDATES[run.kind]: len(result.candidates),
         **({"stopped_early": stopped_early(result)} if run.config.race else {}),
+        **({"stopped_for_carbon": dict(result.stopped)} if result.stopped is not None else {}),
         ("predictions" if direct(result) else "proposals"): result.proposals,
         **({"outside_domain": run.outside} if run.outside is not None else {}),
         **bound_figures(result),

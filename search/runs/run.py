@@ -25,6 +25,7 @@ from search.predictors.protocol import Predictor
 from search.problem.objectives import Objective, parse_objectives
 from search.problem.problem import Problem
 from search.runs import study as studies
+from search.runs.carbon_stop import STOPPED
 from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differences, to_yaml
 from search.runs.correction import Corrected, corrected
 from search.runs.front import best, front
@@ -187,6 +188,8 @@ class Result:
     upper_bound: float | None = None
     raced: Mapping[str, Raced] = field(default_factory=dict)
     """Those that were stopped early, by arch id; none of them is a candidate."""
+    stopped: Mapping[str, float] | None = None
+    """What was expected of the trials that were not made, where the search ended for its carbon."""
 
     @cached_property
     def corrected(self) -> Mapping[str, Corrected]:
@@ -425,7 +428,8 @@ def conclude(run: Run, say: Say, measure: bool = True) -> Result:
     reports = reported(run, study, finals, say) if measure else studies.saved(study, studies.REPORT)
     proposals = study.user_attrs.get(PREDICTIONS, studies.proposals(study))
     bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
-    return Result(run, found, members, chosen, reports, proposals, bound, raced)
+    stopped = study.user_attrs.get(STOPPED)
+    return Result(run, found, members, chosen, reports, proposals, bound, raced, stopped)
 
 
 def reported(run: Run, study: optuna.Study, finals: Sequence[Candidate], say: Say) -> dict[str, Accuracy]:
