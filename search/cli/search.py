@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from search.cli.options import Json, Region, out_folder
+from supernet.errors import InputError
 
 
 def search(
@@ -42,6 +43,9 @@ def search(
         str | None,
         typer.Option(help="Optuna storage.", metavar="URL", show_default="SQLite in the run folder"),
     ] = None,
+    track_carbon: Annotated[
+        bool, typer.Option("--track-carbon", help="Keep what the search emits (needs codecarbon).")
+    ] = False,
     out: Annotated[Path | None, out_folder("runs/NAME")] = None,
     as_json: Json = False,
 ) -> None:
@@ -70,11 +74,15 @@ def search(
     }  # fmt: skip
     with terminal.resumable():
         if several:
+            if track_carbon:
+                raise InputError(
+                    "--track-carbon follows a search for one device, and there are several; leave it out"
+                )
             fleet = oncefit.search_fleet(**without(settings, "device", "region"))
             files, figures = fleet.write(), fleet.to_dict()
             table, note = reporting.fleet_table(fleet.result), reporting.fleet_legend(fleet.result)
         else:
-            run = oncefit.search(**without(settings, DEVICES))
+            run = oncefit.search(**without(settings, DEVICES), track_carbon=track_carbon)
             files, figures = run.write(), run.to_dict()
             table, note = report.table(run.result), report.legend(run.result)
     if as_json:
