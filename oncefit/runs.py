@@ -15,6 +15,7 @@ from oncefit.supernets import Supernet, as_supernet
 from search.reports import report
 from search.reports.export import From, check_material, export_picked, picked
 from search.runs.config import RunConfig, load_config, made_config
+from search.runs.enqueued import spelled
 from search.runs.naming import as_typed, run_name
 from search.runs.own import GIVEN, AccuracyFunction, CostFunction, Own, OwnSupernet, is_given, told
 from search.runs.run import Progress, Result, conclude, start
@@ -22,6 +23,7 @@ from search.runs.run import open_run as open_recorded
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch, Choice
 from supernet.messages import Say, say
+from supernet.ofa_format.given import Given
 
 if TYPE_CHECKING:
     import optuna
@@ -52,6 +54,7 @@ def search(
     data: str | Path | None = None,
     costs: Mapping[str, str | CostFunction] | None = None,
     space: Mapping[str, Iterable[Choice]] | None = None,
+    enqueue: Sequence[Given] | None = None,
     out: str | Path | None = None,
     storage: str | None = None,
     progress: bool | Show = False,
@@ -63,7 +66,8 @@ def search(
     a YAML file or a name in ``configs/searches``, or as such a file has it by default. In place of names may stand a
     cost as a function of an :class:`Arch`, a sampler as any ``optuna.samplers.BaseSampler``, and an accuracy as a
     function of an :class:`Arch` that returns top-1 as a fraction (or an :class:`OwnAccuracy`, or an
-    :class:`Accuracy`). The run is kept in ``out``, else in ``runs/NAME``.
+    :class:`Accuracy`). ``enqueue`` are archs that are evaluated first, as objects, files or mappings in any encoding
+    of docs/net-config.md; a run keeps them, and evaluates each once. The run is kept in ``out``, else in ``runs/NAME``.
 
     ``progress`` shows a bar on standard error, or is called after every candidate. Raises InputError for wrong
     settings, an infeasible budget, and missing weights or images.
@@ -76,6 +80,7 @@ def search(
     given: dict[str, object] = {
         "objectives": objectives, "device": device, "region": region, "trials": trials, "seed": seed, "race": race,
         "predictor": predictor, "measure": measure, "data": str(data) if data is not None else None,
+        "enqueue": spelled(enqueue) if enqueue else None,
         "space": {name: list(choices) for name, choices in space.items()} if space is not None else None,
         **settings,
     }  # fmt: skip

@@ -37,6 +37,10 @@ def search(
         bool | None,
         typer.Option("--race/--no-race", help="Stop measuring a subnet that another dominates."),
     ] = None,
+    enqueue: Annotated[
+        list[str] | None,
+        typer.Option(help="Subnet to evaluate first, a file; may be repeated.", metavar="FILE"),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(help="Optuna storage.", metavar="URL", show_default="SQLite in the run folder"),
@@ -62,7 +66,7 @@ def search(
         run = oncefit.search(
             config=config, budgets=parse_budgets(budget or []), device=device, region=region, data=data,
             predictor=predictor, trials=trials, measure=measure, sampler=sampler, seed=seed, race=race,
-            storage=storage, out=folder, progress=True,
+            enqueue=enqueue, storage=storage, out=folder, progress=True,
         )  # fmt: skip
         files = run.write()
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
@@ -66,6 +67,13 @@ class Ledger:
 
     def holders(self, arch: Arch) -> list[FrozenTrial]:
         """Running trials that own an arch."""
+        return self._owning(arch, self.running)
+
+    def owners(self, arch: Arch) -> list[FrozenTrial]:
+        """Those, and the trials that wait with it."""
+        return self._owning(arch, [*self.running, *self.waiting])
+
+    def _owning(self, arch: Arch, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
         space = self._problem.space
         [wanted] = keys(space.encode([arch]))
 
@@ -73,7 +81,7 @@ class Ledger:
             row = codes_of_trial(space, trial)
             return has_its_own(trial, space) and row is not None and keys(row)[0] == wanted
 
-        return [trial for trial in self.running if has(trial)]
+        return [trial for trial in trials if has(trial)]
 
 
 def has_its_own(trial: FrozenTrial, space: SearchSpace) -> bool:
