@@ -8,7 +8,6 @@ from typing import Any
 from cost_models.registry import Cost
 from search.problem.limits import over_budget
 from search.runs.config import BOTH, RunConfig
-from search.runs.ledger import Ledger
 from supernet.arch import Arch
 from supernet.catalog import Supernet
 from supernet.errors import InputError, prefixed
@@ -58,12 +57,6 @@ def check_room(trials: int, done: int, missing: int) -> None:
             f"{missing} archs are to be evaluated first, but the run has {done} of its {trials} trials "
             f"behind it; give --trials {done + missing} or more"
         )
-
-
-def missing(archs: Sequence[Arch], ledger: Ledger) -> list[Arch]:
-    """Those of the archs that no trial has judged, is at, or waits with."""
-    left = [arch for arch in archs if arch.id not in ledger.known and arch.id not in ledger.raced]
-    return [arch for arch in left if not ledger.owners(arch)]
 
 
 def spelled(given: Sequence[Any]) -> list[Any]:

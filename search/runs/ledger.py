@@ -65,13 +65,14 @@ class Ledger:
                 raced = from_attribute(trial.user_attrs[RACED], accuracy)
                 self.raced.setdefault(trial.user_attrs["arch_id"], raced)
 
+    def missing(self, archs: Iterable[Arch]) -> list[Arch]:
+        """Those of the archs that no trial has judged, is at, or waits with."""
+        left = [arch for arch in archs if arch.id not in self.known and arch.id not in self.raced]
+        return [arch for arch in left if not self._owning(arch, [*self.running, *self.waiting])]
+
     def holders(self, arch: Arch) -> list[FrozenTrial]:
         """Running trials that own an arch."""
         return self._owning(arch, self.running)
-
-    def owners(self, arch: Arch) -> list[FrozenTrial]:
-        """Those, and the trials that wait with it."""
-        return self._owning(arch, [*self.running, *self.waiting])
 
     def _owning(self, arch: Arch, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
         space = self._problem.space

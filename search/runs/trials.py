@@ -102,7 +102,7 @@ def begin(run: Run, study: optuna.Study, worker: Worker, witness: Arch | None) -
         config.sampler, run.problem, config.seed, config.trials, before
     )
     study.sampler = claiming(sampler, run.problem, config.seed)
-    wanted = enqueued.missing(run.enqueued, ledger)
+    wanted = ledger.missing(run.enqueued)
     enqueued.check_room(config.trials, ledger.done, len(wanted))
     enqueue(run, study, ledger, wanted)
     tried = witness is None or witness.id in {*ledger.known, *ledger.raced} or ledger.holders(witness)
@@ -131,10 +131,10 @@ def propose(
     while True:
         ledger.follow()
         worker.fail_those_gone(study, ledger.running)
-        if enqueued.missing(run.enqueued, ledger):  # a process died at one of them
+        if ledger.missing(run.enqueued):  # a process died at one of them
             with studies.in_turn(run.folder, lambda: None):
                 ledger.follow()
-                enqueue(run, study, ledger, enqueued.missing(run.enqueued, ledger))
+                enqueue(run, study, ledger, ledger.missing(run.enqueued))
         top = best(list(ledger.known.values()), run.axes) if ledger.known else None
         progress(Progress(ledger.done, wanted, proposals, top))
         if ledger.done >= wanted or proposals >= PROPOSALS_PER_TRIAL * wanted:
