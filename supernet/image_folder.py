@@ -46,7 +46,7 @@ class Origin:
     labels: str
     left_out: tuple[str, ...] = ()
     images: int = 0
-    outputs: Mapping[str, int] = field(default_factory=dict)
+    outputs: Mapping[str, int] = field(default_factory=dict, compare=False)
     sorted_names: bool = False
 
 
