@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from oncefit.bundles import Bundle, open_bundle
     from oncefit.comparisons import Comparison, compare
     from oncefit.devices import device
+    from oncefit.fleets import Fleet, open_fleet, search_fleet
     from oncefit.networks import NetworkCosts, cost
     from oncefit.predictors import (
         Predictor,
@@ -46,6 +47,7 @@ _HOMES = {
     "oncefit.bundles": ("Bundle", "open_bundle"),
     "oncefit.comparisons": ("Comparison", "compare"),
     "oncefit.devices": ("device",),
+    "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
     "oncefit.networks": ("NetworkCosts", "cost"),
     "oncefit.predictors": (
         "Predictor",
@@ -71,6 +73,7 @@ __all__ = [
     "Bundle",
     "Comparison",
     "Dimension",
+    "Fleet",
     "InputError",
     "NetworkCosts",
     "OwnAccuracy",
@@ -90,10 +93,12 @@ __all__ = [
     "list_predictors",
     "list_weights",
     "open_bundle",
+    "open_fleet",
     "open_predictor",
     "open_run",
     "open_supernet",
     "search",
+    "search_fleet",
     "train",
     "train_predictor",
 ]
