@@ -180,7 +180,7 @@ def test_real_subnets_take_longer_the_larger_they_are(net: Supernet) -> None:
         if small.low_ms < large.low_ms:
             break
     assert small.low_ms < large.low_ms
-    assert "exported 2 of 2 subnets" in lines
+    assert "loading subnets: 2 of 2" in lines
 
 
 def test_an_exported_file_is_measured_and_a_wrong_one_refused(net: Supernet, tmp_path: Path) -> None:
