@@ -17,6 +17,7 @@ from search.cli import (
     evaluate,
     export,
     predictor,
+    profile,
     search,
     train,
     verify,
@@ -65,6 +66,7 @@ app.command()(demo.demo)
 app.add_typer(predictor.app, name="predictor")
 app.add_typer(weights.app, name="weights")
 app.add_typer(devices.app, name="devices")
+app.add_typer(profile.app, name="profile")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
