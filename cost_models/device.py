@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from cost_models.measurements import Measurements
 from cost_models.published_tables import Entries
 from supernet.amounts import Count
 from supernet.documents import Document
@@ -92,7 +93,8 @@ class Device(Document):
     """``configs/devices/*.yaml`` and the fitted and imported devices in the cache.
 
     What is not known is absent: a published latency table says nothing of power, and often not
-    with how many threads of what it was measured.
+    with how many threads of what it was measured. ``measurements`` are the raw times that a latency was
+    fitted to; no cost is computed from them.
     """
 
     name: str
@@ -104,11 +106,13 @@ class Device(Document):
     date: str | None = None
     versions: dict[str, str] = {}
     latency: Latency | None = None
+    measurements: Measurements | None = None
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits that change with any of its figures."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        """Sixteen hex digits that change with any figure that a cost depends on."""
+        text = self.model_dump_json(exclude={"measurements"})
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def fitted(self) -> LatencyModel | None:

@@ -28,7 +28,8 @@ def device_file(name_or_path: str) -> Path:
 
 def write_device(device: Device, path: Path) -> None:
     """Write a device's YAML file, whole or not at all."""
-    flow = None if device.table is not None else False  # None: a line for each entry
+    lists = device.table is not None or device.measurements is not None
+    flow = None if lists else False  # None: a line for each innermost list
     documents.write_text(path, documents.dump(device.model_dump(exclude_none=True), flow, LINE))
 
 
