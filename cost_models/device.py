@@ -42,6 +42,11 @@ class LatencyModel(Document):
     by a fit that had not seen it, and ``worst_error_percent`` the largest; ``spread_percent`` how
     much slower the median round of measurements was than the quietest, median over the subnets:
     the state of the machine.
+
+    ``held_out`` are log(measured / predicted) of all subnets, each by a fit that had not seen it, in
+    rising order; ``scale_percent`` is the standard deviation of the relative errors without outliers.
+    ``freedom`` is what cross-validation let prices differ from the prior by, ``like`` whose prices
+    that was made of. ``rows`` are the lines of the file that was fitted to, from 1 for its heading.
     """
 
     kind: Literal["layer_sum"] = "layer_sum"
@@ -56,6 +61,11 @@ class LatencyModel(Document):
     folds: int
     spread_percent: float
     settings: dict[str, str | int | float] = {}
+    held_out: tuple[float, ...] | None = None
+    scale_percent: float | None = None
+    freedom: float | None = None
+    like: tuple[str, ...] = ()
+    rows: tuple[int, ...] | None = None
 
 
 class Power(Document):
