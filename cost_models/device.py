@@ -34,6 +34,11 @@ class LatencyTable(Document):
     def resolutions(self) -> tuple[int, ...]:
         return tuple(sorted(self.tables))
 
+    @property
+    def has_deviations(self) -> bool:
+        """Whether all entries have a standard deviation."""
+        return all(std is not None for part in self.tables.values() for _, std in part.entries.values())
+
 
 class LatencyModel(Document):
     """What was fitted, to what, and how well; coefficients are milliseconds per unit of a feature.
