@@ -34,6 +34,11 @@ class LatencyTable(Document):
     def resolutions(self) -> tuple[int, ...]:
         return tuple(sorted(self.tables))
 
+    @property
+    def has_deviations(self) -> bool:
+        """Whether all entries have a standard deviation."""
+        return all(std is not None for part in self.tables.values() for _, std in part.entries.values())
+
 
 class LatencyModel(Document):
     """What was fitted, to what, and how well; coefficients are milliseconds per unit of a feature.
@@ -42,6 +47,11 @@ class LatencyModel(Document):
     by a fit that had not seen it, and ``worst_error_percent`` the largest; ``spread_percent`` how
     much slower the median round of measurements was than the quietest, median over the subnets:
     the state of the machine.
+
+    ``held_out`` are log(measured / predicted) of all subnets, each by a fit that had not seen it, in
+    rising order; ``scale_percent`` is the standard deviation of the relative errors without outliers.
+    ``freedom`` is what cross-validation let prices differ from the prior by, ``like`` whose prices
+    that was made of. ``rows`` are the lines of the file that was fitted to, from 1 for its heading.
     """
 
     kind: Literal["layer_sum"] = "layer_sum"
@@ -56,6 +66,11 @@ class LatencyModel(Document):
     folds: int
     spread_percent: float
     settings: dict[str, str | int | float] = {}
+    held_out: tuple[float, ...] | None = None
+    scale_percent: float | None = None
+    freedom: float | None = None
+    like: tuple[str, ...] = ()
+    rows: tuple[int, ...] | None = None
 
 
 class Power(Document):

@@ -61,7 +61,10 @@ def of_latency_source(device: Device) -> Lines:
         table = device.table
         entries = sum(len(part.entries) for part in table.tables.values())
         return [
-            ("latency", f"{table.format} tables, {entries:,} entries with standard deviations"),
+            (
+                "latency",
+                f"{table.format} tables, {entries:,} entries{' with standard deviations' * table.has_deviations}",
+            ),
             ("latency measured for", f"blocks of {table.supernet}"),
             ("resolutions", ", ".join(map(str, table.resolutions))),
         ]
