@@ -70,10 +70,15 @@ def import_device(format_name: str, tables: Path, supernet: Supernet, name: str)
     Raises InputError for a name that means something else, an unknown format, wrong files and
     for what they lack.
     """
+    check_name(name)
+    return Device(name=name, latency=read_latency_table(format_name, tables, supernet))
+
+
+def check_name(name: str) -> None:
+    """Raises InputError for what no device that is made may be called."""
     if name in documents.names("devices"):
         raise InputError(f"{name} is a device that ships; give the imported one another name with --name")
     if not re.fullmatch(NAME, name):
         raise InputError(
             f"a device's name is made of letters, digits, '_', '-' and inner dots, got {name!r}; give one with --name"
         )
-    return Device(name=name, latency=read_latency_table(format_name, tables, supernet))

@@ -91,7 +91,7 @@ def test_a_fit_of_a_busy_machine_is_used_and_not_kept(
 ) -> None:
     lines: list[str] = []
     quiet = host_device(net, lines.append)
-    assert yaml.safe_load(cached_path(net).read_text()) == quiet.model_dump(exclude_none=True)
+    assert yaml.safe_load(cached_path(net).read_text()) == quiet.model_dump(mode="json", exclude_none=True)
     calm = profiling.profile
 
     def disturbed(*arguments: Any) -> list[LatencyMeasurement]:
