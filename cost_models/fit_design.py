@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from cost_models.feature_sums import feature_sums
 from cost_models.latency_fit import groups
-from cost_models.layer_features import features
+from cost_models.layer_features import features, whatever_size
 from cost_models.robust_prices import covariance
 from cost_models.tables import layers_by_choice
 from supernet.arch import Arch, Choice
@@ -112,7 +112,7 @@ def kinds_in(supernet: Supernet, archs: Sequence[Arch]) -> set[str]:
 
 def kinds_of(layer: Layer) -> set[str]:
     """What its features are called, without the size."""
-    return {name.partition("@")[0] for name in features(layer)}
+    return {whatever_size(name) for name in features(layer)}
 
 
 def where_kinds_are(supernet: Supernet) -> dict[str, dict[str, Choice]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cost_models.device import Device, LatencyModel, LatencyTable
 from cost_models.latency_tables import LatencyStd, latency_cost, latency_std
-from cost_models.layer_features import features
+from cost_models.layer_features import features, whatever_size
 from cost_models.protocol import Target
 from cost_models.tables import TableCost, table_cost
 from supernet.catalog import Supernet
@@ -75,10 +75,11 @@ def layer_ms(model: LatencyModel, layer: Layer, device: str) -> float:
     """Milliseconds of one layer. Raises InputError for a layer of a kind that was never measured."""
     total = 0.0
     for feature, amount in features(layer).items():
-        if feature not in model.coefficients:
+        price = model.coefficients.get(feature, model.coefficients.get(whatever_size(feature)))
+        if price is None:
             raise InputError(
                 f"the latency model of device {device!r} has no coefficient {feature!r}, which layer "
                 f"{layer.name} ({layer.op}) needs: the subnets it was fitted to had none; fit it anew"
             )
-        total += model.coefficients[feature] * amount
+        total += price * amount
     return total

@@ -13,15 +13,17 @@ import numpy as np
 
 from cost_models.device import LatencyModel
 from cost_models.feature_sums import FeatureSums, feature_sums
-from cost_models.layer_features import AMOUNTS, counted_by
+from cost_models.layer_features import AMOUNTS, counted_by, whatever_size
 from cost_models.profiling import LatencyMeasurement
-from cost_models.robust_prices import Sums, Validated, validated
+from cost_models.robust_prices import Sums, Validated, fit_prices, validated
 from supernet.arch import Arch
 from supernet.arrays import Floats
 from supernet.catalog import Supernet
 
 SIGNIFICANT_DIGITS = 6
 HELD_OUT_DIGITS = 5
+LOOSE = 3.0
+"""Freedom of prices where there are thousands of subnets."""
 
 
 def fit(
@@ -30,13 +32,13 @@ def fit(
     measured: Sequence[LatencyMeasurement],
     settings: Mapping[str, str | int | float] | None = None,
     tested: Collection[Arch] | None = None,
-    like: Mapping[str, LatencyModel] | None = None,
+    like: Mapping[str, Floats] | None = None,
 ) -> LatencyModel:
     """The latency model of the quietest rounds of measured subnets, with its cross-validated error.
 
     That is of the archs ``tested``, each by a fit to others; of all where none are named.
-    Archs that were chosen for what they are say nothing of archs that were not. ``like`` are models
-    of other devices for the same network, by name, whose prices it may be a mixture of.
+    Archs that were chosen for what they are say nothing of archs that were not. ``like`` are prices
+    of other devices for the same network, by name (:func:`prices_of`), which its own may be a mixture of.
     """
     whole = supernet.restricted({})
     known = feature_sums(whole)
@@ -78,16 +80,15 @@ def sums_of(
     supernet: Supernet,
     archs: Sequence[Arch],
     times_ms: Floats,
-    like: Mapping[str, LatencyModel],
+    like: Mapping[str, Floats],
 ) -> Sums:
     """The amounts of archs, a one before them, with the directions that their prices may have."""
     amounts = known.of(supernet.space.encode(list(archs)))
     roof = roofline_paths(known.names)
-    lent = [lent_path(known.names, model) for model in like.values()]
     return Sums(
         np.column_stack([np.ones(len(archs)), amounts]),
         times_ms,
-        np.column_stack([roof, *lent]),
+        np.column_stack([roof, *like.values()]),
         roof.shape[1],
         groups(known.names),
     )
@@ -99,11 +100,24 @@ def roofline_paths(names: Sequence[str]) -> Floats:
     return np.vstack([np.eye(1, 1 + len(AMOUNTS)), np.column_stack([np.zeros(len(names)), of])])
 
 
-def lent_path(names: Sequence[str], model: LatencyModel) -> Floats:
-    """The prices of another device's model, as those of the same features; shape (1 + features,)."""
-    return np.array([model.intercept_ms, *(model.coefficients[name] for name in names)])
+def prices_of(model: LatencyModel, supernet: Supernet) -> Floats:
+    """The prices of a fitted model, shape (1 + features,): of an inference, then of each feature."""
+    names = feature_sums(supernet.restricted({})).names
+    return np.array([model.intercept_ms, *(priced(model, name) for name in names)])
+
+
+def priced(model: LatencyModel, feature: str) -> float:
+    """What a model says of a feature, or nothing where it knows none: its own layers have none of it."""
+    return model.coefficients.get(feature, model.coefficients.get(whatever_size(feature), 0.0))
+
+
+def prices_of_many(supernet: Supernet, archs: Sequence[Arch], times_ms: Floats) -> Floats:
+    """The prices, shape (1 + features,), of so many subnets that no cross-validation is needed."""
+    whole = supernet.restricted({})
+    sums = sums_of(feature_sums(whole), whole, archs, times_ms, {})
+    return fit_prices(sums, LOOSE).prices
 
 
 def groups(names: Sequence[str]) -> tuple[str, ...]:
     """A kind and what is counted of it, whatever the size."""
-    return ("inference", *(name.partition("@")[0] for name in names))
+    return ("inference", *(whatever_size(name) for name in names))

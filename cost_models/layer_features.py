@@ -52,7 +52,12 @@ def kind_of(layer: Layer) -> str:
 
 def counted_by(feature: str) -> str:
     """Which of :data:`AMOUNTS` a feature counts."""
-    return feature.partition("@")[0].rpartition(".")[2]
+    return whatever_size(feature).rpartition(".")[2]
+
+
+def whatever_size(feature: str) -> str:
+    """A feature's name without a size: in a device's file a price for all sizes that have none of their own."""
+    return feature.partition("@")[0]
 
 
 def at_sizes(name: str, amount: float, size: int) -> dict[str, float]:

@@ -32,13 +32,15 @@ DEGREES = 3.0
 """Of the t distribution: outliers weigh little, and errors that are normal lose little."""
 LEAST_SCALE = 0.002
 """No measurement of a subnet is steadier; keeps few sums that are met exactly from counting as all there is."""
-ALONE = 0.2
+ALONE = 0.1
 """Share of a deviation's variance that a feature has alone; the rest it shares with its group."""
 LEAST_SHARE = 0.03
 """Of the time, that each of a roofline's prices has for the prior, lest what few sums do not show costs nothing for good."""
-FREEDOMS = (0.3, 1.0, 3.0)
-USUAL = 1.0
-"""The freedom that is taken unless another is better beyond doubt."""
+FREEDOMS = (1.0, 0.3, 3.0)
+LENT_FREEDOMS = (0.3, 0.1, 1.0)
+"""Where other devices lend their prices. The first is taken unless another is better beyond doubt."""
+DOUBT = 2.0
+"""Standard errors by which another freedom must be better."""
 STEPS, CLOSE = 12, 1e-3
 """Of the iterated weights, and the relative change of the scale at which they end."""
 MOST_FOLDS = 40
@@ -164,9 +166,10 @@ class Validated:
 
 
 def validated(sums: Sums) -> Validated:
-    """Prices at the freedom that cross-validation prefers, :data:`USUAL` unless another is better beyond doubt."""
+    """Prices at the freedom that cross-validation prefers."""
     folds = fold_numbers(len(sums))
-    ratios = {freedom: held_out(sums, folds, freedom) for freedom in FREEDOMS}
+    lent = sums.paths.shape[1] > sums.base_paths
+    ratios = {freedom: held_out(sums, folds, freedom) for freedom in (LENT_FREEDOMS if lent else FREEDOMS)}
     freedom = preferred(ratios)
     return Validated(fit_prices(sums, freedom), ratios[freedom], int(folds.max()) + 1)
 
@@ -189,9 +192,10 @@ def held_out(sums: Sums, folds: npt.NDArray[np.intp], freedom: float) -> Floats:
 
 
 def preferred(ratios: dict[float, Floats]) -> float:
-    """The freedom of the least robust loss, if it is below that of :data:`USUAL` by more than a standard error."""
+    """The freedom of the least robust loss, if it is below that of the first by more than :data:`DOUBT` errors."""
+    usual = next(iter(ratios))
     scale = min(scale_of(errors) for errors in ratios.values())
     losses = {freedom: np.log1p((errors / scale) ** 2 / DEGREES) for freedom, errors in ratios.items()}
     best = min(losses, key=lambda freedom: float(losses[freedom].mean()))
-    gain = losses[USUAL] - losses[best]
-    return best if gain.mean() > gain.std() / np.sqrt(len(gain)) else USUAL
+    gain = losses[usual] - losses[best]
+    return best if gain.mean() > DOUBT * gain.std() / np.sqrt(len(gain)) else usual

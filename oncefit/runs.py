@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from oncefit.bundles import Bundle, open_bundle
 from oncefit.supernets import Supernet, as_supernet
+from search.problem.confidence import plain_budgets
 from search.reports import report
 from search.reports.export import From, check_material, export_picked, picked
 from search.runs.config import RunConfig, load_config, made_config
@@ -39,7 +40,7 @@ def search(
     *,
     config: str | Path | None = None,
     objectives: Sequence[str] | None = None,
-    budgets: Mapping[str, float] | None = None,
+    budgets: Mapping[str, float | Mapping[str, float]] | None = None,
     device: str | Mapping[str, object] | None = None,
     region: str | None = None,
     sampler: str | BaseSampler | None = None,
@@ -81,7 +82,7 @@ def search(
     }  # fmt: skip
     if data is None and opened is not None:
         given["data"] = opened.data
-    limits = dict(budgets or {})
+    limits = plain_budgets(budgets or {})
     resolved = load_config(Path(config), given, limits) if config is not None else made_config(given, limits)
     named = run_name(config, given, as_typed(limits))
     folder = Path(out) if out is not None else Path("runs") / named

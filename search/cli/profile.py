@@ -6,14 +6,20 @@ What stands after ``profile`` and names no command of the group is a device to b
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from search.cli.options import Json
 from supernet.errors import InputError
+
+if TYPE_CHECKING:
+    from cost_models.device import LatencyModel
+    from cost_models.profile_csv import Profiled
+    from search.reports.words import Lines
 
 DEVICE = "device"
 """The command that is meant where none is named."""
@@ -49,9 +55,14 @@ def profile(
     column: Annotated[
         str | None, typer.Option(help="Column with the milliseconds.", metavar="COLUMN")
     ] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(help="Device, column of FILE, or all its others, to lend prices.", metavar="DEVICE"),
+    ] = None,
     supernet: Annotated[
         str, typer.Option(help="Supernet: name or YAML file.", metavar="NAME")
     ] = "fmnist_mbv3",
+    batch: Annotated[int, typer.Option(help="Images in one measured inference.", metavar="B", min=1)] = 1,
     samples: Annotated[
         int, typer.Option(help="Subnets that the latency is fitted to.", metavar="N", min=2)
     ] = 30,
@@ -65,11 +76,80 @@ def profile(
 ) -> None:
     """Make a device of measured latencies of whole subnets, chosen for what they tell.
 
+    With --from-csv they were measured already; the others of the file tell the error.
     Further commands: oncefit profile COMMAND --help.
     """
-    if from_csv is None:
+    from cost_models.device_files import kept_devices, write_device
+    from cost_models.profile_csv import Asked, profile_csv
+    from search.cli import terminal
+    from search.cli.devices import check_place
+    from search.reports import words as readable
+    from supernet.catalog import open_supernet
+
+    if from_csv is None or column is None:
         raise InputError(
-            f"oncefit profile {name} needs --from-csv FILE with measured subnets; --device host of a search "
-            "measures this machine"
+            f"oncefit profile {name} needs --from-csv FILE with measured subnets and --column COLUMN; --device host "
+            "of a search measures this machine"
         )
-    raise InputError("--from-csv is not there yet")
+    file = out if out is not None else kept_devices() / f"{name}.yaml"
+    check_place(file, replace)
+    asked = Asked(from_csv, column, samples, seed, batch, tuple(like or ()))
+    found = profile_csv(name, asked, open_supernet(supernet), terminal.say)
+    write_device(found.device, file)
+    if as_json:
+        terminal.print_json(summary(found, file))
+        return
+    terminal.show_titled(
+        f"device {name} in {file}",
+        readable.table(rows(found)),
+        f"For a search: device: {file if out is not None else name}",
+    )
+
+
+def summary(found: Profiled, file: Path) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    latency = fitted(found)
+    return {
+        "device": found.device.name,
+        "file": str(file),
+        "supernet": latency.supernet,
+        "fitted_to": latency.subnets,
+        "rows": list(latency.rows or ()),
+        "like": list(latency.like),
+        "cross_validated": {
+            "median_percent": latency.error_percent,
+            "worst_percent": latency.worst_error_percent,
+        },
+        "predicted_against_measured": asdict(found.unseen) if found.unseen is not None else None,
+    }
+
+
+def rows(found: Profiled) -> list[Lines]:
+    """The same for people."""
+    latency, unseen = fitted(found), found.unseen
+    made = [
+        ("supernet", latency.supernet),
+        ("fitted to", f"{latency.subnets} measured subnets"),
+        ("batch", str(latency.settings["batch"])),
+        *([("with prices of", ", ".join(latency.like))] if latency.like else []),
+        (
+            "cross-validated error (%)",
+            f"median {latency.error_percent:.1f}, worst {latency.worst_error_percent:.1f}",
+        ),
+    ]
+    if unseen is None:
+        return [made, [("other rows", "none: no error but the cross-validated one")]]
+    told = [
+        ("predicted against measured", f"{unseen.subnets:,} other subnets"),
+        ("within 10 % (%)", f"{100 * unseen.within_10_percent:.2f}"),
+        ("median error (%)", f"{unseen.median_percent:.2f}"),
+        ("worst error (%)", f"{unseen.worst_percent:.1f}"),
+        ("Spearman's rank correlation", f"{unseen.spearman:.4f}"),
+    ]
+    return [made, told]
+
+
+def fitted(found: Profiled) -> LatencyModel:
+    latency = found.device.fitted
+    assert latency is not None
+    return latency
