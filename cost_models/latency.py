@@ -67,6 +67,7 @@ def check_space(latency: LatencyModel | LatencyTable, supernet: Supernet, device
             f"the latency {what} of device {device!r} was {was} for the network of {latency.supernet} "
             f"({latency.fingerprint}), not for that of {supernet.name} ({supernet.fingerprint}); "
             f"in a search, device: host or --device host measures this machine for {supernet.name}; "
+            f"oncefit profile NAME --supernet {supernet.name} makes another device for it; "
             f"oncefit device NAME --supernet {latency.supernet} shows the device for its own supernet"
         )
 

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from search.cli.options import Json
+from search.cli.profile_here import measure_here
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,6 +63,13 @@ def profile(
     supernet: Annotated[
         str, typer.Option(help="Supernet: name or YAML file.", metavar="NAME")
     ] = "fmnist_mbv3",
+    runtime: Annotated[
+        str, typer.Option(help="onnxruntime, openvino, torch, litert or executorch.", metavar="NAME")
+    ] = "onnxruntime",
+    threads: Annotated[int, typer.Option(help="Threads it runs with.", metavar="N", min=1)] = 1,
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16 or int8, as far as the runtime can.", metavar="P")
+    ] = "fp32",
     batch: Annotated[int, typer.Option(help="Images in one measured inference.", metavar="B", min=1)] = 1,
     samples: Annotated[
         int, typer.Option(help="Subnets that the latency is fitted to.", metavar="N", min=2)
@@ -72,11 +80,17 @@ def profile(
         typer.Option(help="YAML file to write.", metavar="FILE", show_default="found by NAME later"),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Write over the file that is there.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Measure this machine again, and write over the device.")
+    ] = False,
+    even_busy: Annotated[
+        bool, typer.Option("--even-busy", help="Keep what a busy machine measured, marked as that.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a device of measured latencies of whole subnets, chosen for what they tell.
 
-    With --from-csv they were measured already; the others of the file tell the error.
+    They are measured here, now. With --from-csv they were measured already; the others of the file tell the error.
     Further commands: oncefit profile COMMAND --help.
     """
     from cost_models.device_files import kept_devices, write_device
@@ -86,11 +100,19 @@ def profile(
     from search.reports import words as readable
     from supernet.catalog import open_supernet
 
-    if from_csv is None or column is None:
+    if from_csv is None:
+        if column is not None or like:
+            raise InputError("--column and --like are of --from-csv FILE, and there is none")
+        setup = {"runtime": runtime, "threads": threads, "batch": batch, "precision": precision}
+        measure_here(name, supernet, setup, samples, seed, out, refresh or replace, even_busy, as_json)
+        return
+    if (runtime, threads, precision) != ("onnxruntime", 1, "fp32") or refresh or even_busy:
         raise InputError(
-            f"oncefit profile {name} needs --from-csv FILE with measured subnets and --column COLUMN; --device host "
-            "of a search measures this machine"
+            "--runtime, --threads, --precision, --refresh and --even-busy are for measuring here; --from-csv FILE "
+            "was measured already"
         )
+    if column is None:
+        raise InputError(f"oncefit profile {name} --from-csv {from_csv} needs --column COLUMN")
     file = out if out is not None else kept_devices() / f"{name}.yaml"
     check_place(file, replace)
     asked = Asked(from_csv, column, samples, seed, batch, tuple(like or ()))

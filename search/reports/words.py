@@ -49,6 +49,9 @@ def of_device(device: Device) -> list[Lines]:
         runtime = f"{device.runtime} {version}" if version else device.runtime
         threads = f", {counted(device.threads, 'thread')}" if device.threads is not None else ""
         rows.append(("runtime", runtime + threads))
+    if device.measurements is not None:
+        setup = device.measurements.setup
+        rows.append(("precision, batch", f"{setup.precision}, {setup.batch}"))
     rows += [("measured on", device.date)] if device.date else []
     return [rows + of_latency_source(device), of_estimates(device)]
 
