@@ -20,6 +20,7 @@ check_not_shadowed()
 
 from cost_models.registry import known_costs as _known_costs  # noqa: E402
 from oncefit.bundles import Bundle, open_bundle  # noqa: E402
+from oncefit.carbon_ledgers import Carbon, carbon  # noqa: E402
 from oncefit.comparisons import Comparison, compare  # noqa: E402
 from oncefit.fleets import Fleet, open_fleet, search_fleet  # noqa: E402
 from oncefit.runs import Run, open_run, search  # noqa: E402
@@ -33,6 +34,7 @@ __all__ = [
     "Accuracy",
     "Arch",
     "Bundle",
+    "Carbon",
     "Comparison",
     "Dimension",
     "Fleet",
@@ -43,6 +45,7 @@ __all__ = [
     "SearchSpace",
     "Supernet",
     "__version__",
+    "carbon",
     "compare",
     "costs",
     "open_bundle",

@@ -14,6 +14,7 @@ from search.problem.confidence import PERCENTILE, plain_budgets
 from search.problem.limits import check_limit
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
+from search.runs.carbon_stop import COST, CarbonStop, trial_watts
 from search.runs.fleet_devices import DEVICES, FleetDevice, parse_devices
 from search.runs.own import is_given
 from supernet import documents
@@ -40,7 +41,8 @@ class RunConfig(documents.Document):
     predicted by it, or both for the ``measure`` best. ``race`` stops measuring what is dominated, see :mod:`search.runs.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
     ``budgets`` are upper bounds that no result exceeds; one on a percentile of latency
     (:mod:`search.problem.confidence`) stands there as that of a bound, ``latency_p95_ms``. ``devices``, in place of
-    ``device``, are searched for together, see :mod:`search.runs.fleet`.
+    ``device``, are searched for together, see :mod:`search.runs.fleet`. ``stop`` ends a search that
+    emits more than it can be expected to save, see :mod:`search.runs.carbon_stop`.
     """
 
     supernet: str
@@ -58,6 +60,7 @@ class RunConfig(documents.Document):
     sampler: str = "guided"
     trials: Count = 60
     seed: Seed = 0
+    stop: CarbonStop | None = None
 
     @property
     def named_predictor(self) -> str | None:
@@ -167,6 +170,7 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
             raise unknown(f"objective in {where}:", name, [*ACCURACIES, *known, *ALIASES])
     objectives = parse_objectives(config.objectives)
     check_accuracy(config, objectives[0], where)
+    check_stop(config, where)
     return config.model_copy(
         update={
             "objectives": tuple(o.name if o.is_accuracy else cost(o.name) for o in objectives),
@@ -210,7 +214,28 @@ def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:
         )
 
 
-FREE_TO_CHANGE = ("trials", "measure", "supernet", "data", "predictor")
+def check_stop(config: RunConfig, where: str) -> None:
+    """Raises InputError for a stop that the search has no use for, or whose watts nobody knows."""
+    if config.stop is None:
+        return
+    if config.accuracy in (PREDICTED, BOTH):
+        raise InputError(
+            f"{where}: stop: is for trials that take energy, and accuracy is {config.accuracy}, which takes seconds; "
+            f"set accuracy: {MEASURED}, or leave stop out"
+        )
+    if config.devices:
+        raise InputError(
+            f"{where}: stop: is for a search for one device, and there are several; leave it out"
+        )
+    if COST not in config.objectives:
+        raise InputError(
+            f"{where}: stop: ends a search for a lower {COST}, which is no objective here; set objectives: "
+            f"[top1, {COST}], or leave stop out"
+        )
+    trial_watts(config.stop)
+
+
+FREE_TO_CHANGE = ("trials", "stop", "measure", "supernet", "data", "predictor")
 """What a resumed run may change: how much it does, and where files lie, whose hashes the study knows."""
 
 
