@@ -81,7 +81,8 @@ def of_error(model: LatencyModel) -> str:
     """What the error of a fit is of, as far as its file says so."""
     if model.tested is None or model.worst_error_percent is None:
         return "median"
-    return f"median of {model.tested} random subnets, largest {model.worst_error_percent:.1f} %"
+    which = "random subnets" if model.rows is None else "subnets"
+    return f"median of {model.tested} {which}, largest {model.worst_error_percent:.1f} %"
 
 
 def of_estimates(device: Device) -> Lines:
