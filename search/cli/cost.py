@@ -73,9 +73,10 @@ def summary(subject: Network, file: Path, device: str | Variant | None) -> dict[
 
 
 def of_device(subject: Network, file: Path, given: str | Variant) -> tuple[str, dict[str, float]]:
-    """A device's own name, and what it predicts for the subject; a table knows ``latency_ms_std`` too."""
+    """A device's own name, and what it predicts for the subject; a table knows ``latency_ms_std`` too, ranges are ``NAME_low`` and ``NAME_high``."""
     from cost_models.device import device_costs
     from cost_models.devices import open_device
+    from cost_models.energy import ranges
     from cost_models.latency import latency_std_ms
     from cost_models.latency_tables import listed
     from cost_models.protocol import Target
@@ -97,6 +98,8 @@ def of_device(subject: Network, file: Path, given: str | Variant) -> tuple[str, 
     # a table that lacks layers of other archs still prices this one
     target = Target(supernet.restricted({dimension: (choice,) for dimension, choice in arch.choices}), device)
     predicted = {cost: build(cost, target)(arch) for cost in device_costs(device)}
+    known = ranges(device, predicted.get("latency_ms"), supernet.layers(arch))
+    predicted |= {f"{n}_{end}": getattr(r, end) for n, r in known.items() for end in ("low", "high")}
     if device.table is not None:
         predicted["latency_ms_std"] = latency_std_ms(target)(arch)
     return device.name, predicted
@@ -107,7 +110,7 @@ def cost_table(subject: Network, found: Mapping[str, Any]) -> Table:
     from cost_models.registry import OF_A_DEVICE
     from search.reports import words as readable
 
-    costs = found["costs"]
+    costs, ranges = readable.split_ranges(found["costs"])
     what = [("image size", f"{subject.image_size} x {subject.image_size}")]
     if subject.point is None:
         what.append(("subnet of", "no shipped supernet at this size"))
@@ -122,5 +125,5 @@ def cost_table(subject: Network, found: Mapping[str, Any]) -> Table:
     ]
     predicted = {name: costs[name] for name in OF_A_DEVICE if name in costs}
     stds = {name: costs[f"{name}_std"] for name in predicted if f"{name}_std" in costs}
-    device = readable.of_subnet({}, predicted, found.get("device"), stds=stds)[1]
+    device = readable.of_subnet({}, predicted, found.get("device"), stds=stds, ranges=ranges)[1]
     return readable.table([what, exact, *([device] if device else [])])

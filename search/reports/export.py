@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cost_models import profiling
 from cost_models.device import Device
-from search.reports.report import predicted_figures
+from search.reports.report import predicted_figures, range_figures
 from search.runs.front import pick
 from search.runs.measuring import left_out
 from search.runs.run import Result, Run, check_images, conclude, open_run
@@ -136,7 +136,7 @@ def export_candidate(
         net,
         arch,
         measuring.data if calibrated else None,
-        {**candidate.costs, **predicted_figures(candidate)},
+        {**candidate.costs, **range_figures(run.ranges(candidate)), **predicted_figures(candidate)},
         {name: found for name, found in measured.items() if found is not None},
         subnet=subnet,
         device=device_keys(device) if device is not None else None,
@@ -164,7 +164,7 @@ def device_keys(device: Device) -> DeviceKeys:
         runtime=device.runtime,
         versions=device.versions,
         threads=device.threads,
-        region=device.region,
+        region=str(device.region) if device.region is not None else None,
         date=device.date,
         latency_error_percent=device.fitted.error_percent if device.fitted is not None else None,
     )

@@ -14,6 +14,8 @@ from search.problem.confidence import PERCENTILE, plain_budgets
 from search.problem.limits import check_limit
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
+from search.runs.carbon_stop import COST, CarbonStop, trial_watts
+from search.runs.fleet_devices import DEVICES, FleetDevice, parse_devices
 from search.runs.own import is_given
 from supernet import documents
 from supernet.amounts import Count, Seed
@@ -38,7 +40,9 @@ class RunConfig(documents.Document):
     images (then a ``predictor`` only tells ``guided`` where to begin: without one see :mod:`search.runs.prior`),
     predicted by it, or both for the ``measure`` best. ``race`` stops measuring what is dominated, see :mod:`search.runs.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
     ``budgets`` are upper bounds that no result exceeds; one on a percentile of latency
-    (:mod:`search.problem.confidence`) stands there as that of a bound, ``latency_p95_ms``.
+    (:mod:`search.problem.confidence`) stands there as that of a bound, ``latency_p95_ms``. ``devices``, in place of
+    ``device``, are searched for together, see :mod:`search.runs.fleet`. ``stop`` ends a search that
+    emits more than it can be expected to save, see :mod:`search.runs.carbon_stop`.
     """
 
     supernet: str
@@ -49,12 +53,14 @@ class RunConfig(documents.Document):
     race: bool = False
     data: str | None = None
     device: str | Variant | None = None
+    devices: tuple[FleetDevice, ...] = ()
     objectives: tuple[str, ...] = ("top1",)
     budgets: dict[str, float] = {}
     costs: dict[str, str] = {}
     sampler: str = "guided"
     trials: Count = 60
     seed: Seed = 0
+    stop: CarbonStop | None = None
 
     @property
     def named_predictor(self) -> str | None:
@@ -81,6 +87,10 @@ def resolved(
     """``region`` among the overrides is that of the device."""
     given = {key: value for key, value in overrides.items() if value is not None}
     region = given.pop("region", None)
+    if "device" in given:
+        data = {key: value for key, value in data.items() if key != DEVICES}
+    elif DEVICES in given:
+        data = {key: value for key, value in data.items() if key != "device"}
     data = {**data, **with_device(with_full_paths(given, Path()), where, Path())}
     if region is not None:
         device = parse_device(data.get("device"), f"{where}: device", Path())
@@ -95,7 +105,9 @@ def resolved(
 
 
 def with_device(data: dict[str, object], where: str, folder: Path) -> dict[str, object]:
-    """The same keys, the device as a name, a file or a variant, whose base may be a file from ``folder``."""
+    """The same keys, devices as names, files or variants, whose base may be a file from ``folder``."""
+    if data.get(DEVICES):
+        data = {**data, DEVICES: parse_devices(data[DEVICES], f"{where}: {DEVICES}", folder)}
     if "device" not in data:
         return data
     return {**data, "device": parse_device(data["device"], f"{where}: device", folder)}
@@ -142,6 +154,8 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
             raise unknown(f"cost in {where}:", name, [*known, *ALIASES])
         return resolved
 
+    if config.devices and config.device is not None:
+        raise InputError(f"{where}: device and {DEVICES} are both given; give one of them")
     for name, limit in config.budgets.items():
         check_limit(limit, f"{where}: budget {name} =")
         twin = next((other for other in config.budgets if other != name and cost(other) == cost(name)), None)
@@ -156,6 +170,7 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
             raise unknown(f"objective in {where}:", name, [*ACCURACIES, *known, *ALIASES])
     objectives = parse_objectives(config.objectives)
     check_accuracy(config, objectives[0], where)
+    check_stop(config, where)
     return config.model_copy(
         update={
             "objectives": tuple(o.name if o.is_accuracy else cost(o.name) for o in objectives),
@@ -199,7 +214,28 @@ def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:
         )
 
 
-FREE_TO_CHANGE = ("trials", "measure", "supernet", "data", "predictor")
+def check_stop(config: RunConfig, where: str) -> None:
+    """Raises InputError for a stop that the search has no use for, or whose watts nobody knows."""
+    if config.stop is None:
+        return
+    if config.accuracy in (PREDICTED, BOTH):
+        raise InputError(
+            f"{where}: stop: is for trials that take energy, and accuracy is {config.accuracy}, which takes seconds; "
+            f"set accuracy: {MEASURED}, or leave stop out"
+        )
+    if config.devices:
+        raise InputError(
+            f"{where}: stop: is for a search for one device, and there are several; leave it out"
+        )
+    if COST not in config.objectives:
+        raise InputError(
+            f"{where}: stop: ends a search for a lower {COST}, which is no objective here; set objectives: "
+            f"[top1, {COST}], or leave stop out"
+        )
+    trial_watts(config.stop)
+
+
+FREE_TO_CHANGE = ("trials", "stop", "measure", "supernet", "data", "predictor")
 """What a resumed run may change: how much it does, and where files lie, whose hashes the study knows."""
 
 

@@ -13,8 +13,10 @@ import numpy as np
 from cost_models.device import Device, device_costs
 from cost_models.device_files import write_device
 from cost_models.devices import open_device
+from cost_models.energy import ranges
 from cost_models.latency import latency_std_ms
 from cost_models.protocol import Target
+from cost_models.ranges import Range
 from cost_models.registry import BOUNDS, COSTS, OF_A_DEVICE, Cost, build
 from search.feasible.budget_messages import check_feasible, nothing_found
 from search.predictors import files as predictors
@@ -23,6 +25,7 @@ from search.predictors.protocol import Predictor
 from search.problem.objectives import Objective, parse_objectives
 from search.problem.problem import Problem
 from search.runs import study as studies
+from search.runs.carbon_stop import STOPPED
 from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differences, to_yaml
 from search.runs.correction import Corrected, corrected
 from search.runs.front import best, front
@@ -67,6 +70,8 @@ class Run:
     prior: Predictor | None = None
     storage: str | None = None
     own: Own = field(default_factory=Own)
+    beside: Run | None = None
+    """A run of the same supernet and images for another device: what is measured is measured for both."""
 
     @property
     def where(self) -> str:
@@ -101,6 +106,8 @@ class Run:
 
     @cached_property
     def accuracy(self) -> MeasuredAccuracy:
+        if self.beside is not None:
+            return self.beside.accuracy
         return MeasuredAccuracy(self.supernet, self.config.data or self.supernet.data)
 
     def judge(self, arch: Arch) -> studies.Judgement:
@@ -116,6 +123,12 @@ class Run:
         if self.device is None or self.device.table is None or "latency_ms" not in self.costs:
             return {}
         return {"latency_ms": float(latency_std_ms(Target(self.supernet, self.device))(arch))}
+
+    def ranges(self, candidate: Candidate) -> dict[str, Range]:
+        """The least and the greatest that estimated costs may be, by name."""
+        known = candidate.costs.get("latency_ms")
+        layers = self.supernet.layers(candidate.arch) if known is not None and self.supernet.segments else ()
+        return ranges(self.device, known, layers)
 
     @cached_property
     def identity(self) -> dict[str, object]:
@@ -175,6 +188,8 @@ class Result:
     upper_bound: float | None = None
     raced: Mapping[str, Raced] = field(default_factory=dict)
     """Those that were stopped early, by arch id; none of them is a candidate."""
+    stopped: Mapping[str, float] | None = None
+    """What was expected of the trials that were not made, where the search ended for its carbon."""
 
     @cached_property
     def corrected(self) -> Mapping[str, Corrected]:
@@ -238,24 +253,34 @@ def predictor_of(folder: Path, config: RunConfig, supernet: Supernet, kept: bool
     return open_predictor(name, supernet)
 
 
-def start(folder: Path, config: RunConfig, storage: str | None, say: Say, own: Own | None = None) -> Run:
+def start(
+    folder: Path,
+    config: RunConfig,
+    storage: str | None,
+    say: Say,
+    own: Own | None = None,
+    beside: Run | None = None,
+) -> Run:
     """A new run, or the one that is in the folder, with all that it needs; writes nothing there.
 
-    Raises InputError for a folder that holds something else, an infeasible budget, and
+    What ``beside``, a run for another device, has opened is not opened again. Raises InputError for a folder that holds something else, an infeasible budget, and
     missing or wrong weights, images or storage.
     """
     check_folder(folder, config)
     check_writable(folder)
     if storage is None:
         studies.check_database(folder)
-    supernet = supernet_of(config, own)
+    supernet = supernet_of(config, own) if beside is None else beside.supernet
     known_device = str(folder / DEVICE) if (folder / DEVICE).exists() else config.device
     device = open_device(known_device, supernet, say) if known_device is not None else None
     begun = documents.read(folder / CONFIG, RunConfig) if (folder / CONFIG).exists() else None
     by_itself = may_have_prior(config)
     config = with_prior(config, begun, supernet)
     run = make_run(folder, config, supernet, device, storage, kept=by_itself and begun is not None, own=own)
+    run = replace(run, beside=beside)
     check_feasible(run.problem, run.where)
+    if beside is not None:
+        return run
     if by_itself and run.prior is not None:
         say(begins_with(str(config.predictor), supernet))
     if (asked := run.predictor or run.prior) is not None:
@@ -307,21 +332,23 @@ def open_run(
     own: Own | None = None,
     supernet: str | None = None,
     data: str | None = None,
+    beside: Run | None = None,
 ) -> Run:
     """A run that exists; ``supernet`` and ``data`` say where these are now, if not where its config has them.
 
-    Raises InputError for a folder that is no run.
+    What ``beside``, a run for another device, has opened is not opened again. Raises InputError for a folder that is no run.
     """
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} is not a run: it has no {CONFIG}; oncefit search writes one")
     config = documents.read(folder / CONFIG, RunConfig)
     given = {key: value for key, value in (("supernet", supernet), ("data", data)) if value is not None}
     config = config.model_copy(update=given)
-    network = supernet_of(config, own)
+    network = supernet_of(config, own) if beside is None else beside.supernet
     device = (
         open_device(str(folder / DEVICE), network, lambda _: None) if (folder / DEVICE).exists() else None
     )
-    return make_run(folder, config, network, device, storage, kept=True, own=own)
+    made = make_run(folder, config, network, device, storage, kept=True, own=own)
+    return replace(made, beside=beside)
 
 
 def supernet_of(config: RunConfig, own: Own | None) -> Supernet:
@@ -402,7 +429,8 @@ def conclude(run: Run, say: Say, measure: bool = True) -> Result:
     reports = reported(run, study, finals, say) if measure else studies.saved(study, studies.REPORT)
     proposals = study.user_attrs.get(PREDICTIONS, studies.proposals(study))
     bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
-    return Result(run, found, members, chosen, reports, proposals, bound, raced)
+    stopped = study.user_attrs.get(STOPPED)
+    return Result(run, found, members, chosen, reports, proposals, bound, raced, stopped)
 
 
 def reported(run: Run, study: optuna.Study, finals: Sequence[Candidate], say: Say) -> dict[str, Accuracy]:

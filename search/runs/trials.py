@@ -15,6 +15,7 @@ from search.proposing.distributions import distributions
 from search.proposing.following import storage_of
 from search.proposing.samplers import GUIDED, build_sampler
 from search.runs import study as studies
+from search.runs.carbon_prospect import no_longer_pays
 from search.runs.config import BOTH, OWN, to_yaml
 from search.runs.front import best
 from search.runs.ledger import Ledger, has_its_own
@@ -81,12 +82,16 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
                 ledger = begin(run, study, worker, witness)
             propose(run, study, ledger, worker, tell)
     with studies.in_turn(run.folder, waiting):
+        started = time.monotonic()
         if run.predictor is not None and config.sampler == GUIDED:
             record_best(run, study, tell)
         if run.predictor is not None and len(run.problem.objectives) == 1:
             prove(run, study)
         if config.accuracy == BOTH:
             measure_best(run, study, tell)
+        if run.predictor is not None:
+            outside = study.user_attrs.get(studies.SECONDS, 0.0) + time.monotonic() - started
+            study.set_user_attr(studies.SECONDS, outside)
 
 
 def begin(run: Run, study: optuna.Study, worker: Worker, witness: Arch | None) -> Ledger:
@@ -112,8 +117,6 @@ def propose(
     run: Run, study: optuna.Study, ledger: Ledger, worker: Worker, progress: Callable[[Progress], None]
 ) -> None:
     """Ask the sampler and judge what it proposes, from where the study stands, until nobody has anything left to do."""
-    from optuna.exceptions import UpdateFinishedTrialError
-
     wanted = run.config.trials
     proposals = 0
     while True:
@@ -123,21 +126,30 @@ def propose(
         progress(Progress(ledger.done, wanted, proposals, top))
         if ledger.done >= wanted or proposals >= PROPOSALS_PER_TRIAL * wanted:
             return
+        if no_longer_pays(run, study, ledger):
+            return
         if ledger.done + len(ledger.running) >= wanted:
             time.sleep(POLL_S)  # others are at the last ones, and may yet fail or find them over budget
             continue
-        trial = asked(run, study, ledger, worker)
+        attempt(run, study, ledger, worker)
         proposals += 1
-        try:
-            consider(run, study, trial, ledger, worker)
-        except UpdateFinishedTrialError:
-            # this process had stopped for so long that another one took it for dead
-            say(f"trial {trial.number} was given up by another process and is not counted")
-        except BaseException:
-            fail(study, trial)
-            raise
-        finally:
-            worker.ended()
+
+
+def attempt(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> None:
+    """One trial, asked for and judged; it has ended afterwards, whatever happens."""
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    trial = asked(run, study, ledger, worker)
+    try:
+        consider(run, study, trial, ledger, worker)
+    except UpdateFinishedTrialError:
+        # this process had stopped for so long that another one took it for dead
+        say(f"trial {trial.number} was given up by another process and is not counted")
+    except BaseException:
+        fail(study, trial)
+        raise
+    finally:
+        worker.ended()
 
 
 def asked(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> optuna.Trial:

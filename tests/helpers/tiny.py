@@ -23,7 +23,7 @@ PRICES_MS = {
     "pool.calls": 2.3e-4, "pool.bytes": 7.9e-9, "scale.calls": 1.7e-4, "scale.bytes": 1.1e-8,
 }  # fmt: skip
 """Milliseconds for each unit of a feature, all of them different and none zero, whatever the size of the maps."""
-HELD_OUT = [i / 1000 for i in range(120)]
+HELD_OUT = [i / 5000 for i in range(600)]
 """Of held-out subnets, log(measured / predicted)."""
 STATIC_W, PJ_PER_MAC, PJ_PER_BYTE, REGION = 1.7, 4.3, 151.0, "FRA"
 
