@@ -55,6 +55,8 @@ def parse(line: str) -> tuple[str, dict]:
         return name, {}
     if rest and f"{name} {rest[0]}" in COMMANDS:
         name, rest = f"{name} {rest[0]}", rest[1:]
+    if name not in COMMANDS and f"{name} device" in COMMANDS:  # what profile does where none is named
+        name = f"{name} device"
     assert name in COMMANDS, f"there is no oncefit {name}; there are {', '.join(COMMANDS)}"
     with COMMANDS[name].make_context(name, rest) as context:
         return name, context.params
