@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cost_models.latency_csv import read_latency_csv
 from oracles import REFERENCE, note10
 from results import Results, Row, spread
 
@@ -36,6 +35,7 @@ from cost_models.device import Device, LatencyModel
 from cost_models.device_files import write_device
 from cost_models.devices import import_device, open_device
 from cost_models.latency import latency_ms
+from cost_models.latency_csv import read_latency_csv
 from cost_models.latency_fit import fit
 from cost_models.profiling import LatencyMeasurement
 from cost_models.protocol import Target

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from cost_models.grid import Place
+from cost_models.measurements import Measurements
 from cost_models.published_tables import Entries
 from cost_models.ranges import Figure
 from supernet.amounts import Count
@@ -35,6 +36,11 @@ class LatencyTable(Document):
     def resolutions(self) -> tuple[int, ...]:
         return tuple(sorted(self.tables))
 
+    @property
+    def has_deviations(self) -> bool:
+        """Whether all entries have a standard deviation."""
+        return all(std is not None for part in self.tables.values() for _, std in part.entries.values())
+
 
 class LatencyModel(Document):
     """What was fitted, to what, and how well; coefficients are milliseconds per unit of a feature.
@@ -43,6 +49,11 @@ class LatencyModel(Document):
     by a fit that had not seen it, and ``worst_error_percent`` the largest; ``spread_percent`` how
     much slower the median round of measurements was than the quietest, median over the subnets:
     the state of the machine.
+
+    ``held_out`` are log(measured / predicted) of all subnets, each by a fit that had not seen it, in
+    rising order; ``scale_percent`` is the standard deviation of the relative errors without outliers.
+    ``freedom`` is what cross-validation let prices differ from the prior by, ``like`` whose prices
+    that was made of. ``rows`` are the lines of the file that was fitted to, from 1 for its heading.
     """
 
     kind: Literal["layer_sum"] = "layer_sum"
@@ -57,6 +68,11 @@ class LatencyModel(Document):
     folds: int
     spread_percent: float
     settings: dict[str, str | int | float] = {}
+    held_out: tuple[float, ...] | None = None
+    scale_percent: float | None = None
+    freedom: float | None = None
+    like: tuple[str, ...] = ()
+    rows: tuple[int, ...] | None = None
 
 
 class PowerFit(Document):
@@ -101,7 +117,8 @@ class Device(Document):
     """``configs/devices/*.yaml`` and the fitted and imported devices in the cache.
 
     What is not known is absent: a published latency table says nothing of power, and often not
-    with how many threads of what it was measured.
+    with how many threads of what it was measured. ``measurements`` are the raw times that a latency was
+    fitted to; no cost is computed from them.
     """
 
     name: str
@@ -113,11 +130,13 @@ class Device(Document):
     date: str | None = None
     versions: dict[str, str] = {}
     latency: Latency | None = None
+    measurements: Measurements | None = None
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits that change with any of its figures."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        """Sixteen hex digits that change with any figure that a cost depends on."""
+        text = self.model_dump_json(exclude={"measurements"})
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def fitted(self) -> LatencyModel | None:

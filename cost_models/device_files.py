@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cost_models.device import Device
-from cost_models.published_tables import FORMATS
+from cost_models.published_tables import AFTER_DEVICES
 from supernet import documents
 from supernet.cache import default_cache
 from supernet.errors import InputError
@@ -18,7 +18,7 @@ def device_file(name_or_path: str) -> Path:
     try:
         return documents.find("devices", name_or_path, more=kept_devices())
     except InputError:
-        if name_or_path not in FORMATS:
+        if name_or_path not in AFTER_DEVICES:
             raise
         raise InputError(
             f"device {name_or_path!r} is not here yet: oncefit devices import {name_or_path} DIR makes it "
@@ -28,7 +28,8 @@ def device_file(name_or_path: str) -> Path:
 
 def write_device(device: Device, path: Path) -> None:
     """Write a device's YAML file, whole or not at all."""
-    flow = None if device.table is not None else False  # None: a line for each entry
+    lists = device.table is not None or device.measurements is not None
+    flow = None if lists else False  # None: a line for each innermost list
     documents.write_text(path, documents.dump(device.model_dump(exclude_none=True), flow, LINE))
 
 

@@ -8,20 +8,30 @@ supernet and kept in a cache folder, where imported latency tables are too. A fi
 
 from __future__ import annotations
 
+import math
 import re
+import statistics
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from cost_models.device import Device
-from cost_models.device_files import device_file
+from cost_models.device_files import device_file, kept_devices
 from cost_models.host import HOST, host_device, host_file
 from cost_models.latency import check_space
+from cost_models.latency_csv import read_latency_csv
+from cost_models.latency_fit import fit
 from cost_models.latency_tables import read_latency_table
+from cost_models.profiling import LatencyMeasurement
+from cost_models.published_tables import UNITS_MS
 from cost_models.variants import Variant, check_grid, check_measured_with, from_file, in_region, varied
 from supernet import documents
+from supernet.arch import Arch
 from supernet.catalog import Supernet
-from supernet.errors import InputError
+from supernet.errors import InputError, some, unknown
 from supernet.messages import Say
 
+FEWEST_ROWS = 8
 NAME = r"\w[\w-]*(\.[\w-]+)*"
 """What a device may be called: its file is named after it."""
 
@@ -64,16 +74,60 @@ def opened(
     return device
 
 
-def import_device(format_name: str, tables: Path, supernet: Supernet, name: str) -> Device:
+def import_device(
+    format_name: str, tables: Path, supernet: Supernet, name: str, unit: str = "ms", say: Say = print
+) -> Device:
     """A device of published latency tables, which are read from a folder or a file and cover ``supernet``.
 
-    Raises InputError for a name that means something else, an unknown format, wrong files and
-    for what they lack.
+    ``say`` gets what is suspicious. Raises InputError for a name that means something else, an unknown format, wrong
+    files, what cannot be meant, and for what they lack.
     """
+    check_name(name)
+    others = {
+        found.name: found.table for found in imported() if found.table is not None and found.name != name
+    }
+    return Device(name=name, latency=read_latency_table(format_name, tables, supernet, unit, others, say))
+
+
+def imported() -> Iterator[Device]:
+    """The devices that are kept; a file that is none is passed over, since nobody asked for it."""
+    for path in sorted(kept_devices().glob("*.yaml")):
+        with suppress(InputError):
+            yield documents.read(path, Device)
+
+
+def device_of_csv(file: Path, supernet: Supernet, name: str, column: str | None, unit: str = "ms") -> Device:
+    """A device whose latency is fitted to all rows of a CSV file that ``column`` has a time for.
+
+    Raises InputError that names file, lines and column for what is wrong.
+    """
+    check_name(name)
+    if unit not in UNITS_MS:
+        raise unknown("unit of latencies", unit, UNITS_MS)
+    rows = read_latency_csv(file, supernet)
+    if column is None and len(rows.names) != 1:
+        raise InputError(
+            f"{file} has latencies in {some(rows.names) or 'no column'}: --column NAME says which is meant"
+        )
+    chosen = column if column is not None else rows.names[0]
+    seen: dict[Arch, list[float]] = {}
+    for arch, value in zip(rows.archs, rows.column(chosen) * UNITS_MS[unit], strict=True):
+        if not math.isnan(value):
+            seen.setdefault(arch, []).append(float(value))
+    if len(seen) < FEWEST_ROWS:
+        raise InputError(
+            f"{file}: column {chosen}: {len(seen)} subnets are too few to fit; at least {FEWEST_ROWS}"
+        )
+    measured = [LatencyMeasurement(statistics.median(v), min(v), max(v), len(v)) for v in seen.values()]
+    made_of = {"file": file.name, "column": chosen}
+    return Device(name=name, latency=fit(supernet.restricted({}), list(seen), measured, made_of))
+
+
+def check_name(name: str) -> None:
+    """Raises InputError for what no device that is made may be called."""
     if name in documents.names("devices"):
         raise InputError(f"{name} is a device that ships; give the imported one another name with --name")
     if not re.fullmatch(NAME, name):
         raise InputError(
             f"a device's name is made of letters, digits, '_', '-' and inner dots, got {name!r}; give one with --name"
         )
-    return Device(name=name, latency=read_latency_table(format_name, tables, supernet))

@@ -20,8 +20,8 @@ import numpy as np
 
 from cost_models.device import Device, Power, PowerFit
 from cost_models.energy import MJ_PER_PJ, Work, work_of
-from cost_models.latency_fit import FOLDS, held_out_errors, solve
 from cost_models.meters import POWERCAP, Meter, find_rapl
+from cost_models.plain_prices import FOLDS, held_out_errors, solve
 from cost_models.ranges import Range
 from supernet.arch import Arch
 from supernet.arrays import Floats

@@ -1,14 +1,17 @@
 """Which subnets a latency model is fitted to.
 
 A few corners of the space, so that nothing lies outside; random archs, on which the fit's error is
-told; and archs that are picked for what they tell of the prices, so that every price is known. Each
-pick is the candidate whose time the picks so far predict worst (greedy D-optimal design; Fedorov, 1972):
+told; and archs that are picked for what they tell of the prices. Each pick is the candidate whose
+time the picks so far, and what is known of prices before, leave the least certain (greedy Bayesian
+D-optimal design; Fedorov, 1972; Chaloner & Verdinelli, 1995):
 
 | here          | in the literature            | what it is                                          |
 |---------------|------------------------------|-----------------------------------------------------|
-| ``rows``      | X, one row x an arch         | sums of features, scaled to be alike                |
-| ``inverse``   | (X'X + ridge)^-1             | how uncertain the prices are, up to the noise       |
-| ``variances`` | x (X'X)^-1 x'                | how uncertain the predicted time of an arch is      |
+| ``shares``    | X, one row x an arch         | sums of features as shares of an arch's time        |
+| ``unsure``    | Sigma, noise^2 (X'X + P)^-1  | covariance of the prices' relative deviations       |
+| ``variances`` | x Sigma x'                   | how uncertain the predicted time of an arch is      |
+
+Of subnets that were measured already :func:`choose_rows` chooses in the same way.
 """
 
 from __future__ import annotations
@@ -20,20 +23,27 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from cost_models.latency_fit import feature_table
-from cost_models.layer_features import features
+from cost_models.feature_sums import feature_sums
+from cost_models.latency_fit import groups
+from cost_models.layer_features import features, whatever_size
+from cost_models.robust_prices import covariance
 from cost_models.tables import layers_by_choice
 from supernet.arch import Arch, Choice
 from supernet.arrays import Floats
 from supernet.catalog import Supernet
-from supernet.space import SearchSpace
+from supernet.layers import Layer
+from supernet.space import Codes, SearchSpace
 
 CORNER_SHARE, RANDOM_SHARE = 1 / 4, 3 / 8
 """Of the archs of a design; the rest is picked. More corners leave the middle of a space to guesses."""
 POOL = 4
 """Candidates for each arch of the design."""
-RIDGE = 1e-3
-"""Keeps the information matrix invertible before every feature was seen."""
+OF_ROWS = 1 / 5
+"""Random share of rows that are chosen among measured ones; any of them can be predicted to tell the error."""
+MOST_CANDIDATES = 2000
+"""Rows that are looked at, a random part of more."""
+NOISE = 0.05
+"""Relative error of a measurement, beside deviations of prices that are as large as the prices."""
 RESOLUTION = "resolution"
 
 
@@ -85,28 +95,37 @@ def corners(space: SearchSpace, count: int) -> list[Arch]:
 
 
 def covering(supernet: Supernet, archs: Sequence[Arch]) -> list[Arch]:
-    """Archs with the features of the space that none of ``archs`` has: the largest, changed where they are."""
-    seen = set(feature_table(supernet, archs)[0])
+    """Archs with the kinds of layers that none of ``archs`` has: the largest, changed where they are."""
+    seen = kinds_in(supernet, archs)
     found: list[Arch] = []
-    for feature, values in where_features_are(supernet).items():
-        if feature not in seen:
+    for kind, values in where_kinds_are(supernet).items():
+        if kind not in seen:
             arch = supernet.space.arch({**supernet.space.largest().values, **values})
-            seen |= {name for layer in supernet.layers(arch) for name in features(layer)}
+            seen |= kinds_in(supernet, [arch])
             found.append(arch)
     return found
 
 
-def where_features_are(supernet: Supernet) -> dict[str, dict[str, Choice]]:
-    """Every feature that a layer of the space has, and choices of a segment that bring it."""
+def kinds_in(supernet: Supernet, archs: Sequence[Arch]) -> set[str]:
+    return {kind for arch in archs for layer in supernet.layers(arch) for kind in kinds_of(layer)}
+
+
+def kinds_of(layer: Layer) -> set[str]:
+    """What its features are called, without the size."""
+    return {whatever_size(name) for name in features(layer)}
+
+
+def where_kinds_are(supernet: Supernet) -> dict[str, dict[str, Choice]]:
+    """Every kind of feature that a layer of the space has, and choices of a segment that bring it."""
     space = supernet.space
     found: dict[str, dict[str, Choice]] = {}
     for segment in supernet.segments:
         sizes = [len(space.by_name[name].choices) for name in segment.dimensions]
         for place, layers in enumerate(layers_by_choice(space, segment)):
-            for feature in {name for layer in layers for name in features(layer)} - set(found):
+            for kind in {name for layer in layers for name in kinds_of(layer)} - set(found):
                 codes = np.unravel_index(place, sizes) if sizes else ()
                 pairs = zip(segment.dimensions, codes, strict=True)
-                found[feature] = {name: space.by_name[name].choices[int(code)] for name, code in pairs}
+                found[kind] = {name: space.by_name[name].choices[int(code)] for name, code in pairs}
     return found
 
 
@@ -114,24 +133,54 @@ def pick(supernet: Supernet, chosen: Sequence[Arch], candidates: Sequence[Arch],
     """``count`` of the candidates, one after the other: the one whose time is the least certain by then."""
     if count <= 0 or not candidates:
         return []
-    rows = alike(feature_table(supernet, [*chosen, *candidates])[1])
-    known, left = rows[: len(chosen)], dict(enumerate(rows[len(chosen) :]))
-    inverse = np.linalg.inv(known.T @ known + RIDGE * np.eye(rows.shape[1]))
-    found: list[Arch] = []
-    while left and len(found) < count:
-        variances = {place: float(row @ inverse @ row) for place, row in left.items()}
-        best = max(variances, key=variances.__getitem__)
-        toward = inverse @ left.pop(best)
-        inverse -= np.outer(toward, toward) / (1 + variances[best])  # Sherman & Morrison (1950)
-        found.append(candidates[best])
+    codes = supernet.space.encode([*chosen, *candidates])
+    places = least_certain(supernet, codes, range(len(chosen)), count)
+    return [candidates[place - len(chosen)] for place in places]
+
+
+def choose_rows(supernet: Supernet, codes: Codes, count: int, rng: np.random.Generator) -> list[int]:
+    """``count`` of the archs with ``codes`` (n, dimensions), for a fit: some at random, the others for what they tell."""
+    order = [int(row) for row in rng.permutation(len(codes))[:MOST_CANDIDATES]]
+    drawn = max(1, round(count * OF_ROWS))
+    places = least_certain(supernet, codes[order], range(drawn), max(0, count - drawn))
+    return [order[place] for place in (*range(min(drawn, count)), *places)]
+
+
+def least_certain(supernet: Supernet, codes: Codes, chosen: Sequence[int], count: int) -> list[int]:
+    """``count`` places of ``codes`` (n, dimensions), each the one whose time those before it tell the least of."""
+    known = feature_sums(supernet)
+    shares = alike(known.of(codes))
+    unsure = covariance(groups(known.names)[1:])
+    for place in chosen:
+        unsure = surer(unsure, shares[place])
+    left = np.ones(len(codes), dtype=np.bool_)
+    left[list(chosen)] = False
+    found: list[int] = []
+    while left.any() and len(found) < count:
+        variances = np.where(left, ((shares @ unsure) * shares).sum(axis=1), -np.inf)
+        best = int(variances.argmax())
+        unsure = surer(unsure, shares[best])
+        left[best] = False
+        found.append(best)
     return found
 
 
+def surer(unsure: Floats, share: Floats) -> Floats:
+    """The covariance of deviations after an arch with such shares was measured (Sherman & Morrison, 1950)."""
+    toward = unsure @ share
+    return np.asarray(unsure - np.outer(toward, toward) / (NOISE**2 + share @ toward))
+
+
 def alike(amounts: Floats) -> Floats:
-    """Amounts (n, features) so that features count alike, and archs too: the fit minimises relative errors."""
-    scaled = amounts / amounts.max(axis=0)
-    scaled /= scaled.sum(axis=1, keepdims=True)
-    return np.asarray(scaled / np.sqrt((scaled**2).mean(axis=0)), dtype=np.float64)
+    """Amounts (n, features) as shares of an arch's time, if every feature took as long on average.
+
+    Scaled so that a feature of its own share has a deviation of about one: the fit minimises relative errors.
+    """
+    mean = amounts.mean(axis=0)
+    scaled = amounts / np.where(mean > 0, mean, 1.0)
+    return np.asarray(
+        np.sqrt(amounts.shape[1]) * scaled / scaled.sum(axis=1, keepdims=True), dtype=np.float64
+    )
 
 
 def leaning_sample(space: SearchSpace, count: int, rng: np.random.Generator) -> npt.NDArray[np.int16]:

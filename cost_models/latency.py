@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cost_models.device import Device, LatencyModel, LatencyTable
 from cost_models.latency_tables import LatencyStd, latency_cost, latency_std
-from cost_models.layer_features import features
+from cost_models.layer_features import features, whatever_size
 from cost_models.protocol import Target
 from cost_models.tables import TableCost, table_cost
 from supernet.catalog import Supernet
@@ -67,6 +67,7 @@ def check_space(latency: LatencyModel | LatencyTable, supernet: Supernet, device
             f"the latency {what} of device {device!r} was {was} for the network of {latency.supernet} "
             f"({latency.fingerprint}), not for that of {supernet.name} ({supernet.fingerprint}); "
             f"in a search, device: host or --device host measures this machine for {supernet.name}; "
+            f"oncefit profile NAME --supernet {supernet.name} makes another device for it; "
             f"oncefit device NAME --supernet {latency.supernet} shows the device for its own supernet"
         )
 
@@ -75,10 +76,11 @@ def layer_ms(model: LatencyModel, layer: Layer, device: str) -> float:
     """Milliseconds of one layer. Raises InputError for a layer of a kind that was never measured."""
     total = 0.0
     for feature, amount in features(layer).items():
-        if feature not in model.coefficients:
+        price = model.coefficients.get(feature, model.coefficients.get(whatever_size(feature)))
+        if price is None:
             raise InputError(
                 f"the latency model of device {device!r} has no coefficient {feature!r}, which layer "
                 f"{layer.name} ({layer.op}) needs: the subnets it was fitted to had none; fit it anew"
             )
-        total += model.coefficients[feature] * amount
+        total += price * amount
     return total

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from cost_models.device import LatencyTable, ResolutionTable
 from cost_models.protocol import Costs
-from cost_models.published_tables import FORMATS, Format, Piece, read_tables
+from cost_models.published_tables import FORMATS, UNITS_MS, Entries, Format, Piece, in_ms, read_tables
+from cost_models.table_lint import check
 from cost_models.tables import TableCost, factor, layers_by_choice
 from supernet.arch import Arch, Choice
 from supernet.catalog import Supernet
 from supernet.errors import InputError, unknown
 from supernet.layers import Segment
+from supernet.messages import Say
 from supernet.space import Codes, SearchSpace
 
 RESOLUTION = "resolution"
+T = TypeVar("T")
 
 
 class Lack(NamedTuple):
@@ -58,23 +61,73 @@ class LatencyStd:
         return np.asarray(np.sqrt(self.variance.batch(codes)), dtype=np.float64)
 
 
-def read_latency_table(name: str, path: Path, supernet: Supernet) -> LatencyTable:
+def read_latency_table(
+    name: str,
+    path: Path,
+    supernet: Supernet,
+    unit: str = "ms",
+    others: Mapping[str, LatencyTable] | None = None,
+    say: Say = print,
+) -> LatencyTable:
     """The published tables of format ``name`` in a folder, which cover ``supernet`` at their resolutions.
 
-    Raises InputError for an unknown format, wrong files and for what they lack.
+    ``say`` gets what is suspicious (:mod:`cost_models.table_lint`); ``others`` are known tables, by device.
+    Raises InputError for an unknown format, wrong files, what cannot be meant and for what they lack.
     """
-    read = read_tables(format_of(name), path)
+    known = format_of(name)
+    if unit not in UNITS_MS:
+        raise unknown("unit of latency tables", unit, UNITS_MS)
+    read = read_tables(known, path)
+    check({str(file): entries for file, entries in read.values()}, unit, others or {}, say)
+    if known.one:
+        read = at_resolutions_of(supernet, read, path)
     table = LatencyTable(
         supernet=supernet.name,
         fingerprint=supernet.fingerprint,
         format=name,
         tables={
-            resolution: ResolutionTable(file=file.name, sha256=sha256(file), entries=entries)
+            resolution: ResolutionTable(file=file.name, sha256=sha256(file), entries=in_ms(entries, unit))
             for resolution, (file, entries) in read.items()
         },
     )
     check_cover(table, supernet, path)
-    return table
+    return only_needed(table, supernet) if known.one else table
+
+
+def at_resolutions_of(supernet: Supernet, read: dict[int, T], path: Path) -> dict[int, T]:
+    """A file of all resolutions without those that the supernet has not. Raises InputError where none is left."""
+    choices = supernet.family.space.by_name[RESOLUTION].choices
+    found = {resolution: part for resolution, part in read.items() if resolution in choices}
+    if not found:
+        raise InputError(
+            f"{path} has resolution {listed(read)}, of which {supernet.name} has none; its resolutions are {listed(choices)}"
+        )
+    return found
+
+
+def only_needed(table: LatencyTable, supernet: Supernet) -> LatencyTable:
+    """The same with the entries that the supernet has at each resolution: the file holds those of all."""
+    keys: dict[int, set[str]] = {resolution: set() for resolution in table.resolutions}
+    for resolution, piece in needed_pieces(table, supernet):
+        keys[resolution].add(piece.key)
+
+    def left(entries: Entries, resolution: int) -> Entries:
+        return {key: figures for key, figures in entries.items() if key in keys[resolution]}
+
+    tables = {
+        resolution: part.model_copy(update={"entries": left(part.entries, resolution)})
+        for resolution, part in table.tables.items()
+    }
+    return table.model_copy(update={"tables": tables})
+
+
+def needed_pieces(table: LatencyTable, supernet: Supernet) -> Iterator[tuple[int, Piece]]:
+    """Resolution and piece of all that the supernet is made of at the table's resolutions."""
+    whole = supernet.restricted({RESOLUTION: table.resolutions})
+    for segment in whole.segments:
+        for resolution, pieces in pieces_by_choice(table.format, whole.space, segment):
+            for piece in pieces:
+                yield resolution, piece
 
 
 def format_of(name: str) -> Format:
@@ -96,12 +149,9 @@ def check_cover(table: LatencyTable, supernet: Supernet, path: Path) -> None:
             f"{path} has tables of resolution {listed(foreign)}, which {supernet.name} has not; "
             f"its resolutions are {listed(known)}"
         )
-    whole = supernet.restricted({RESOLUTION: table.resolutions})
     needed: dict[tuple[int, str], Piece] = {}
-    for segment in whole.segments:
-        for resolution, pieces in pieces_by_choice(table.format, whole.space, segment):
-            for piece in pieces:
-                needed.setdefault((resolution, piece.key), piece)
+    for resolution, piece in needed_pieces(table, supernet):
+        needed.setdefault((resolution, piece.key), piece)
     found = [lack_of(table, resolution, piece) for (resolution, _), piece in needed.items()]
     lacks = [lack for lack in found if lack is not None]
     if lacks:
@@ -119,8 +169,19 @@ def latency_cost(table: LatencyTable, supernet: Supernet, device: str) -> TableC
 
 
 def latency_std(table: LatencyTable, supernet: Supernet, device: str) -> LatencyStd:
-    """The standard deviation of one inference's latency, as if its entries varied independently."""
-    return LatencyStd(summed("variance_ms2", table, supernet, device, lambda mean, std: std**2))
+    """The standard deviation of one inference's latency, as if its entries varied independently.
+
+    Raises InputError for a table of plain means.
+    """
+
+    def variance(mean: float, std: float | None) -> float:
+        if std is None:
+            raise InputError(
+                f"the latency table of device {device!r} has plain means, without standard deviations"
+            )
+        return std**2
+
+    return LatencyStd(summed("variance_ms2", table, supernet, device, variance))
 
 
 def summed(
@@ -128,7 +189,7 @@ def summed(
     table: LatencyTable,
     supernet: Supernet,
     device: str,
-    figure: Callable[[float, float], float],
+    figure: Callable[[float, float | None], float],
 ) -> TableCost:
     """The cost that adds ``figure`` of mean and standard deviation over the pieces of an arch.
 

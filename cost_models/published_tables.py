@@ -25,8 +25,8 @@ from supernet.layers import Layer
 
 Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Entries = dict[str, tuple[Milliseconds, Spread]]
-"""Mean and standard deviation in milliseconds, by key."""
+Entries = dict[str, tuple[Milliseconds, Spread | None]]
+"""Mean and standard deviation in milliseconds, by key; a table of plain means has no deviations."""
 
 ALONE = {"stem": "Conv", "head": "Conv_1", "head.pool": "AvgPool2D", "mix": "Conv_2", "classifier": "Logits"}
 """What the formats call the layers that belong to no block."""
@@ -41,40 +41,44 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Format:
-    """A pattern of file names, one file a resolution, and the pieces of consecutive layers."""
+    """A pattern of file names, one file a resolution or ``one`` for all, and the pieces of consecutive layers."""
 
     files: str
     pieces: Callable[[Sequence[Layer]], tuple[Piece, ...]]
+    stem: str = ALONE["stem"]
+    """How the key of the first convolution begins, which tells resolutions."""
+    one: bool = False
 
 
-NEEDED = {"count", "mean"}
-"""What every entry has; its spread is ``std`` or ``var``."""
+UNITS_MS = {"ms": 1.0, "us": 1e-3, "s": 1e3}
+"""Milliseconds in a unit of a table."""
 
 
 class PublishedEntry(Document):
-    """Milliseconds over ``count`` measurements; newer files hold ``std``, older ones the variance ``var``."""
+    """A mean over ``count`` measurements; newer files hold ``std``, older ones the variance ``var``, others neither."""
 
-    count: Count
     mean: Milliseconds
+    count: Count | None = None
     std: Spread | None = None
     var: Spread | None = None
 
     @model_validator(mode="after")
     def has_one_spread(self) -> PublishedEntry:
-        if (self.std is None) == (self.var is None):
-            raise ValueError("an entry has either std or var, in milliseconds or their square")
+        if self.std is not None and self.var is not None:
+            raise ValueError("an entry has either std or var, in milliseconds or their square, or neither")
         return self
 
     @property
-    def deviation(self) -> float:
-        """The standard deviation in milliseconds."""
-        if self.var is not None:
-            return math.sqrt(self.var)
-        assert self.std is not None
-        return self.std
+    def deviation(self) -> float | None:
+        """The standard deviation, in the unit of the mean."""
+        return math.sqrt(self.var) if self.var is not None else self.std
 
 
-def read_tables(known: Format, path: Path) -> dict[int, tuple[Path, Entries]]:
+Published = dict[str, PublishedEntry]
+"""The entries of a file as they are written, by key."""
+
+
+def read_tables(known: Format, path: Path) -> dict[int, tuple[Path, Published]]:
     """The file and the entries of each resolution; ``path`` is a folder of such files, or one of them.
 
     Raises InputError where there is none, for a wrong one and for two of the same resolution.
@@ -83,46 +87,64 @@ def read_tables(known: Format, path: Path) -> dict[int, tuple[Path, Entries]]:
     if not files:
         what = "holds no latency table" if path.is_dir() else "is neither a folder nor a file"
         raise InputError(f"{path} {what}; the tables of this format are files named {known.files}")
-    found: dict[int, tuple[Path, Entries]] = {}
+    found: dict[int, tuple[Path, Published]] = {}
     for file in files:
         entries = read_entries(file)
-        resolution = resolution_of(entries, file)
-        if resolution in found:
-            raise InputError(
-                f"{found[resolution][0]} and {file} are both tables of resolution {resolution}, by their "
-                f"entry {ALONE['stem']}; keep one of them"
-            )
-        found[resolution] = file, entries
+        for resolution in resolutions_of(entries, file, known):
+            if resolution in found:
+                raise InputError(
+                    f"{found[resolution][0]} and {file} are both tables of resolution {resolution}, by their "
+                    f"entry {known.stem}; keep one of them"
+                )
+            found[resolution] = file, entries
     return dict(sorted(found.items()))
 
 
-def read_entries(file: Path) -> Entries:
-    """The entries of one file."""
-    found: Entries = {}
+def in_ms(entries: Published, unit: str) -> Entries:
+    """Mean and deviation in milliseconds of entries in one of :data:`UNITS_MS`."""
+    scale = UNITS_MS[unit]
+    if scale == 1:
+        return {key: (entry.mean, entry.deviation) for key, entry in entries.items()}
+    return {
+        key: (entry.mean * scale, entry.deviation * scale if entry.deviation is not None else None)
+        for key, entry in entries.items()
+    }
+
+
+def read_entries(file: Path) -> Published:
+    """The entries of one file: a mapping with a mean, or a mean alone."""
+    found: Published = {}
     loaded = documents.load(file)
-    if loaded and not any(isinstance(value, dict) and set(value) >= NEEDED for value in loaded.values()):
+    if loaded and not any(is_number(v) or (isinstance(v, dict) and "mean" in v) for v in loaded.values()):
         key, value = next(iter(loaded.items()))
         raise InputError(
-            f"{file} is a table of another layout: no entry of it has {' and '.join(sorted(NEEDED))}, as those of "
-            f"{' and '.join(FORMATS)} have (in milliseconds, with std or var); its entry {short(key)} is {short(value)}"
+            f"{file} is a table of another layout: no entry of it is a mean or has one, as those of "
+            f"{' and '.join(FORMATS)} have; its entry {short(key)} is {short(value)}"
         )
     for key, value in loaded.items():
-        if not isinstance(value, dict):
-            raise InputError(f"{file}: {key}: got {short(value)}; an entry has count, mean and std or var")
-        entry = documents.check(value, PublishedEntry, f"{file}: {key}")
-        found[str(key)] = entry.mean, entry.deviation
+        given = {"mean": value} if is_number(value) else value
+        if not isinstance(given, dict):
+            raise InputError(
+                f"{file}: {key}: got {short(value)}; an entry is a mean, or has mean, and perhaps count and std or var"
+            )
+        found[str(key)] = documents.check(given, PublishedEntry, f"{file}: {key}")
     return found
 
 
-def resolution_of(entries: Entries, file: Path) -> int:
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def resolutions_of(entries: Published, file: Path, known: Format) -> list[int]:
     """The side of the images, which the key of the first convolution tells."""
-    start = f"{ALONE['stem']}-input:"
+    start = f"{known.stem}-input:"
     sizes = {key.removeprefix(start).partition("x")[0] for key in entries if key.startswith(start)}
-    if len(sizes) != 1 or not (size := sizes.pop()).isdecimal():
+    if not sizes or (len(sizes) > 1 and not known.one) or not all(size.isdecimal() for size in sizes):
         raise InputError(
-            f"{file} must have one entry named like {start}224x224x3-output:112x112x24, which tells its resolution"
+            f"{file} must have {'entries' if known.one else 'one entry'} named like "
+            f"{start}224x224x3-output:112x112x24, which {'tell' if known.one else 'tells'} its resolution"
         )
-    return int(size)
+    return sorted(int(size) for size in sizes)
 
 
 def grouped(layers: Sequence[Layer]) -> list[tuple[str, tuple[Layer, ...]]]:
@@ -169,6 +191,39 @@ def pixel1_pieces(layers: Sequence[Layer]) -> tuple[Piece, ...]:
     return tuple(Piece(name, key(piece)) for name, piece in found)
 
 
+OF_NSGANETV2 = {
+    "stem": "first_conv",
+    "head": "final_expand_layer",
+    "mix": "feature_mix_layer",
+    "classifier": "classifier",
+}
+"""What NSGANetV2's table calls the layers that belong to no block."""
+
+
+def nsganetv2_pieces(layers: Sequence[Layer]) -> tuple[Piece, ...]:
+    """Keys with the expand ratio of a block and its gate; ``final_expand_layer`` holds the pool behind it too.
+
+    Two of their first layers' widths tell supernets of another width apart.
+    """
+    found: list[tuple[str, tuple[Layer, ...]]] = []
+    for name, piece in grouped(layers):
+        if found and [piece[-1].op, found[-1][0]] == ["pool", "head"]:
+            continue  # its time is in the entry before
+        found.append((name, piece))
+
+    def key(name: str, piece: Sequence[Layer]) -> str:
+        depthwise = depthwise_of(piece)
+        if depthwise is None:
+            called, first = OF_NSGANETV2.get(name, name), piece[0]
+            if first.op == "linear":
+                return f"{called}-input:{first.in_channels}-output:{first.out_channels}"
+            return f"{called}-{shapes(piece)}"
+        ratio = depthwise.in_channels / piece[0].in_channels
+        return block_key(piece, depthwise, f"{ratio:g}", "MBConv") + f"-se:{gated(piece):d}"
+
+    return tuple(Piece(name, key(name, piece)) for name, piece in found)
+
+
 def depthwise_of(piece: Sequence[Layer]) -> Layer | None:
     return next((layer for layer in piece if layer.op == "depthwise"), None)
 
@@ -181,10 +236,12 @@ def swish(layer: Layer) -> bool:
     return layer.act == "h_swish"
 
 
-def block_key(piece: Sequence[Layer], depthwise: Layer, expand: int | str) -> str:
+def block_key(
+    piece: Sequence[Layer], depthwise: Layer, expand: int | str, called: str = "expanded_conv"
+) -> str:
     skip = any(layer.op == "add" for layer in piece)
     own = f"expand:{expand}-kernel:{depthwise.kernel}-stride:{depthwise.stride}-idskip:{skip:d}"
-    return f"expanded_conv-{shapes(piece)}-{own}"
+    return f"{called}-{shapes(piece)}-{own}"
 
 
 def alone_key(piece: Sequence[Layer]) -> str:
@@ -199,6 +256,11 @@ def shapes(piece: Sequence[Layer]) -> str:
 
 
 FORMATS: Mapping[str, Format] = {
+    "ofa": Format("*_lookup_table.yaml", note10_pieces),
     "note10": Format("*_lookup_table.yaml", note10_pieces),
     "pixel1": Format("mobile_trim.yaml", pixel1_pieces),
+    "nsganetv2": Format("*lut.yaml", nsganetv2_pieces, OF_NSGANETV2["stem"], one=True),
 }
+"""``ofa`` is the layout of the Note10's tables under whatever device's name."""
+AFTER_DEVICES = ("note10", "pixel1")
+"""Formats that are called after the device that they were published for."""

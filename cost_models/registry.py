@@ -31,8 +31,14 @@ COSTS: Mapping[str, str] = {
     "latency_ms": "cost_models.latency:latency_ms",
     "energy_mj": "cost_models.energy:energy_mj",
     "co2e_mg": "cost_models.energy:co2e_mg",
+    "latency_p80_ms": "cost_models.latency_bound:latency_p80_ms",
+    "latency_p90_ms": "cost_models.latency_bound:latency_p90_ms",
+    "latency_p95_ms": "cost_models.latency_bound:latency_p95_ms",
+    "latency_p99_ms": "cost_models.latency_bound:latency_p99_ms",
 }
-OF_A_DEVICE = ("latency_ms", "energy_mj", "co2e_mg")
+BOUNDS = ("latency_p80_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms")
+"""Upper bounds of latency; computed where they are asked for."""
+OF_A_DEVICE = ("latency_ms", "energy_mj", "co2e_mg", *BOUNDS)
 """Those that need a device."""
 
 ALIASES: Mapping[str, str] = {"flops": "macs"}

@@ -14,6 +14,7 @@ from cost_models.host import region_of_this_machine
 from cost_models.tracking import TRACKED, tracked
 from oncefit.bundles import Bundle, open_bundle
 from oncefit.supernets import Supernet, as_supernet
+from search.problem.confidence import plain_budgets
 from search.reports import report
 from search.reports.export import export_picked, picked
 from search.runs.config import RunConfig, load_config, made_config
@@ -44,7 +45,7 @@ def search(
     *,
     config: str | Path | None = None,
     objectives: Sequence[str] | None = None,
-    budgets: Mapping[str, float] | None = None,
+    budgets: Mapping[str, float | Mapping[str, float]] | None = None,
     device: str | Mapping[str, object] | None = None,
     region: str | None = None,
     sampler: str | BaseSampler | None = None,
@@ -109,7 +110,7 @@ class Plan(NamedTuple):
 def planned(
     supernet: str | Path | Supernet | OwnSupernet | None,
     config: str | Path | None,
-    budgets: Mapping[str, float] | None,
+    budgets: Mapping[str, float | Mapping[str, float]] | None,
     costs: Mapping[str, str | CostFunction] | None,
     sampler: str | BaseSampler | None,
     accuracy: str | AccuracyFunction | None,
@@ -127,7 +128,7 @@ def planned(
     given["enqueue"] = spelled(given["enqueue"]) if given.get("enqueue") else None
     if given.get("space") is not None:
         given["space"] = {name: list(choices) for name, choices in given["space"].items()}
-    limits = dict(budgets or {})
+    limits = plain_budgets(budgets or {})
     resolved = load_config(Path(config), given, limits) if config is not None else made_config(given, limits)
     folder = Path(out) if out is not None else Path("runs") / run_name(config, given, as_typed(limits))
     return Plan(resolved, own, folder)

@@ -18,6 +18,8 @@ from search.cli import (
     evaluate,
     export,
     predictor,
+    profile,
+    profile_kit,
     search,
     train,
     verify,
@@ -67,6 +69,9 @@ app.command()(demo.demo)
 app.add_typer(predictor.app, name="predictor")
 app.add_typer(weights.app, name="weights")
 app.add_typer(devices.app, name="devices")
+profile.app.command("kit")(profile_kit.kit)
+profile.app.command("import")(profile_kit.import_result)
+app.add_typer(profile.app, name="profile")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

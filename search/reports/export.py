@@ -233,7 +233,8 @@ def device_keys(device: Device) -> DeviceKeys:
 def is_here(device: Device) -> bool:
     """Whether a latency measured on this machine is one of the device."""
     here = (profiling.cpu_name(), profiling.RUNTIME, profiling.THREADS)
-    return (device.cpu, device.runtime, device.threads) == here
+    alike = device.measurements is None or device.measurements.setup == profiling.DEFAULT
+    return alike and (device.cpu, device.runtime, device.threads) == here
 
 
 def latency_of(arch: Arch, supernet: Supernet) -> Callable[[Path], profiling.LatencyMeasurement]:

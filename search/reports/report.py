@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cost_models.latency_bound import bound_of, confidence_of
+from cost_models.protocol import Target
 from cost_models.ranges import Range
+from cost_models.registry import BOUNDS
 from search.predictors.protocol import Prediction
 from search.predictors.scores import Scores, score
 from search.proposing.samplers import GUIDED
@@ -205,7 +208,8 @@ def front_table(result: Result) -> Table:
     from rich.table import Table
 
     run = result.run
-    names = list(dict.fromkeys([*run.config.budgets, *(o.name for o in run.axes[1:])]))
+    estimates = ["latency_ms"] if any(name in BOUNDS for name in run.config.budgets) else []
+    names = list(dict.fromkeys([*estimates, *run.config.budgets, *(o.name for o in run.axes[1:])]))
     columns: dict[str, Callable[[Candidate, Accuracy | None], str]] = {
         "\narch": lambda c, _: c.arch.id + (" *" if c == result.chosen else "")
     }
@@ -257,6 +261,7 @@ def legend(result: Result) -> str:
         lines.append(f"Accuracies are what the function given in Python says; {costs}.")
     else:
         lines.append(f"No accuracy is measured; {costs}.")
+    lines += [line for told in told_bounds(run) for line in textwrap.wrap(told, 80)]
     asked = "predicted" if direct(result) else "proposed"
     if run.predictor is not None:
         lines += [f"Top-1 is predicted by {run.predictor.card.name}", f"for {run.predictor.card.split}."]
@@ -271,6 +276,18 @@ def legend(result: Result) -> str:
         share = f"{100 * stopped['share_of_images_saved']:.0f} % fewer images evaluated"
         lines.append(f"{stopped['candidates']} more stopped early: {share}.")
     return "\n".join(lines)
+
+
+def told_bounds(run: Run) -> list[str]:
+    """By how much bounds on latency are above the estimate, and how that is known."""
+    found = []
+    for name in (name for name in run.config.budgets if name in BOUNDS):
+        bound = bound_of(Target(run.supernet, run.device), confidence_of(name))
+        found.append(
+            f"The bound is {bound.factor:.3f} times the estimate; at most {100 - 100 * bound.confidence:.0f} % of subnets "
+            f"are expected to be slower ({bound.how})."
+        )
+    return found
 
 
 def bound_figures(result: Result) -> dict[str, float]:

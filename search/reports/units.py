@@ -35,6 +35,10 @@ SCALES: Mapping[str, tuple[float, str]] = {
     "latency_ms": (1, "latency (ms)"),
     "energy_mj": (1, "energy (mJ)"),
     "co2e_mg": (1e-3, "CO2e (µg)"),
+    "latency_p80_ms": (1, "latency, 80 % bound (ms)"),
+    "latency_p90_ms": (1, "latency, 90 % bound (ms)"),
+    "latency_p95_ms": (1, "latency, 95 % bound (ms)"),
+    "latency_p99_ms": (1, "latency, 99 % bound (ms)"),
 }
 """How costs are shown to people: divisor and heading."""
 
@@ -58,4 +62,6 @@ def amount(name: str, value: float) -> str:
     label, _, unit = heading(name).removesuffix(")").partition(" (")
     if not unit:
         return f"{short(value)} {label}"
-    return f"{short(scaled(name, value))} {unit}" + (f" {label}" if len(unit) == 1 else "")
+    bound = label.partition(", ")[2]
+    said = f" {label}" if len(unit) == 1 else f" ({bound})" if bound else ""
+    return f"{short(scaled(name, value))} {unit}{said}"

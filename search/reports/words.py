@@ -50,6 +50,9 @@ def of_device(device: Device) -> list[Lines]:
         runtime = f"{device.runtime} {version}" if version else device.runtime
         threads = f", {counted(device.threads, 'thread')}" if device.threads is not None else ""
         rows.append(("runtime", runtime + threads))
+    if device.measurements is not None:
+        setup = device.measurements.setup
+        rows.append(("precision, batch", f"{setup.precision}, {setup.batch}"))
     rows += [("measured on", device.date)] if device.date else []
     return [rows + of_latency_source(device), of_estimates(device)]
 
@@ -62,7 +65,10 @@ def of_latency_source(device: Device) -> Lines:
         table = device.table
         entries = sum(len(part.entries) for part in table.tables.values())
         return [
-            ("latency", f"{table.format} tables, {entries:,} entries with standard deviations"),
+            (
+                "latency",
+                f"{table.format} tables, {entries:,} entries{' with standard deviations' * table.has_deviations}",
+            ),
             ("latency measured for", f"blocks of {table.supernet}"),
             ("resolutions", ", ".join(map(str, table.resolutions))),
         ]
@@ -81,7 +87,8 @@ def of_error(model: LatencyModel) -> str:
     """What the error of a fit is of, as far as its file says so."""
     if model.tested is None or model.worst_error_percent is None:
         return "median"
-    return f"median of {model.tested} random subnets, largest {model.worst_error_percent:.1f} %"
+    which = "random subnets" if model.rows is None else "subnets"
+    return f"median of {model.tested} {which}, largest {model.worst_error_percent:.1f} %"
 
 
 def of_estimates(device: Device) -> Lines:

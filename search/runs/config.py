@@ -10,6 +10,7 @@ from pydantic import Field
 
 from cost_models.registry import ALIASES, known_costs
 from cost_models.variants import Variant, any_in_region, parse_device
+from search.problem.confidence import PERCENTILE, plain_budgets
 from search.problem.limits import check_limit
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
@@ -39,10 +40,11 @@ class RunConfig(documents.Document):
     ``space`` leaves only some choices of dimensions or kinds; ``accuracy`` is measured on
     images (then a ``predictor`` only tells ``guided`` where to begin: without one see :mod:`search.runs.prior`),
     predicted by it, or both for the ``measure`` best. ``race`` stops measuring what is dominated, see :mod:`search.runs.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
-    ``budgets`` are upper bounds that no result exceeds. ``enqueue`` are archs that are evaluated first, in files or
-    as they stand, see :mod:`search.runs.enqueued`. ``devices``, in place of ``device``, are searched for
-    together, see :mod:`search.runs.fleet`. ``stop`` ends a search that emits more than it can be expected to save,
-    see :mod:`search.runs.carbon_stop`.
+    ``budgets`` are upper bounds that no result exceeds; one on a percentile of latency
+    (:mod:`search.problem.confidence`) stands there as that of a bound, ``latency_p95_ms``. ``enqueue`` are archs that
+    are evaluated first, in files or as they stand, see :mod:`search.runs.enqueued`. ``devices``, in place of
+    ``device``, are searched for together, see :mod:`search.runs.fleet`. ``stop`` ends a search that emits more than
+    it can be expected to save, see :mod:`search.runs.carbon_stop`.
     """
 
     supernet: str
@@ -69,7 +71,7 @@ class RunConfig(documents.Document):
         return None if self.predictor == NO_PREDICTOR else self.predictor
 
 
-def load_config(path: Path, overrides: Mapping[str, object], budgets: Mapping[str, float]) -> RunConfig:
+def load_config(path: Path, overrides: Mapping[str, object], budgets: Mapping[str, object]) -> RunConfig:
     """The config in ``path`` with the options given beside it; those of budgets are added to its own."""
     path = documents.find("searches", path)
     data = documents.load(path)
@@ -77,13 +79,13 @@ def load_config(path: Path, overrides: Mapping[str, object], budgets: Mapping[st
     return resolved(data, overrides, budgets, str(path))
 
 
-def made_config(settings: Mapping[str, object], budgets: Mapping[str, float]) -> RunConfig:
+def made_config(settings: Mapping[str, object], budgets: Mapping[str, object]) -> RunConfig:
     """The config of settings that were given without a file; what is None is as a file has it by default."""
     return resolved({}, settings, budgets, "the search")
 
 
 def resolved(
-    data: dict[str, object], overrides: Mapping[str, object], budgets: Mapping[str, float], where: str
+    data: dict[str, object], overrides: Mapping[str, object], budgets: Mapping[str, object], where: str
 ) -> RunConfig:
     """``region`` among the overrides is that of the device."""
     given = {key: value for key, value in overrides.items() if value is not None}
@@ -96,7 +98,9 @@ def resolved(
     if region is not None:
         device = parse_device(data.get("device"), f"{where}: device", Path())
         data["device"] = any_in_region(device, str(region))
-    if budgets:
+    if isinstance(data.get("budgets"), dict):
+        data["budgets"] = plain_budgets(data["budgets"])  # type: ignore[arg-type]
+    if budgets := plain_budgets(budgets):
         own = data.get("budgets") or {}
         names = {ALIASES.get(name, name): limit for name, limit in budgets.items()}
         data["budgets"] = {**own, **names} if isinstance(own, dict) else own
@@ -133,15 +137,18 @@ def with_full_paths(data: Mapping[str, object], folder: Path) -> dict[str, objec
     return {key: full(key, value) for key, value in data.items()}
 
 
-def parse_budgets(texts: Sequence[str]) -> dict[str, float]:
-    """``["latency_ms=0.15", "macs=3e6"]`` by name."""
+def parse_budgets(texts: Sequence[str]) -> dict[str, float | dict[str, float]]:
+    """``["latency_ms=p95:0.15", "macs=3e6"]`` by name."""
     return dict(map(parse_budget, texts))
 
 
-def parse_budget(text: str) -> tuple[str, float]:
-    """``latency_ms=0.15`` as a pair."""
+def parse_budget(text: str) -> tuple[str, float | dict[str, float]]:
+    """``latency_ms=0.15`` as a pair; ``p95:0.15`` is a budget on a percentile."""
     name, _, number = text.partition("=")
+    percentile, colon, limit = number.partition(":")
     try:
+        if colon and PERCENTILE.fullmatch(percentile.strip()):
+            return name.strip(), {percentile.strip(): float(limit)}
         return ALIASES.get(name.strip(), name.strip()), float(number)
     except ValueError:
         raise InputError(f"a budget is given as cost=number, for example macs=3e6; got {text!r}") from None

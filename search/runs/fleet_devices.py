@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cost_models.variants import Variant, parse_device
+from search.problem.confidence import plain_budgets
 from supernet.documents import Document, from_folder
 from supernet.errors import InputError, short
 
@@ -34,7 +35,10 @@ def parse_devices(given: object, where: str, folder: Path) -> list[dict[str, obj
             "budgets, as {note10: {latency_ms: 25}, host: {latency_ms: 0.12}}"
         )
     return [
-        {"device": parse_device(full(device, folder), where, folder), "budgets": budgets or {}}
+        {
+            "device": parse_device(full(device, folder), where, folder),
+            "budgets": plain_budgets(budgets) if isinstance(budgets, Mapping) else budgets or {},
+        }
         for device, budgets in pairs
     ]
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from search.runs.config import NO_PREDICTOR
 from supernet.catalog import DATA_SETS
@@ -40,7 +41,7 @@ def run_name(config: str | Path | None, settings: Mapping[str, object], budgets:
     )
 
 
-def as_typed(budgets: Mapping[str, float]) -> list[str]:
+def as_typed(budgets: Mapping[str, Any]) -> list[str]:
     """``cost=number``, as short as a person would type it."""
     exact = {
         name: f"{limit:g}" if float(f"{limit:g}") == limit else f"{limit:.17g}"

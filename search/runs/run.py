@@ -17,7 +17,7 @@ from cost_models.energy import ranges
 from cost_models.latency import latency_std_ms
 from cost_models.protocol import Target
 from cost_models.ranges import Range
-from cost_models.registry import COSTS, OF_A_DEVICE, Cost, build
+from cost_models.registry import BOUNDS, COSTS, OF_A_DEVICE, Cost, build
 from search.feasible.budget_messages import check_feasible, nothing_found
 from search.predictors import files as predictors
 from search.predictors.files import check_choices, digest, is_known, open_predictor, outside_domain
@@ -246,7 +246,8 @@ def make_run(
 def free_costs(supernet: Supernet, device: Device | None) -> list[str]:
     """The built-in costs that are known of a supernet's layers, on a device if there is one."""
     of_device = device_costs(device) if device is not None else ()
-    return [name for name in COSTS if supernet.segments and (name not in OF_A_DEVICE or name in of_device)]
+    known = [name for name in COSTS if name not in BOUNDS] if supernet.segments else []
+    return [name for name in known if name not in OF_A_DEVICE or name in of_device]
 
 
 def predictor_of(folder: Path, config: RunConfig, supernet: Supernet, kept: bool) -> Predictor:

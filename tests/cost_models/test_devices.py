@@ -91,7 +91,7 @@ def test_a_fit_of_a_busy_machine_is_used_and_not_kept(
 ) -> None:
     lines: list[str] = []
     quiet = host_device(net, lines.append)
-    assert yaml.safe_load(cached_path(net).read_text()) == quiet.model_dump(exclude_none=True)
+    assert yaml.safe_load(cached_path(net).read_text()) == quiet.model_dump(mode="json", exclude_none=True)
     calm = profiling.profile
 
     def disturbed(*arguments: Any) -> list[LatencyMeasurement]:
@@ -103,7 +103,7 @@ def test_a_fit_of_a_busy_machine_is_used_and_not_kept(
     assert busy.latency.spread_percent == pytest.approx(30)
     assert "busy: repeated measurements spread by 30.0 %, more than 10 %" in lines[-1]
     assert "not kept" in lines[-1]
-    assert yaml.safe_load(cached_path(net).read_text()) == quiet.model_dump(exclude_none=True)
+    assert yaml.safe_load(cached_path(net).read_text()) == quiet.model_dump(mode="json", exclude_none=True)
     assert open_device("host", net, lines.append) == busy, "this process goes on with it"
     assert len(measured) == 2
     host.NOT_KEPT.clear()  # as in another process

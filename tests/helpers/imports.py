@@ -11,7 +11,8 @@ HEAVY = {"torch", "torchvision", "pandas", "sklearn", "scipy", "optuna", "matplo
 COMMANDS = (
     "search", "export", "verify", "evaluate", "compare", "cost", "carbon", "device", "train", "demo",
     "devices import", "predictor import", "predictor train", "predictor test", "predictor info",
-    "predictor list", "weights list", "weights fetch", "weights import",
+    "predictor list", "weights list", "weights fetch", "weights import", "profile", "profile kit",
+    "profile import",
 )  # fmt: skip
 
 

@@ -1,0 +1,158 @@
+"""This machine as several devices: how well unseen subnets are predicted, and whether runtimes prefer other subnets.
+
+python benchmarks/host_profile.py [--supernets ...] [--devices ...] [--samples N] [--unseen N] [--rounds N] [--json]
+
+Each device is profiled afresh; its unseen subnets are random ones that it was not fitted to, measured in a run of
+their own. Then the best subnet by the predictor of ofa_mbv3_w1.0 is sought under each device's predicted latency, at
+the same share of its reach, and each winner's latency is predicted on the others. Let nothing else run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from oracles import open_oracle
+
+from cost_models.device import Device
+from cost_models.drift import quiet
+from cost_models.host_facts import cpu_name
+from cost_models.latency import latency_ms
+from cost_models.measurements import Setup
+from cost_models.measuring import measure, said
+from cost_models.profile_here import profile_here
+from cost_models.protocol import Target
+from cost_models.registry import build
+from search.proposing.predictor_search import search_directly
+from supernet.catalog import Supernet, open_supernet
+
+DEVICES = {
+    "host-ort-1t": Setup(),
+    "host-ort-2t": Setup(threads=2),
+    "host-ov-1t": Setup(runtime="openvino"),
+}
+SUPERNETS = ("fmnist_mbv3", "ofa_mbv3_w1.0")
+SEARCHED, ORACLE = "ofa_mbv3_w1.0", "w1.0-macs"
+WITHIN, TARGET_SHARE, TARGET_SECONDS = 10.0, 90.0, 300.0
+UNSEEN_SEED = 1
+SHARES = (0.2, 0.35, 0.5)
+"""Budgets: so far from a device's least latency to its greatest."""
+
+
+@dataclass(frozen=True)
+class Row:
+    supernet: str
+    device: str
+    profile_seconds: float
+    within_10_percent: float
+    median_error_percent: float
+    cross_validated_percent: float
+    spread_percent: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--supernets", nargs="+", default=list(SUPERNETS))
+    parser.add_argument("--devices", nargs="+", default=list(DEVICES), choices=list(DEVICES))
+    parser.add_argument("--samples", type=int, default=30)
+    parser.add_argument("--unseen", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    given = parser.parse_args()
+    rows: list[Row] = []
+    made: dict[str, Device] = {}
+    for name in given.supernets:
+        net = open_supernet(name)
+        for called in given.devices:
+            row, device = profiled(called, net, given.samples, given.unseen, given.rounds)
+            rows.append(row)
+            made |= {called: device} if name == SEARCHED else {}
+    winners = preferences(made) if len(made) > 1 else []
+    if given.json:
+        print(json.dumps({"cpu": cpu_name(), "rows": [asdict(r) for r in rows], "winners": winners}))
+        return
+    print(f"{cpu_name()}\n\n{error_table(rows, given.unseen)}")
+    if winners:
+        print(f"\n{winner_table(winners, list(made))}")
+
+
+def profiled(called: str, net: Supernet, samples: int, unseen: int, rounds: int) -> tuple[Row, Device]:
+    """One device's profile, and its error on subnets that are measured afterwards."""
+    bar = said(lambda line: print(f"{called}, {net.name}: {line}", file=sys.stderr))
+    began = time.perf_counter()
+    device = profile_here(called, net, DEVICES[called], samples, 0, bar, even_busy=True)
+    seconds = time.perf_counter() - began
+    assert device.measurements is not None
+    assert device.fitted is not None
+    seen = {subnet.arch.key for subnet in device.measurements.subnets}
+    drawn = dict.fromkeys(net.space.decode(net.space.sample(2 * unseen, np.random.default_rng(UNSEEN_SEED))))
+    archs = [a for a in drawn if (a.space, *sorted(a.values.items())) not in seen][:unseen]
+    found = quiet(measure(net, archs, DEVICES[called], bar, rounds))
+    predict = latency_ms(Target(net, device))
+    errors = np.array([100 * abs(predict(a) / m.low_ms - 1) for a, m in zip(archs, found, strict=True)])
+    spread = 100 * float(np.median([m.spread for m in found]))
+    return Row(
+        net.name, called, seconds, 100 * float((errors <= WITHIN).mean()), float(np.median(errors)),
+        device.fitted.error_percent, spread,
+    ), device  # fmt: skip
+
+
+def preferences(devices: dict[str, Device]) -> list[dict[str, Any]]:
+    """The winner of each device at each share of its reach, with its predicted latencies as shares of all reaches."""
+    oracle = open_oracle(ORACLE)
+    costs = {n: build("latency_ms", Target(oracle.supernet, device)) for n, device in devices.items()}
+    reach = {name: cost.reach() for name, cost in costs.items()}
+    found = []
+    for share in SHARES:
+        for name, cost in costs.items():
+            budget = reach[name].minimum + share * (reach[name].maximum - reach[name].minimum)
+            problem = replace(oracle, cost=cost).within(budget)
+            codes = search_directly(problem, oracle.predict, 1, 0, slope=oracle.slope).codes[:1]
+            arch, top1 = oracle.space.decode(codes)[0], float(oracle.predict(codes)[0])
+            used = {
+                other: (of(arch) - reach[other].minimum) / (reach[other].maximum - reach[other].minimum)
+                for other, of in costs.items()
+            }
+            found.append({"share": share, "device": name, "arch": arch.id, "top1": top1, "used": used})
+    return found
+
+
+def error_table(rows: list[Row], unseen: int) -> str:
+    """Markdown; a target that is missed is bold."""
+    lines = [
+        f"| supernet | device | within 10 % of {unseen} unseen (%) | median error (%) | profile (s) | spread (%) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        share = marked(f"{r.within_10_percent:.1f}", r.within_10_percent >= TARGET_SHARE)
+        seconds = marked(f"{r.profile_seconds:.0f}", r.profile_seconds <= TARGET_SECONDS)
+        lines.append(
+            f"| {r.supernet} | {r.device} | {share} | {r.median_error_percent:.1f} | {seconds} | {r.spread_percent:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def winner_table(found: list[dict[str, Any]], devices: list[str]) -> str:
+    """What each winner needs on each device, as a share of its reach; beyond the budget is bold."""
+    lines = [
+        "| budget, share of reach | sought on | subnet | top-1, predicted (%) | "
+        + " | ".join(f"needs on {d}" for d in devices) + " |",
+        "|" + "---|" * (4 + len(devices)),
+    ]  # fmt: skip
+    for w in found:
+        needs = " | ".join(marked(f"{w['used'][d]:.3f}", w["used"][d] <= w["share"] + 1e-9) for d in devices)
+        lines.append(f"| {w['share']:g} | {w['device']} | {w['arch']} | {100 * w['top1']:.2f} | {needs} |")
+    return "\n".join(lines)
+
+
+def marked(figure: str, good: bool) -> str:
+    return figure if good else f"**{figure}**"
+
+
+if __name__ == "__main__":
+    main()

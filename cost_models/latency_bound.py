@@ -1,0 +1,138 @@
+"""Upper bounds of latency that hold with a stated confidence: costs that a budget may be on.
+
+A fitted model keeps by which factor each of its subnets was slower than a fit without it predicted. New
+subnets are slower by at most the k-th smallest of n such factors in a share of the cases that is known
+however they are distributed (split conformal prediction; Vovk et al., 2005; here with cross-validated
+residuals, without the widening of Barber et al., 2021, for fits that change much when a subnet is left
+out). k is such that the share is reached for three devices in four; on the average it is above. Where n
+are too few for that, their logarithms are taken to be normal (a tolerance bound; Owen, 1968).
+
+A layer table knows how much latency varies between inferences, and nothing of the error of a sum over
+layers: its bound is that of a normal distribution, with the largest relative deviation in the space.
+
+Both are one factor for all subnets, so that a bound is a sum over layers, as the estimate is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from cost_models.device import LatencyTable
+from cost_models.latency import known_latency, latency_ms, latency_std_ms
+from cost_models.protocol import Target
+from cost_models.tables import Factor, TableCost
+from supernet.errors import InputError
+
+CONFIDENCES = (0.8, 0.9, 0.95, 0.99)
+"""There is a cost for each."""
+LEAST = 5
+"""Held-out measurements, to say anything of the next."""
+ASSURANCE = 0.75
+"""Of the draws of held-out measurements, those in which a bound is exceeded as seldom as it says."""
+SAMPLE = 2_000
+"""Subnets in which the largest relative deviation of a table is looked for, beside the smallest and the largest."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """``factor`` times the estimate is not exceeded with ``confidence``; ``how`` says why in words."""
+
+    confidence: float
+    factor: float
+    how: str
+
+
+def bound_name(confidence: float) -> str:
+    """The cost of a confidence: ``latency_p95_ms``."""
+    return f"latency_p{100 * confidence:g}_ms"
+
+
+def confidence_of(name: str) -> float:
+    """The confidence of a cost's name."""
+    return next(confidence for confidence in CONFIDENCES if bound_name(confidence) == name)
+
+
+def latency_p80_ms(target: Target) -> TableCost:
+    """What the latency of a subnet does not exceed in 80 % of the cases."""
+    return bounded(target, 0.8)
+
+
+def latency_p90_ms(target: Target) -> TableCost:
+    """What the latency of a subnet does not exceed in 90 % of the cases."""
+    return bounded(target, 0.9)
+
+
+def latency_p95_ms(target: Target) -> TableCost:
+    """What the latency of a subnet does not exceed in 95 % of the cases."""
+    return bounded(target, 0.95)
+
+
+def latency_p99_ms(target: Target) -> TableCost:
+    """What the latency of a subnet does not exceed in 99 % of the cases."""
+    return bounded(target, 0.99)
+
+
+def bounded(target: Target, confidence: float) -> TableCost:
+    """The estimate times the factor of a bound."""
+    factor, estimate = bound_of(target, confidence).factor, latency_ms(target)
+    tables = tuple(Factor(part.columns, part.table * factor) for part in estimate.factors)
+    return replace(estimate, name=bound_name(confidence), factors=tables, offset=estimate.offset * factor)
+
+
+def bound_of(target: Target, confidence: float) -> Bound:
+    """The bound of a target's device. Raises InputError for a device that knows of no error."""
+    device, latency = known_latency(target)
+    if isinstance(latency, LatencyTable):
+        return Bound(
+            confidence,
+            1 + normal_quantile(confidence) * worst_deviation(target),
+            "the table's standard deviations, which say nothing of the error of a sum over layers",
+        )
+    held_out = latency.held_out or ()
+    if len(held_out) < LEAST:
+        raise InputError(
+            f"device {device.name!r} knows of {len(held_out)} held-out measurements, and a bound on latency needs "
+            f"at least {LEAST}: fit it anew (oncefit device {device.name} --refresh, or oncefit profile), "
+            "or give the budget as a plain number"
+        )
+    quantile, how = upper_quantile(held_out, confidence)
+    return Bound(confidence, math.exp(max(0.0, quantile)), how)
+
+
+def upper_quantile(values: Sequence[float], confidence: float) -> tuple[float, str]:
+    """What values like ``values`` do not exceed with a confidence, and how that is known.
+
+    The confidence is reached with an assurance of :data:`ASSURANCE`: the k-th smallest of n exceeds a share of all that
+    has the distribution Beta(k, n + 1 - k), whatever that of the values is (Wilks, 1941).
+    """
+    from scipy.stats import binom, nct
+
+    count = len(values)
+    place = int(binom.ppf(ASSURANCE, count, confidence)) + 1
+    if place <= count:
+        return sorted(values)[place - 1], f"conformal, of {count} held-out measurements"
+    spread = float(nct.ppf(ASSURANCE, count - 1, normal_quantile(confidence) * math.sqrt(count)))
+    found = float(np.mean(values)) + spread / math.sqrt(count) * float(np.std(values, ddof=1))
+    return max(found, *values), f"normal errors, as {count} held-out measurements are too few to be conformal"
+
+
+def normal_quantile(confidence: float) -> float:
+    from scipy.stats import norm
+
+    return float(norm.ppf(confidence))
+
+
+@lru_cache(maxsize=8)
+def worst_deviation(target: Target) -> float:
+    """The largest relative standard deviation of latency that a sample of the space has."""
+    space = target.supernet.space
+    codes = np.concatenate(
+        [space.encode([space.smallest(), space.largest()]), space.sample(SAMPLE, np.random.default_rng(0))]
+    )
+    latency, std = latency_ms(target).batch(codes), latency_std_ms(target)
+    return float((std.batch(codes) / latency).max())

@@ -1,0 +1,208 @@
+"""Latencies of real subnets on this machine, in any runtime: loaded, checked, and timed in rounds.
+
+All subnets are timed once in every round, in another order each time, with a reference net before, between and
+after them. Rounds go on until enough of them are quiet by the reference (:mod:`cost_models.drift`), or there are
+twice as many. What comes out is raw.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cost_models.drift import TOLERANCE, kept_rounds
+from cost_models.host_facts import cpu_name
+from cost_models.measurements import Measurements, Reference, Setup, Timing, of_arch, subnets_of
+from cost_models.runtimes.protocol import Images, Loaded, Runtime, check_answer
+from cost_models.runtimes.registry import open_runtime
+from cost_models.timing import ROUNDS, SLICE_S, WARM_UP_RUNS, Call, Clock, median_ms
+from supernet.arch import Arch
+from supernet.catalog import Supernet
+from supernet.messages import Say
+
+if TYPE_CHECKING:
+    from torch import nn
+
+EVERY = 8
+"""Subnets between two readings of the reference."""
+MOST = 2
+"""At most so many times the rounds that were asked for, while the machine is not quiet."""
+INPUT_SEED = 0
+ORDER_SEED = 0
+STATISTICS_IMAGES = 4
+
+Step = Callable[[int, int, str], None]
+Bar = Callable[[str], AbstractContextManager[Step]]
+"""Shows the progress of a task: what is yielded is told how many steps of how many are done, and something to say."""
+
+
+@dataclass
+class Taken:
+    """The rounds so far: orders, medians of each subnet, readings of the reference."""
+
+    subnets_ms: list[list[float]]
+    order: list[list[int]] = field(default_factory=list)
+    reference_ms: list[list[float]] = field(default_factory=list)
+
+
+def measure(
+    supernet: Supernet,
+    archs: Sequence[Arch],
+    setup: Setup,
+    bar: Bar,
+    rounds: int = ROUNDS,
+    slice_s: float = SLICE_S,
+    today: str | None = None,
+) -> Measurements:
+    """Raw times of distinct subnets of ``supernet``, with untrained weights, which do not change them.
+
+    Raises InputError where the runtime cannot do what is asked for, and where it answers wrong.
+    """
+    runtime = open_runtime(setup)
+    reference = supernet.space.middle()
+    with runtime.pinned(setup), tempfile.TemporaryDirectory(prefix="oncefit-") as folder:
+        with bar("loading subnets") as step:
+            loaded = []
+            for i, arch in enumerate((reference, *archs)):
+                loaded.append(load_checked(runtime, supernet, arch, setup, Path(folder)))
+                if i:
+                    step(i, len(archs), "")
+        with bar("measuring in rounds") as step:
+            calls = [found.run for found in loaded]
+            taken = take_rounds(calls[1:], calls[0], rounds, step, slice_s=slice_s)
+    return Measurements(
+        supernet=supernet.name,
+        fingerprint=supernet.fingerprint,
+        setup=setup,
+        timing=Timing(slice_s=slice_s, warm_up_runs=WARM_UP_RUNS),
+        reported=dict(loaded[0].reported),
+        versions=runtime.versions(),
+        cpu=cpu_name(),
+        date=today or date.today().isoformat(),
+        order=tuple(map(tuple, taken.order)),
+        subnets=subnets_of(archs, taken.subnets_ms),
+        reference=Reference(
+            arch=of_arch(reference), every=EVERY, rounds_ms=tuple(map(tuple, taken.reference_ms))
+        ),
+    )
+
+
+def take_rounds(
+    runs: Sequence[Call],
+    reference: Call,
+    rounds: int,
+    step: Step,
+    slice_s: float = SLICE_S,
+    every: int = EVERY,
+    clock: Clock = time.perf_counter,
+) -> Taken:
+    """Time every subnet in ``rounds`` quiet rounds; in ``MOST`` times as many at most, quiet or not."""
+    taken = Taken([[] for _ in runs])
+    rng = np.random.default_rng(ORDER_SEED)
+    began, quiet = clock(), 0
+    while quiet < rounds and len(taken.order) < MOST * rounds:
+        take_round(taken, runs, reference, rng.permutation(len(runs)).tolist(), slice_s, every, clock)
+        quiet = len(kept_rounds(taken.reference_ms))
+        left = (clock() - began) / len(taken.order) * (rounds - quiet)
+        disturbed = len(taken.order) - quiet
+        step(quiet, rounds, f"{disturbed} disturbed, about {left:.0f} s left")
+    return taken
+
+
+def take_round(
+    taken: Taken,
+    runs: Sequence[Call],
+    reference: Call,
+    order: list[int],
+    slice_s: float,
+    every: int,
+    clock: Clock,
+) -> None:
+    """One round in an order, kept whole."""
+    readings = [median_ms(reference, slice_s, clock)]
+    times = {}
+    for count, place in enumerate(order, 1):
+        times[place] = median_ms(runs[place], slice_s, clock)
+        if count % every == 0 or count == len(order):
+            readings.append(median_ms(reference, slice_s, clock))
+    for place, seen in enumerate(taken.subnets_ms):
+        seen.append(times[place])
+    taken.order.append(order)
+    taken.reference_ms.append(readings)
+
+
+def load_checked(runtime: Runtime, supernet: Supernet, arch: Arch, setup: Setup, folder: Path) -> Loaded:
+    """A subnet in a runtime, whose answer to random images is torch's. Raises InputError where it is not."""
+    import torch
+
+    channels = supernet.layers(arch)[0].in_channels
+    images = random_images((setup.batch, channels, arch.resolution, arch.resolution))
+    subnet = untrained(supernet, arch)
+    with torch.inference_mode():
+        expected = subnet(torch.from_numpy(images)).numpy()
+    loaded = runtime.load(subnet, images, setup, folder)
+    check_answer(loaded.logits(), expected, setup, f"subnet {arch.id} of {supernet.name}")
+    return loaded
+
+
+def random_images(shape: tuple[int, ...]) -> Images:
+    return np.random.default_rng(INPUT_SEED).standard_normal(shape, dtype=np.float32)
+
+
+def untrained(supernet: Supernet, arch: Arch) -> nn.Module:
+    """A subnet with random weights and the batch norms' statistics of random images, in evaluation mode.
+
+    Without statistics activations fade from layer to layer, and logits of 1e-6 tell nothing of a runtime.
+    """
+    import torch
+    from torch import nn
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(INPUT_SEED)
+        subnet = supernet.family.static(arch)
+        images = torch.randn(
+            STATISTICS_IMAGES, supernet.layers(arch)[0].in_channels, arch.resolution, arch.resolution
+        )
+    for module in subnet.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0  # the statistics of these images alone
+    with torch.no_grad():
+        subnet.train()(images)
+    return subnet.eval()
+
+
+def settings(measured: Measurements) -> dict[str, str | int | float]:
+    """What latencies depend on besides versions and processor, for the record of a fit."""
+    return {
+        **settings_of(measured.setup, measured.timing),
+        **measured.reported,
+        "rounds": measured.rounds,
+        "rounds_kept": len(kept_rounds(measured.reference.rounds_ms)),
+    }
+
+
+def settings_of(setup: Setup, timing: Timing) -> dict[str, str | int | float]:
+    return {
+        **setup.model_dump(), **timing.model_dump(), "reference_every": EVERY, "drift_tolerance": TOLERANCE,
+    }  # fmt: skip
+
+
+def said(report: Say, every: int = 10) -> Bar:
+    """A bar in sentences, for where there is none to draw."""
+
+    def bar(task: str) -> AbstractContextManager[Step]:
+        def step(done: int, of: int, status: str) -> None:
+            if done % every == 0 or done == of:
+                report(f"{task}: {done} of {of}")
+
+        return nullcontext(step)
+
+    return bar

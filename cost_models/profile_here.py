@@ -1,0 +1,62 @@
+"""A device made of this machine: a runtime with its threads, batch and precision, measured and fitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from cost_models import measuring
+from cost_models.device import Device
+from cost_models.drift import quiet
+from cost_models.fit_design import choose_archs
+from cost_models.host import host_file
+from cost_models.latency_fit import fit
+from cost_models.measurements import Setup
+from cost_models.measuring import Bar, settings
+from cost_models.timing import BUSY_PERCENT
+from supernet import documents
+from supernet.catalog import Supernet
+from supernet.errors import InputError
+
+
+def profile_here(
+    name: str, supernet: Supernet, setup: Setup, samples: int, seed: int, bar: Bar, even_busy: bool = False
+) -> Device:
+    """This machine with ``setup`` as a device of its own, with power and region of the host, and raw times.
+
+    Raises InputError where the runtime cannot do that, and for a busy machine unless ``even_busy``.
+    """
+    whole = supernet.restricted({})
+    design = choose_archs(whole, samples, np.random.default_rng(seed))
+    measured = measuring.measure(whole, design.archs, setup, bar)
+    latency = fit(whole, design.archs, quiet(measured), settings(measured), tested=design.random)
+    if latency.spread_percent > BUSY_PERCENT and not even_busy:
+        raise InputError(
+            f"this machine is busy: repeated measurements spread by {latency.spread_percent:.1f} %, more than "
+            f"{BUSY_PERCENT:g} %. Nothing is kept: profile it again when it is quiet, or give --even-busy"
+        )
+    host = documents.read(host_file(), Device)
+    made = {"name": name, "runtime": setup.runtime, "threads": setup.threads, "cpu": measured.cpu}
+    found = {
+        "date": measured.date,
+        "versions": measured.versions,
+        "latency": latency,
+        "measurements": measured,
+    }
+    power = (
+        {} if setup.batch == 1 else {"power": None}
+    )  # energy is of one inference, and the time is a batch's
+    return host.model_copy(update={**made, **found, **power})
+
+
+def check_not_there(file: Path, supernet: Supernet, again: bool) -> None:
+    """Raises InputError where a device of that name is there already, and is not to be measured again."""
+    if not file.exists() or again:
+        return
+    kept = documents.read(file, Device)
+    of = kept.latency.supernet if kept.latency is not None else "no supernet"
+    other = "" if of == supernet.name else f"; for {supernet.name} beside {of} give it another name"
+    raise InputError(
+        f"device {kept.name} is there already, for {of}, in {file}: --refresh measures again{other}"
+    )

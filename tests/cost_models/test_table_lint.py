@@ -1,0 +1,188 @@
+"""What is wrong with latency tables: every fault that people bring is named, and what is right is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cost_models.device import LatencyTable, ResolutionTable
+from cost_models.published_tables import FORMATS, Published, PublishedEntry, in_ms, read_tables
+from cost_models.table_lint import Files, block_macs, check, findings
+from supernet.catalog import open_supernet
+from supernet.errors import InputError
+from tests.helpers.paths import REFERENCE
+
+SIZES = (160, 192, 224)
+FILE, OTHER = "160.yaml", "224.yaml"
+Edit = Callable[[Published], object]
+
+
+def a_phone(seed: int = 0) -> dict[str, Published]:
+    """Files of three resolutions: 10 M multiply-adds a millisecond, give or take; deviations of 3 %."""
+    net = open_supernet("ofa_mbv3_w1.2")
+    rng = np.random.default_rng(seed)
+    files: dict[str, Published] = {}
+    for size in SIZES:
+        space = net.space.restricted({"resolution": [size]})
+        archs = space.decode(space.sample(30, rng))
+        keys = {piece.key for arch in archs for piece in FORMATS["ofa"].pieces(net.layers(arch))}
+        entries: Published = {}
+        for key in sorted(keys):
+            mean = (block_macs(key) or 5e6) / 1e7 * rng.uniform(0.5, 1.5)
+            entries[key] = PublishedEntry(count=400, mean=mean, std=0.03 * mean * rng.uniform(0.5, 2))
+        files[f"{size}.yaml"] = entries
+    return files
+
+
+@pytest.fixture
+def phone() -> dict[str, Published]:
+    return a_phone()
+
+
+def told(files: Files, unit: str = "ms", **others: LatencyTable) -> list[tuple[str, str]]:
+    return [(finding.severity, str(finding)) for finding in findings(files, unit, others)]
+
+
+def table(files: Files) -> LatencyTable:
+    parts = {
+        size: ResolutionTable(file=file, sha256="0", entries=in_ms(entries, "ms"))
+        for size, (file, entries) in zip(SIZES, files.items(), strict=True)
+    }
+    return LatencyTable(supernet="s", fingerprint="f", format="ofa", tables=parts)
+
+
+def change(entry: PublishedEntry, **given: object) -> PublishedEntry:
+    return PublishedEntry.model_validate({**entry.model_dump(exclude_none=True), **given})
+
+
+def block(entries: Published) -> str:
+    return next(key for key in entries if block_macs(key))
+
+
+def test_what_is_right_is_not_told(phone: dict[str, Published]) -> None:
+    assert told(phone) == []
+    assert told(phone, other=table(a_phone(1))) == []
+
+
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the published latency tables are not here")
+@pytest.mark.parametrize("name", ["note10", "pixel1"])
+def test_published_tables_are_right(name: str) -> None:
+    files = {str(file): entries for file, entries in read_tables(FORMATS[name], REFERENCE / name).values()}
+    assert told(files) == []
+    assert all("--unit ms" in words for _, words in told(files, "us"))
+
+
+def test_a_unit_that_no_device_has_is_refused(phone: dict[str, Published]) -> None:
+    for factor, fits in ((1e3, "us"), (1e-3, "s")):
+        off = {
+            f: {k: change(e, mean=e.mean * factor, std=e.std * factor) for k, e in r.items()}
+            for f, r in phone.items()
+        }
+        found = told(off)
+        assert [severity for severity, _ in found] == ["refused"] * 3
+        assert all(
+            file in words and f"--unit {fits}" in words for file, (_, words) in zip(off, found, strict=True)
+        )
+        assert told(off, fits) == []
+
+
+def test_a_resolution_in_another_unit_than_the_others_is_refused(phone: dict[str, Published]) -> None:
+    fast = {
+        f: {k: change(e, mean=e.mean / 30, std=e.std / 30) for k, e in r.items()} for f, r in phone.items()
+    }
+    fast[OTHER] = {k: change(e, mean=e.mean * 1e3, std=e.std * 1e3) for k, e in fast[OTHER].items()}
+    [(severity, words)] = told(fast)
+    assert severity == "refused"
+    assert words.startswith(OTHER)
+    assert "times as long for a multiply-add as those of the other resolutions" in words
+
+
+def test_an_entry_in_another_unit_is_refused_by_its_key(phone: dict[str, Published]) -> None:
+    key = block(phone[FILE])
+    phone[FILE][key] = change(phone[FILE][key], mean=phone[FILE][key].mean * 1e3, std=1.0)
+    [(severity, words)] = told(phone)
+    assert severity == "refused"
+    assert words.startswith(f"{FILE}: '{key}': mean: got ")
+
+
+def test_a_variance_under_the_name_of_a_deviation_is_told_and_the_other_way_round(
+    phone: dict[str, Published],
+) -> None:
+    swapped = {
+        "std": lambda e: PublishedEntry(count=400, mean=e.mean, std=e.std**2),
+        "var": lambda e: PublishedEntry(count=400, mean=e.mean, var=e.std),
+    }
+    for name, swap in swapped.items():
+        found = told({**phone, FILE: {key: swap(entry) for key, entry in phone[FILE].items()}})
+        [(severity, words)] = found
+        assert severity == "warning"
+        assert words.startswith(FILE)
+        assert f"under the name of a {name}" in words
+    right = {key: PublishedEntry(count=400, mean=e.mean, var=e.std**2) for key, e in phone[FILE].items()}
+    assert told({**phone, FILE: right}) == []
+
+
+def test_counts_of_one_and_missing_spreads_are_told(phone: dict[str, Published]) -> None:
+    first, second = list(phone[FILE])[:2]
+    phone[FILE][first] = change(phone[FILE][first], count=1)
+    phone[FILE][second] = PublishedEntry(mean=phone[FILE][second].mean)
+    once, without = told(phone)
+    assert once == (
+        "warning",
+        f"{FILE}: '{first}': count: 1: one measurement is as good as its luck, and has no spread",
+    )
+    assert without[0] == "warning"
+    assert without[1].startswith(f"{FILE}: '{second}': has no std or var, and the others have")
+
+
+def test_two_keys_of_one_layer_are_refused(phone: dict[str, Published]) -> None:
+    key = block(phone[FILE])
+    name, shape, *rest = key.split("-")
+    for other in (key.replace("-kernel", " -kernel"), key.upper(), "-".join([name, shape, *reversed(rest)])):
+        [(severity, words)] = told({**phone, FILE: {**phone[FILE], other: phone[FILE][key]}})
+        assert severity == "refused"
+        assert repr(key) in words
+        assert repr(other) in words
+
+
+def test_rows_of_another_device_are_told(phone: dict[str, Published]) -> None:
+    other = a_phone(1)
+    [first, *_] = told(phone, elsewhere=table(phone))
+    assert first[0] == "warning"
+    assert "rows equal those of device elsewhere: the same table" in first[1]
+    shared = [key for key in phone[FILE] if key in other[FILE]][:4]
+    mixed = {**phone, FILE: {**phone[FILE], **{key: other[FILE][key] for key in shared}}}
+    [(severity, words)] = told(mixed, elsewhere=table(other))
+    assert severity == "refused"
+    assert words.startswith(
+        f"{FILE}: {shared[0]!r}, {shared[1]!r}, {shared[2]!r} and 1 more: these rows equal those of"
+    )
+    with pytest.raises(InputError, match="two devices in one table"):
+        check(mixed, "ms", {"elsewhere": table(other)}, print)
+
+
+def test_multiply_adds_are_told_by_both_kinds_of_keys() -> None:
+    """Of a block of 24 channels at 80 pixels, expand ratio 3, kernel 5, stride 2, to 32 channels."""
+    macs = 80**2 * 24 * 72 + 40**2 * 72 * (25 + 32)
+    shape = "-input:80x80x24-output:40x40x32-expand:{}-kernel:5-stride:2-idskip:0"
+    assert block_macs("expanded_conv" + shape.format(72) + "-se:0-hs:0") == macs
+    assert (
+        block_macs("expanded_conv" + shape.format(3))
+        == block_macs("MBConv" + shape.format(3) + "-se:0")
+        == macs
+    )
+    plain = "MBConv-input:96x96x16-output:96x96x16-expand:1-kernel:3-stride:1-idskip:1-se:0"
+    assert block_macs(plain) == 96**2 * 16 * (9 + 16)
+    assert block_macs("Conv-input:160x160x3-output:80x80x24") == 0
+
+
+def test_a_key_twice_is_refused_with_its_lines(tmp_path: Path) -> None:
+    file = tmp_path / "160_lookup_table.yaml"
+    file.write_text("Conv-input:160x160x3-output:80x80x24: 1.0\n" * 2)
+    with pytest.raises(
+        InputError, match=r"160_lookup_table.yaml: the key 'Conv-.*' is given twice, in lines 1 and 2"
+    ):
+        read_tables(FORMATS["ofa"], tmp_path)
