@@ -39,6 +39,10 @@ def search(
         bool | None,
         typer.Option("--race/--no-race", help="Stop measuring a subnet that another dominates."),
     ] = None,
+    enqueue: Annotated[
+        list[str] | None,
+        typer.Option(help="Subnet to evaluate first, a file; may be repeated.", metavar="FILE"),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(help="Optuna storage.", metavar="URL", show_default="SQLite in the run folder"),
@@ -70,7 +74,7 @@ def search(
     several = bool(load_config(config, given, limits).devices)
     settings: dict[str, Any] = {
         **given, "config": config, "budgets": limits, "trials": trials, "measure": measure, "storage": storage,
-        "out": folder, "progress": True,
+        "enqueue": enqueue, "out": folder, "progress": True,
     }  # fmt: skip
     with terminal.resumable():
         if several:

@@ -205,8 +205,14 @@ def of_export(summary: Mapping[str, Any]) -> list[Lines]:
     predicted = dict(summary["predicted"])
     top1, std = predicted.pop("top1", None), predicted.pop("top1_std", None)
     known = PredictedAccuracy(top1, std) if top1 is not None else None
+    luck = summary.get("validation_corrected_for_choice")
     predicted, ranges = split_ranges(predicted)
     found, costs = of_subnet(accuracies, predicted, device and device["name"], known, ranges=ranges)
+    if luck is not None:
+        name = next(name for name in ("top1", "top5") if name in luck)
+        low, value, high = (100 * luck[f"{name}{end}"] for end in ("_low", "", "_high"))
+        label = f"{name.replace('top', 'top-')} (%), validation, corrected"
+        found.insert(len(accuracies) * 2, (label, f"{value:.2f} [{low:.2f}, {high:.2f}]"))
     if not summary["calibrated"]:
         found = [(f"{name} if calibrated", figure) for name, figure in found]
         found += [CALIBRATION, ("accuracy", "not measured")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ from supernet import documents
 from supernet.amounts import Count, Seed
 from supernet.catalog import DATA_SETS
 from supernet.errors import InputError, unknown
+from supernet.ofa_format.given import is_inline
 
 How = Literal["measured", "predicted", "predicted-then-measured", "own"]
 MEASURED: How = "measured"
@@ -40,9 +41,10 @@ class RunConfig(documents.Document):
     images (then a ``predictor`` only tells ``guided`` where to begin: without one see :mod:`search.runs.prior`),
     predicted by it, or both for the ``measure`` best. ``race`` stops measuring what is dominated, see :mod:`search.runs.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
     ``budgets`` are upper bounds that no result exceeds; one on a percentile of latency
-    (:mod:`search.problem.confidence`) stands there as that of a bound, ``latency_p95_ms``. ``devices``, in place of
-    ``device``, are searched for together, see :mod:`search.runs.fleet`. ``stop`` ends a search that
-    emits more than it can be expected to save, see :mod:`search.runs.carbon_stop`.
+    (:mod:`search.problem.confidence`) stands there as that of a bound, ``latency_p95_ms``. ``enqueue`` are archs that
+    are evaluated first, in files or as they stand, see :mod:`search.runs.enqueued`. ``devices``, in place of
+    ``device``, are searched for together, see :mod:`search.runs.fleet`. ``stop`` ends a search that emits more than it
+    can be expected to save, see :mod:`search.runs.carbon_stop`.
     """
 
     supernet: str
@@ -57,6 +59,7 @@ class RunConfig(documents.Document):
     objectives: tuple[str, ...] = ("top1",)
     budgets: dict[str, float] = {}
     costs: dict[str, str] = {}
+    enqueue: tuple[str | dict[str, Any], ...] = ()
     sampler: str = "guided"
     trials: Count = 60
     seed: Seed = 0
@@ -121,10 +124,17 @@ def with_full_paths(data: Mapping[str, object], folder: Path) -> dict[str, objec
         is_file = is_file or (key == "predictor" and value.endswith(".safetensors"))
         return is_file or (key == "data" and value not in DATA_SETS)
 
-    return {
-        key: documents.from_folder(folder, value) if isinstance(value, str) and is_path(key, value) else value
-        for key, value in data.items()
-    }
+    def full(key: str, value: object) -> object:
+        if key == "enqueue" and isinstance(value, (list, tuple)):
+            return [
+                documents.from_folder(folder, one) if isinstance(one, str) and not is_inline(one) else one
+                for one in value
+            ]
+        return (
+            documents.from_folder(folder, value) if isinstance(value, str) and is_path(key, value) else value
+        )
+
+    return {key: full(key, value) for key, value in data.items()}
 
 
 def parse_budgets(texts: Sequence[str]) -> dict[str, float | dict[str, float]]:
@@ -235,8 +245,8 @@ def check_stop(config: RunConfig, where: str) -> None:
     trial_watts(config.stop)
 
 
-FREE_TO_CHANGE = ("trials", "stop", "measure", "supernet", "data", "predictor")
-"""What a resumed run may change: how much it does, and where files lie, whose hashes the study knows."""
+FREE_TO_CHANGE = ("trials", "stop", "measure", "supernet", "data", "predictor", "enqueue")
+"""What a resumed run may change: how much it does, which archs it must not miss, and where files lie, whose hashes the study knows."""
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:

@@ -65,6 +65,11 @@ def members(config: RunConfig, where: str) -> dict[str, RunConfig]:
     """
     if len(config.devices) < FEWEST:
         raise InputError(f"{where}: {DEVICES} has one device; give it as device:, or at least {FEWEST}")
+    if config.enqueue:
+        raise InputError(
+            f"{where}: enqueue: archs that come first are of a search for one device, and a fleet shares every arch; "
+            "leave it out, or search for each device by itself"
+        )
     if config.race:
         raise InputError(
             f"{where}: race: true stops a candidate by what is cheaper on its device, which says nothing for the other "

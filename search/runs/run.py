@@ -28,6 +28,7 @@ from search.runs import study as studies
 from search.runs.carbon_stop import STOPPED
 from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differences, to_yaml
 from search.runs.correction import Corrected, corrected
+from search.runs.enqueued import check_enqueued, with_enqueued
 from search.runs.front import best, front
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.own import Own, is_given, own_cost, own_judgement, told
@@ -85,6 +86,11 @@ class Run:
             return self.problem.objectives
         cost = next(iter([*self.config.budgets, *(["macs"] if "macs" in self.costs else self.costs)]))
         return (*self.problem.objectives, Objective(cost))
+
+    @cached_property
+    def enqueued(self) -> tuple[Arch, ...]:
+        """Archs that are evaluated first."""
+        return tuple(self.problem.space.from_dict(data) for data in self.config.enqueue)
 
     @property
     def outside(self) -> str | None:
@@ -276,9 +282,11 @@ def start(
     begun = documents.read(folder / CONFIG, RunConfig) if (folder / CONFIG).exists() else None
     by_itself = may_have_prior(config)
     config = with_prior(config, begun, supernet)
+    config, given = with_enqueued(config, begun, supernet)
     run = make_run(folder, config, supernet, device, storage, kept=by_itself and begun is not None, own=own)
     run = replace(run, beside=beside)
     check_feasible(run.problem, run.where)
+    check_enqueued(config, run.costs, given)
     if beside is not None:
         return run
     if by_itself and run.prior is not None:
@@ -381,12 +389,15 @@ def settled(run: Run, study: optuna.Study) -> list[Candidate]:
 def most_promising(run: Run, study: optuna.Study) -> list[Candidate]:
     """Those that are to be measured, as many as the config says: the best by prediction.
 
-    Of several objectives evenly over the predicted front, from cheap to dear, then the most accurate of the rest.
+    Of several objectives evenly over the predicted front, from cheap to dear, then the most accurate of the rest. Those
+    that were enqueued come before all.
     """
     found = [replace(candidate, validation=None) for candidate in studies.candidates(study, run.problem)]
     ranked = sorted(found, key=lambda c: -c.value(run.problem.objectives[0].name))
     first = evenly(front(found, run.axes), run.config.measure) if len(run.problem.objectives) > 1 else []
-    return [*first, *(c for c in ranked if c not in first)][: run.config.measure]
+    given = [c for c in found if c.arch in run.enqueued]
+    chosen = {c.arch: c for c in [*given, *first, *ranked]}
+    return list(chosen.values())[: run.config.measure]
 
 
 Item = TypeVar("Item")
