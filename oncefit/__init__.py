@@ -23,6 +23,7 @@ check_not_shadowed()
 
 if TYPE_CHECKING:
     from oncefit.bundles import Bundle, open_bundle
+    from oncefit.carbon_ledgers import Carbon, carbon
     from oncefit.comparisons import Comparison, compare
     from oncefit.devices import device
     from oncefit.fleets import Fleet, open_fleet, search_fleet
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "oncefit.bundles": ("Bundle", "open_bundle"),
+    "oncefit.carbon_ledgers": ("Carbon", "carbon"),
     "oncefit.comparisons": ("Comparison", "compare"),
     "oncefit.devices": ("device",),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
@@ -71,6 +73,7 @@ __all__ = [
     "Accuracy",
     "Arch",
     "Bundle",
+    "Carbon",
     "Comparison",
     "Dimension",
     "Fleet",
@@ -83,6 +86,7 @@ __all__ = [
     "SearchSpace",
     "Supernet",
     "__version__",
+    "carbon",
     "compare",
     "cost",
     "costs",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class NetworkCosts:
     """What a network costs at its image size: ``costs`` by name, those of a device predicted for ``device``.
 
-    A latency that a published table predicts has a ``latency_ms_std`` beside it.
+    A latency that a published table predicts has a ``latency_ms_std`` beside it; ranges are ``NAME_low`` and ``NAME_high``.
     """
 
     network: Network
@@ -100,9 +100,10 @@ def cost(
 
 
 def of_device(network: Network, file: str, given: str | Variant, say: Say) -> tuple[str, dict[str, float]]:
-    """A device's own name, and what it predicts for the network; a table knows ``latency_ms_std`` too."""
+    """A device's own name, and what it predicts for the network; a table knows ``latency_ms_std`` too, ranges are ``NAME_low`` and ``NAME_high``."""
     from cost_models.device import device_costs
     from cost_models.devices import open_device
+    from cost_models.energy import ranges
     from cost_models.latency import latency_std_ms
     from cost_models.latency_tables import listed
     from cost_models.protocol import Target
@@ -123,6 +124,8 @@ def of_device(network: Network, file: str, given: str | Variant, say: Say) -> tu
     # a table that lacks layers of other archs still prices this one
     target = Target(supernet.restricted({dimension: (choice,) for dimension, choice in arch.choices}), device)
     predicted = {cost: build(cost, target)(arch) for cost in device_costs(device)}
+    known = ranges(device, predicted.get("latency_ms"), supernet.layers(arch))
+    predicted |= {f"{n}_{end}": getattr(r, end) for n, r in known.items() for end in ("low", "high")}
     if device.table is not None:
         predicted["latency_ms_std"] = latency_std_ms(target)(arch)
     return device.name, predicted

@@ -10,6 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cost_models.host import region_of_this_machine
+from cost_models.tracking import TRACKED, tracked
 from oncefit.bundles import Bundle, open_bundle
 from oncefit.supernets import Supernet, as_supernet
 from search.reports import report
@@ -58,6 +60,7 @@ def search(
     enqueue: Sequence[Given] | None = None,
     out: str | Path | None = None,
     storage: str | None = None,
+    track_carbon: bool = False,
     progress: bool | Show = False,
     say: Say = say,
 ) -> Run:
@@ -70,6 +73,7 @@ def search(
     :class:`Accuracy`). ``enqueue`` are archs that are evaluated first, as objects, files or mappings in any encoding
     of docs/net-config.md; a run keeps them, and evaluates each once. The run is kept in ``out``, else in ``runs/NAME``.
 
+    ``track_carbon`` keeps what the search emits in the run's folder, for :func:`oncefit.carbon`; it needs codecarbon.
     ``progress`` shows a bar on standard error, or is called after every candidate. Raises InputError for wrong
     settings, an infeasible budget, and missing weights or images.
     """
@@ -88,7 +92,8 @@ def search(
             f"{config} has devices: a search for several of them is oncefit.search_fleet(config={str(config)!r})"
         )
     run = start(plan.folder, plan.config, storage, say, plan.own)
-    with showing(progress, run) as show:
+    tracking = tracked(plan.folder / TRACKED, region_of_this_machine()) if track_carbon else nullcontext()
+    with tracking, showing(progress, run) as show:
         make_trials(run, show)
     return Run(conclude(run, say), say)
 

@@ -51,7 +51,7 @@ def cost_table(found: NetworkCosts) -> Table:
     from cost_models.registry import OF_A_DEVICE
     from search.reports import words as readable
 
-    costs = found.costs
+    costs, ranges = readable.split_ranges(found.costs)
     what = [("image size", f"{found.image_size} x {found.image_size}")]
     if found.arch is None:
         what.append(("subnet of", "no shipped supernet at this size"))
@@ -67,5 +67,5 @@ def cost_table(found: NetworkCosts) -> Table:
     ]
     predicted = {name: costs[name] for name in OF_A_DEVICE if name in costs}
     stds = {name: costs[f"{name}_std"] for name in predicted if f"{name}_std" in costs}
-    device = readable.of_subnet({}, predicted, found.device, stds=stds)[1]
+    device = readable.of_subnet({}, predicted, found.device, stds=stds, ranges=ranges)[1]
     return readable.table([what, exact, *([device] if device else [])])

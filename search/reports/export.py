@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from cost_models import profiling
 from cost_models.device import Device
+from cost_models.energy import ranges
 from cost_models.protocol import Target
 from cost_models.registry import build
 from search.problem.limits import within
-from search.reports.report import corrected_figures, predicted_figures
+from search.reports.report import corrected_figures, predicted_figures, range_figures
 from search.runs.front import pick
 from search.runs.measuring import MeasuredAccuracy, left_out
 from search.runs.run import Result, check_images, free_costs
@@ -123,7 +124,7 @@ def export_candidate(
             save(run.study(), arch, report)
 
     known = Known(
-        {**candidate.costs, **predicted_figures(candidate)},
+        {**candidate.costs, **range_figures(run.ranges(candidate)), **predicted_figures(candidate)},
         candidate.validation, corrected_figures(result, candidate), result.reports.get(arch.id), keep,
     )  # fmt: skip
     return write_arch(run.accuracy, arch, run.device, known, target, say, calibrated)
@@ -142,6 +143,8 @@ def export_arch(
     check_material(supernet, measuring.data_name, calibrated)
     target = Target(supernet, device)
     costs = {name: build(name, target)(arch) for name in free_costs(supernet, device)}
+    if device is not None:
+        costs |= range_figures(ranges(device, costs.get("latency_ms"), supernet.layers(arch)))
     folder = out or Path("runs") / BUNDLES / folder_name(arch, calibrated)
     return folder, write_arch(measuring, arch, device, Known(costs), folder, say, calibrated)
 
@@ -222,7 +225,7 @@ def device_keys(device: Device) -> DeviceKeys:
         runtime=device.runtime,
         versions=device.versions,
         threads=device.threads,
-        region=device.region,
+        region=str(device.region) if device.region is not None else None,
         date=device.date,
         latency_error_percent=device.fitted.error_percent if device.fitted is not None else None,
     )

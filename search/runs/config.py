@@ -13,6 +13,7 @@ from cost_models.variants import Variant, any_in_region, parse_device
 from search.problem.limits import check_limit
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
+from search.runs.carbon_stop import COST, CarbonStop, trial_watts
 from search.runs.fleet_devices import DEVICES, FleetDevice, parse_devices
 from search.runs.own import is_given
 from supernet import documents
@@ -38,10 +39,10 @@ class RunConfig(documents.Document):
     ``space`` leaves only some choices of dimensions or kinds; ``accuracy`` is measured on
     images (then a ``predictor`` only tells ``guided`` where to begin: without one see :mod:`search.runs.prior`),
     predicted by it, or both for the ``measure`` best. ``race`` stops measuring what is dominated, see :mod:`search.runs.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
-    ``budgets`` are upper bounds that no result exceeds. ``enqueue`` are archs that are evaluated first, in files or
-    as they stand, see :mod:`search.runs.enqueued`.
-    ``devices``, in place of ``device``, are searched for
-    together, see :mod:`search.runs.fleet`.
+    ``budgets`` are upper bounds that no result exceeds. ``devices``, in place of ``device``, are searched for
+    together, see :mod:`search.runs.fleet`. ``stop`` ends a search that emits more than it can be expected to save,
+    see :mod:`search.runs.carbon_stop`. ``enqueue`` are
+    archs that are evaluated first, in files or as they stand, see :mod:`search.runs.enqueued`.
     """
 
     supernet: str
@@ -60,6 +61,7 @@ class RunConfig(documents.Document):
     sampler: str = "guided"
     trials: Count = 60
     seed: Seed = 0
+    stop: CarbonStop | None = None
 
     @property
     def named_predictor(self) -> str | None:
@@ -171,6 +173,7 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
             raise unknown(f"objective in {where}:", name, [*ACCURACIES, *known, *ALIASES])
     objectives = parse_objectives(config.objectives)
     check_accuracy(config, objectives[0], where)
+    check_stop(config, where)
     return config.model_copy(
         update={
             "objectives": tuple(o.name if o.is_accuracy else cost(o.name) for o in objectives),
@@ -214,7 +217,28 @@ def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:
         )
 
 
-FREE_TO_CHANGE = ("trials", "measure", "supernet", "data", "predictor", "enqueue")
+def check_stop(config: RunConfig, where: str) -> None:
+    """Raises InputError for a stop that the search has no use for, or whose watts nobody knows."""
+    if config.stop is None:
+        return
+    if config.accuracy in (PREDICTED, BOTH):
+        raise InputError(
+            f"{where}: stop: is for trials that take energy, and accuracy is {config.accuracy}, which takes seconds; "
+            f"set accuracy: {MEASURED}, or leave stop out"
+        )
+    if config.devices:
+        raise InputError(
+            f"{where}: stop: is for a search for one device, and there are several; leave it out"
+        )
+    if COST not in config.objectives:
+        raise InputError(
+            f"{where}: stop: ends a search for a lower {COST}, which is no objective here; set objectives: "
+            f"[top1, {COST}], or leave stop out"
+        )
+    trial_watts(config.stop)
+
+
+FREE_TO_CHANGE = ("trials", "stop", "measure", "supernet", "data", "predictor", "enqueue")
 """What a resumed run may change: how much it does, which archs it must not miss, and where files lie, whose hashes the study knows."""
 
 

@@ -97,7 +97,7 @@ def label_of(device: str | Variant) -> str:
     if not isinstance(device, Variant):
         return base(device)
     parts = (base(device.base), device.region)
-    return device.name or "-".join(part for part in parts if part is not None)
+    return device.name or "-".join(str(part) for part in parts if part is not None)
 
 
 def start_fleet(

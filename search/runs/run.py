@@ -13,8 +13,10 @@ import numpy as np
 from cost_models.device import Device, device_costs
 from cost_models.device_files import write_device
 from cost_models.devices import open_device
+from cost_models.energy import ranges
 from cost_models.latency import latency_std_ms
 from cost_models.protocol import Target
+from cost_models.ranges import Range
 from cost_models.registry import COSTS, OF_A_DEVICE, Cost, build
 from search.feasible.budget_messages import check_feasible, nothing_found
 from search.predictors import files as predictors
@@ -23,6 +25,7 @@ from search.predictors.protocol import Predictor
 from search.problem.objectives import Objective, parse_objectives
 from search.problem.problem import Problem
 from search.runs import study as studies
+from search.runs.carbon_stop import STOPPED
 from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differences, to_yaml
 from search.runs.correction import Corrected, corrected
 from search.runs.enqueued import check_enqueued, with_enqueued
@@ -127,6 +130,12 @@ class Run:
             return {}
         return {"latency_ms": float(latency_std_ms(Target(self.supernet, self.device))(arch))}
 
+    def ranges(self, candidate: Candidate) -> dict[str, Range]:
+        """The least and the greatest that estimated costs may be, by name."""
+        known = candidate.costs.get("latency_ms")
+        layers = self.supernet.layers(candidate.arch) if known is not None and self.supernet.segments else ()
+        return ranges(self.device, known, layers)
+
     @cached_property
     def identity(self) -> dict[str, object]:
         """What its figures are of, as far as it is known without a look at the images."""
@@ -185,6 +194,8 @@ class Result:
     upper_bound: float | None = None
     raced: Mapping[str, Raced] = field(default_factory=dict)
     """Those that were stopped early, by arch id; none of them is a candidate."""
+    stopped: Mapping[str, float] | None = None
+    """What was expected of the trials that were not made, where the search ended for its carbon."""
 
     @cached_property
     def corrected(self) -> Mapping[str, Corrected]:
@@ -428,7 +439,8 @@ def conclude(run: Run, say: Say, measure: bool = True) -> Result:
     reports = reported(run, study, finals, say) if measure else studies.saved(study, studies.REPORT)
     proposals = study.user_attrs.get(PREDICTIONS, studies.proposals(study))
     bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
-    return Result(run, found, members, chosen, reports, proposals, bound, raced)
+    stopped = study.user_attrs.get(STOPPED)
+    return Result(run, found, members, chosen, reports, proposals, bound, raced, stopped)
 
 
 def reported(run: Run, study: optuna.Study, finals: Sequence[Candidate], say: Say) -> dict[str, Accuracy]:

@@ -16,6 +16,7 @@ from search.proposing.following import storage_of
 from search.proposing.samplers import GUIDED, build_sampler
 from search.runs import enqueued
 from search.runs import study as studies
+from search.runs.carbon_prospect import no_longer_pays
 from search.runs.config import BOTH, OWN, to_yaml
 from search.runs.front import best
 from search.runs.ledger import Ledger, has_its_own
@@ -82,12 +83,16 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
                 ledger = begin(run, study, worker, witness)
             propose(run, study, ledger, worker, tell)
     with studies.in_turn(run.folder, waiting):
+        started = time.monotonic()
         if run.predictor is not None and config.sampler == GUIDED:
             record_best(run, study, tell)
         if run.predictor is not None and len(run.problem.objectives) == 1:
             prove(run, study)
         if config.accuracy == BOTH:
             measure_best(run, study, tell)
+        if run.predictor is not None:
+            outside = study.user_attrs.get(studies.SECONDS, 0.0) + time.monotonic() - started
+            study.set_user_attr(studies.SECONDS, outside)
 
 
 def begin(run: Run, study: optuna.Study, worker: Worker, witness: Arch | None) -> Ledger:
@@ -136,6 +141,8 @@ def propose(
         top = best(list(ledger.known.values()), run.axes) if ledger.known else None
         progress(Progress(ledger.done, wanted, proposals, top))
         if ledger.done >= wanted or proposals >= PROPOSALS_PER_TRIAL * wanted:
+            return
+        if no_longer_pays(run, study, ledger):
             return
         if ledger.done + len(ledger.running) >= wanted:
             time.sleep(POLL_S)  # others are at the last ones, and may yet fail or find them over budget

@@ -14,7 +14,8 @@ from oncefit.shadowing import PACKAGES
 from tests.helpers.paths import ROOT
 
 NAMES = {
-    "Accuracy", "Arch", "Bundle", "Comparison", "Dimension", "Fleet", "open_fleet", "search_fleet", "InputError", "OwnAccuracy", "PredictedAccuracy",
+    "Accuracy", "Arch", "Bundle", "Comparison", "Dimension", "InputError", "OwnAccuracy", "PredictedAccuracy",
+    "Carbon", "carbon", "Fleet", "open_fleet", "search_fleet",
     "Run", "SearchSpace", "Supernet", "__version__", "compare", "costs", "open_bundle", "open_run",
     "open_supernet", "search", "device", "cost", "NetworkCosts", "Predictor", "import_predictor", "list_predictors",
     "open_predictor", "train_predictor", "train", "fetch_weights", "import_weights", "list_weights",
@@ -32,6 +33,7 @@ MEMBERS = {
     "Predictor": {"card", "digest", "file", "held_out_by", "made", "name", "predict", "test"},
     "NetworkCosts": {"arch", "costs", "device", "file", "image_size", "network", "supernet", "to_dict"},
     "Fleet": {"evaluations", "folder", "one_for_all", "plot", "result", "runs", "say", "table", "to_dict", "write"},
+    "Carbon": {"break_even_requests", "found", "plot", "to_dict", "write"},
     "Comparison": {"best_within", "found", "plot", "table", "to_dict", "write"},
 }  # fmt: skip
 

@@ -219,7 +219,9 @@ def test_the_card_tells_predicted_and_measured_costs_and_their_device(host_run, 
         "latency_error_percent": device.latency.error_percent,
     }  # fmt: skip
     predicted, measured = card["figures"]["predicted"], card["figures"]["measured"]
-    assert set(predicted) == {"macs", "params", "peak_memory_bytes", "latency_ms", "energy_mj", "co2e_mg"}
+    estimated = {f"{name}{end}" for name in ("energy_mj", "co2e_mg") for end in ("", "_low", "_high")}
+    assert set(predicted) == {"macs", "params", "peak_memory_bytes", "latency_ms"} | estimated
+    assert predicted["energy_mj_low"] < predicted["energy_mj"] < predicted["energy_mj_high"]
     assert measured["latency"] == {
         "median_ms": 0.25,
         "low_ms": 0.2,
