@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class NetworkCosts:
     """What a network costs at its image size: ``costs`` by name, those of a device predicted for ``device``.
 
-    A latency that a published table predicts has a ``latency_ms_std`` beside it; ranges are ``NAME_low`` and ``NAME_high``.
+    A latency that a published table predicts has a ``latency_ms_std`` beside it, an estimate that has a range its
+    ``NAME_low`` and ``NAME_high``.
     """
 
     network: Network

@@ -143,8 +143,7 @@ def export_arch(
     check_material(supernet, measuring.data_name, calibrated)
     target = Target(supernet, device)
     costs = {name: build(name, target)(arch) for name in free_costs(supernet, device)}
-    if device is not None:
-        costs |= range_figures(ranges(device, costs.get("latency_ms"), supernet.layers(arch)))
+    costs |= range_figures(ranges(device, costs.get("latency_ms"), supernet.layers(arch)))
     folder = out or Path("runs") / BUNDLES / folder_name(arch, calibrated)
     return folder, write_arch(measuring, arch, device, Known(costs), folder, say, calibrated)
 

@@ -39,10 +39,10 @@ class RunConfig(documents.Document):
     ``space`` leaves only some choices of dimensions or kinds; ``accuracy`` is measured on
     images (then a ``predictor`` only tells ``guided`` where to begin: without one see :mod:`search.runs.prior`),
     predicted by it, or both for the ``measure`` best. ``race`` stops measuring what is dominated, see :mod:`search.runs.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
-    ``budgets`` are upper bounds that no result exceeds. ``devices``, in place of ``device``, are searched for
+    ``budgets`` are upper bounds that no result exceeds. ``enqueue`` are archs that are evaluated first, in files or
+    as they stand, see :mod:`search.runs.enqueued`. ``devices``, in place of ``device``, are searched for
     together, see :mod:`search.runs.fleet`. ``stop`` ends a search that emits more than it can be expected to save,
-    see :mod:`search.runs.carbon_stop`. ``enqueue`` are
-    archs that are evaluated first, in files or as they stand, see :mod:`search.runs.enqueued`.
+    see :mod:`search.runs.carbon_stop`.
     """
 
     supernet: str

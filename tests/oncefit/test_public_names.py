@@ -14,11 +14,10 @@ from oncefit.shadowing import PACKAGES
 from tests.helpers.paths import ROOT
 
 NAMES = {
-    "Accuracy", "Arch", "Bundle", "Comparison", "Dimension", "InputError", "OwnAccuracy", "PredictedAccuracy",
-    "Carbon", "carbon", "Fleet", "open_fleet", "search_fleet",
-    "Run", "SearchSpace", "Supernet", "__version__", "compare", "costs", "open_bundle", "open_run",
-    "open_supernet", "search", "device", "cost", "NetworkCosts", "Predictor", "import_predictor", "list_predictors",
-    "open_predictor", "train_predictor", "train", "fetch_weights", "import_weights", "list_weights",
+    "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "Dimension", "Fleet", "InputError", "NetworkCosts", "OwnAccuracy",
+    "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "compare", "cost", "costs",
+    "device", "fetch_weights", "import_predictor", "import_weights", "list_predictors", "list_weights", "open_bundle",
+    "open_fleet", "open_predictor", "open_run", "open_supernet", "search", "search_fleet", "train", "train_predictor",
 }  # fmt: skip
 MEMBERS = {
     "Run": {
