@@ -101,7 +101,7 @@ def cost(
 
 
 def of_device(network: Network, file: str, given: str | Variant, say: Say) -> tuple[str, dict[str, float]]:
-    """A device's own name, and what it predicts for the network; a table knows ``latency_ms_std`` too."""
+    """A device's own name, and what it predicts for the network; a table knows ``latency_ms_std`` too, ranges are ``NAME_low`` and ``NAME_high``."""
     from cost_models.device import device_costs
     from cost_models.devices import open_device
     from cost_models.energy import ranges
