@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
+from supernet.steps import grouped_places, skipped_as_negative, steps_of, summing
 
 LENGTH_SCALES = (0.7, 1.0, 1.5, 2.5, 4.0)
 """In units of the root mean square distance of a measured arch from their mean."""
@@ -54,9 +54,8 @@ def features(space: SearchSpace, codes: Codes, totals: Floats) -> Floats:
     blocks of each stage and over all, scaled so that n independent steps vary like one. ``totals`` are
     the costs of the codes, shape (n, costs), all positive.
     """
-    columns, least, summing = steps_of(space)
-    steps = ((codes[:, columns] >= least) & space.active(codes)[:, columns]).astype(np.float64)
-    return np.concatenate([steps, steps @ summing, logs(totals)], axis=1)
+    steps = steps_of(space).taken(skipped_as_negative(space, codes)).astype(np.float64)
+    return np.concatenate([steps, steps @ sums_of_steps(space), logs(totals)], axis=1)
 
 
 def logs(totals: Floats) -> Floats:
@@ -65,21 +64,15 @@ def logs(totals: Floats) -> Floats:
 
 
 @lru_cache(maxsize=16)
-def steps_of(space: SearchSpace) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
-    """Dimension and least code of each step, shape (steps,), and how they are summed, (steps, sums)."""
-    first = [0 if d.needs else 1 for d in space.dimensions]
-    columns = np.repeat(np.arange(len(first)), space.sizes - first)
-    least = np.concatenate([np.arange(low, n) for low, n in zip(first, space.sizes, strict=True)])
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for step, (column, code) in enumerate(zip(columns, least, strict=True)):
+def sums_of_steps(space: SearchSpace) -> Floats:
+    """Which steps are summed, shape (steps, sums): the same one of all blocks, and of the blocks of each stage."""
+    steps, keys = steps_of(space), []
+    for column, code in zip(steps.dimensions, steps.codes, strict=True):
         kind, _, place = space.dimensions[column].name.partition(".")
-        groups.setdefault((kind, str(code)), []).append(step)
-        groups.setdefault((kind, str(code), place.partition(".")[0]), []).append(step)
-    several = [members for members in groups.values() if len(members) > 1]
-    summing = np.zeros((len(columns), len(several)))
-    for row, members in enumerate(several):
-        summing[members, row] = len(members) ** -0.5
-    return columns, least, summing
+        keys += [(kind, str(code)), (kind, str(code), place.partition(".")[0])]
+    # two keys a step, one after the other
+    groups = [[place // 2 for place in members] for members in grouped_places(keys)]
+    return summing([members for members in groups if len(members) > 1], len(steps.codes)).T
 
 
 @dataclass(frozen=True)
