@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.samplers import BaseSampler
 
-from search.feasible.region import Region, distinct, keys
+from search.feasible.neighbours import distinct, keys
+from search.feasible.region import Region
 from search.problem.problem import Problem
 from search.proposing.distributions import distributions
 from search.proposing.following import storage_of

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from search.feasible.region import Region, distinct, keys, neighbours
+from search.feasible.neighbours import Score, ascend, best_first, distinct, join, neighbours
+from search.feasible.region import Region
 from supernet.arrays import Floats
 from supernet.space import Codes
-
-Score = Callable[[Codes], Floats]
-"""Codes (n, dimensions) -> how good they are, shape (n,); more is better."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +33,12 @@ def evolve(
     for _ in range(effort.generations):
         codes, scores = best_first(codes, scores, effort.population)
         codes, scores = join(codes, scores, region.repair(offspring(codes, region, effort, rng), rng), score)
-    for _ in range(effort.climbs):
-        codes, scores = best_first(codes, scores)
-        leaders = codes[: effort.climbers]
-        around = region.pin(neighbours(region.space, leaders))
-        around = around[region.problem.within(around)]
-        codes, scores = join(codes, scores, around, score)
-        if scores.max() <= scores[0]:
-            break
-    return best_first(codes, scores)
+
+    def around(leaders: Codes) -> Codes:
+        near = region.pin(neighbours(region.space, leaders))
+        return near[region.problem.within(near)]
+
+    return ascend(codes, scores, score, around, effort.climbs, effort.climbers)
 
 
 def offspring(codes: Codes, region: Region, effort: Effort, rng: np.random.Generator) -> Codes:
@@ -73,17 +67,3 @@ def children_of(parents: Codes, count: int, sizes: Codes, rng: np.random.Generat
 
 CHANGES = (1, 2, 3, 4, 6)
 """How many choices of a child are drawn anew, each as likely."""
-
-
-def join(codes: Codes, scores: Floats, more: Codes, score: Score) -> tuple[Codes, Floats]:
-    """Those of ``more`` that are new, scored, behind what was there."""
-    more = distinct(more, set(keys(codes)))
-    if not len(more):
-        return codes, scores
-    return np.concatenate([codes, more]), np.concatenate([scores, score(more)])
-
-
-def best_first(codes: Codes, scores: Floats, most: int | None = None) -> tuple[Codes, Floats]:
-    """Sorted by score, equal ones in the order they came."""
-    order = np.argsort(-scores, kind="stable")[:most]
-    return codes[order], scores[order]

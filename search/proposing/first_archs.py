@@ -7,7 +7,8 @@ from collections.abc import Container
 import numpy as np
 import numpy.typing as npt
 
-from search.feasible.region import Region, distinct
+from search.feasible.neighbours import distinct
+from search.feasible.region import Region
 from search.problem.problem import Problem
 from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace

@@ -25,7 +25,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from threadpoolctl import ThreadpoolController
 
-from search.feasible.region import Region, distinct
+from search.feasible.neighbours import distinct
+from search.feasible.region import Region
 from search.problem.problem import Problem
 from search.proposing.acquisition import front, improvement, reached, roots
 from search.proposing.claims import claim, claimable

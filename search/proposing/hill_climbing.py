@@ -17,19 +17,15 @@ Notation, for an arch with ``m`` single changes and ``c`` costs:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from search.feasible.region import distinct
+from search.feasible.neighbours import Score, distinct, single_changes
 from search.problem.problem import Problem
 from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
-
-Judge = Callable[[Codes], Floats]
-"""Codes (n, dimensions) -> how good they are, shape (n,); more is better."""
 
 KEPT = 48
 """Single changes of an arch that are put together: the most gainful, and those that save most for what they lose."""
@@ -53,7 +49,7 @@ class Changes:
         return Changes(self.dimensions[rows], self.choices[rows], self.gains[rows], self.costs[rows])
 
 
-def climb(problem: Problem, codes: Codes, limits: Floats, judge: Judge, steps: int) -> tuple[Codes, Floats]:
+def climb(problem: Problem, codes: Codes, limits: Floats, judge: Score, steps: int) -> tuple[Codes, Floats]:
     """Each of ``codes`` (n, dimensions) after at most ``steps`` steps within its limits (n, costs), and how good.
 
     Limits are upper bounds of :meth:`Problem.totals`, which ``codes`` keep.
@@ -77,7 +73,7 @@ def climb(problem: Problem, codes: Codes, limits: Floats, judge: Judge, steps: i
 
 
 def proposed(
-    problem: Problem, codes: Codes, good: Floats, limits: Floats, judge: Judge
+    problem: Problem, codes: Codes, good: Floats, limits: Floats, judge: Score
 ) -> tuple[Codes, npt.NDArray[np.intp]]:
     """Archs within the limits that are worth a look, and the row of ``codes`` that each comes from."""
     space, totals = problem.space, problem.totals(codes)
@@ -96,19 +92,6 @@ def proposed(
     proposals, owner = np.concatenate(found), np.concatenate(owners)
     inside = (problem.totals(proposals) <= limits[owner]).all(axis=1)
     return proposals[inside], owner[inside]
-
-
-def single_changes(
-    space: SearchSpace, codes: Codes
-) -> tuple[Codes, npt.NDArray[np.intp], npt.NDArray[np.intp], Codes]:
-    """Every arch one choice away: codes, the row it comes from, the dimension and the choice."""
-    dimensions = np.repeat(np.arange(len(space.sizes)), space.sizes)
-    choices = np.concatenate([np.arange(size, dtype=np.int16) for size in space.sizes])
-    rows = np.repeat(codes[:, None], len(choices), axis=1)
-    rows[:, np.arange(len(choices)), dimensions] = choices
-    rows = space.canonical(rows.reshape(-1, codes.shape[1])).reshape(rows.shape)
-    owner, change = np.nonzero((rows != codes[:, None]).any(axis=2))
-    return rows[owner, change], owner, dimensions[change], choices[change]
 
 
 def combined(space: SearchSpace, code: Codes, changes: Changes, room: Floats, slack: Floats) -> Codes:

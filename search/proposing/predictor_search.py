@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from search.feasible.region import Region, distinct, keys, neighbours
+from search.feasible.neighbours import distinct, keys, neighbours
+from search.feasible.region import Region
 from search.problem.problem import Problem
 from search.proposing.acquisition import front, reached
 from search.proposing.annealing import Cooling, Slope, anneal

@@ -16,7 +16,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search.feasible.region import Region, keys
+from search.feasible.neighbours import keys
+from search.feasible.region import Region
 from search.problem.problem import Problem
 from search.proposing.claims import drawn_by
 from search.proposing.distributions import distributions

@@ -15,7 +15,8 @@ from cost_models.registry import Cost
 from cost_models.tables import Combine, Factor, TableCost
 from search.feasible.budget_messages import check_feasible, nothing_found
 from search.feasible.certificate import CUTS, certify, nearest
-from search.feasible.region import Region, descend, neighbours
+from search.feasible.neighbours import descend, neighbours
+from search.feasible.region import Region
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from supernet.arch import Arch

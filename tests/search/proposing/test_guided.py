@@ -23,7 +23,8 @@ from optuna.trial import TrialState
 from cost_models import registry
 from cost_models.protocol import Target
 from cost_models.registry import build
-from search.feasible.region import Region, distinct, keys, neighbours
+from search.feasible.neighbours import distinct, keys, neighbours
+from search.feasible.region import Region
 from search.predictors import files
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem

@@ -10,7 +10,7 @@ import pytest
 
 from cost_models.protocol import Target
 from cost_models.registry import build
-from search.feasible.region import keys, neighbours
+from search.feasible.neighbours import keys, neighbours
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.acquisition import front
