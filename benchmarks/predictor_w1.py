@@ -23,7 +23,7 @@ from sklearn.svm import SVR
 
 from search.cli.predictor import read_state
 from search.predictors import mlp, training
-from search.predictors.features import encoding_of
+from search.predictors.features import step_encoding_of
 from search.predictors.measured import Measured
 from search.predictors.protocol import Prediction
 from search.predictors.scores import POINTS, Scores, score
@@ -132,7 +132,7 @@ def one_hot(rows: Measured) -> Floats:
 def steps(rows: Measured) -> Floats:
     """1 for each choice that is reached."""
     everything = rows.space.sample(1000, np.random.default_rng(0))
-    encoding = encoding_of(rows.space, everything)
+    encoding = step_encoding_of(rows.space, everything)
     return encoding.columns(rows.codes)[: len(encoding.steps)].T.astype(np.float64)
 
 
@@ -159,7 +159,7 @@ def published(path: Path) -> Callable[[Measured], Floats]:
 
 
 def print_speed(rows: Measured) -> None:
-    made = training.fit(SUPERNET, rows)
+    made = training.fit_saturating(SUPERNET, rows)
     codes = rows.space.sample(SPEED_ARCHS, np.random.default_rng(0))
     start = time.perf_counter()
     made.predict(rows.space, codes)

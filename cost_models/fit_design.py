@@ -60,7 +60,7 @@ def choose_archs(supernet: Supernet, count: int, rng: np.random.Generator) -> De
     needed = fresh(covering(supernet, list(chosen)), chosen)
     chosen |= dict.fromkeys(needed)
     candidates = space.decode(leaning_sample(space, POOL * count, rng))
-    picked = pick(supernet, list(chosen), fresh(candidates, chosen), count - len(chosen))
+    picked = pick_probes(supernet, list(chosen), fresh(candidates, chosen), count - len(chosen))
     return Design(tuple(ends), tuple(drawn), (*needed, *picked))
 
 
@@ -110,7 +110,9 @@ def where_features_are(supernet: Supernet) -> dict[str, dict[str, Choice]]:
     return found
 
 
-def pick(supernet: Supernet, chosen: Sequence[Arch], candidates: Sequence[Arch], count: int) -> list[Arch]:
+def pick_probes(
+    supernet: Supernet, chosen: Sequence[Arch], candidates: Sequence[Arch], count: int
+) -> list[Arch]:
     """``count`` of the candidates, one after the other: the one whose time is the least certain by then."""
     if count <= 0 or not candidates:
         return []

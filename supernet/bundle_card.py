@@ -21,7 +21,7 @@ from supernet import documents
 from supernet.arch import Arch
 from supernet.catalog import PreprocessingKeys, Supernet
 from supernet.checkpoints import sha256_of
-from supernet.data import SPLITS, Dataset, Network
+from supernet.data import SPLITS, Dataset, WithPreprocessing
 from supernet.errors import InputError
 from supernet.onnx_export import INPUT, OUTPUT
 from supernet.preprocessing import shorter_side
@@ -157,7 +157,7 @@ def describe(
 
     Raises InputError where it has another number of outputs than there are classes.
     """
-    images: Network = data if data is not None else supernet
+    images: WithPreprocessing = data if data is not None else supernet
     layers, resolution, how = supernet.layers(arch), arch.resolution, images.preprocessing
     channels, outputs = layers[0].in_channels, layers[-1].out_channels
     if outputs != len(images.classes):

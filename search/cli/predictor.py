@@ -56,9 +56,9 @@ def list_predictors(as_json: Json = False) -> None:
     from search.predictors import files
 
     cards = {}
-    for name in files.names():
+    for name in files.predictor_names():
         try:
-            cards[name] = files.read(files.find(name)).card
+            cards[name] = files.read_predictor(files.find_predictor(name)).card
         except InputError as error:
             terminal.say(f"warning: the predictor {name} is left out: {error}")
     if as_json:
@@ -66,7 +66,7 @@ def list_predictors(as_json: Json = False) -> None:
         return
     rows = [[name, card.supernet, domain(card), error_of(card.held_out)] for name, card in cards.items()]
     terminal.show_titled(
-        f"predictors; one's own are in {files.folder()}",
+        f"predictors; one's own are in {files.predictor_folder()}",
         figures_table(("predictor", "supernet", "trained on", "RMSE (points)"), rows),
     )
 
@@ -78,8 +78,8 @@ def info(name: Name, as_json: Json = False) -> None:
     from search.predictors import files
     from search.reports import words as readable
 
-    path = files.find(name)
-    predictor = files.read(path)
+    path = files.find_predictor(name)
+    predictor = files.read_predictor(path)
     if as_json:
         terminal.print_json(
             {"file": str(path), "digest": files.digest(predictor)} | predictor.card.model_dump(mode="json")
@@ -143,7 +143,9 @@ def train(
     path, opened = target(name, out, replace), open_supernet(supernet)
     rows = read_all(sources, opened, terminal.say)
     terminal.say(f"fitting to {len(rows):,} rows of {len(rows.merged()):,} subnets")
-    made, figures = training.train(opened, rows, name=name, split=split, seed=seed, say=terminal.say)
+    made, figures = training.train_predictor(
+        opened, rows, name=name, split=split, seed=seed, say=terminal.say
+    )
     if not as_json:
         terminal.show_titled("held out, predicted against measured", scores_table(figures), SCORES_NOTE)
     keep(made, path, as_json, {"held_out_by": scores_dict(figures)})
@@ -173,7 +175,7 @@ def hold_against(
     from supernet import documents
     from supernet.catalog import open_supernet
 
-    card = files.read(files.find(name)).card
+    card = files.read_predictor(files.find_predictor(name)).card
     if supernet is None and card.supernet not in documents.names("supernets"):
         raise InputError(
             f"{name} is for {card.supernet}, which does not ship; give that supernet's YAML file with --supernet"
@@ -249,11 +251,11 @@ def target(name: str, out: Path | None, replace: bool) -> Path:
     from supernet.atomic import check_writable
 
     check_name(name)
-    if out is None and (files.PRETRAINED / f"{name}{files.SUFFIX}").exists():
+    if out is None and (files.PRETRAINED_PREDICTORS / f"{name}{files.SUFFIX}").exists():
         raise InputError(
             f"{name} is a predictor that ships; give yours another name, or a file of its own with --out"
         )
-    path = out or files.folder() / f"{name}{files.SUFFIX}"
+    path = out or files.predictor_folder() / f"{name}{files.SUFFIX}"
     if path.suffix != files.SUFFIX:
         raise InputError(f"a predictor's file ends in {files.SUFFIX}, got {path}")
     check_writable(path.parent)
@@ -283,7 +285,7 @@ def keep(made: Predictor, path: Path, as_json: bool, more: Mapping[str, Any] | N
     from search.predictors import files
     from search.reports import words as readable
 
-    files.write(made, path)
+    files.write_predictor(made, path)
     if as_json:
         terminal.print_json({"file": str(path)} | made.card.model_dump(mode="json") | dict(more or {}))
     else:
@@ -314,9 +316,11 @@ def rows_of(predictor: Predictor) -> list[list[tuple[str, str]]]:
 
 
 def domain(card: PredictorCard) -> str:
-    from search.predictors.files import listed
+    from search.predictors.files import listed_choices
 
-    return "; ".join(f"{name} {listed(seen)}" for name, seen in card.domain.items()) or "the whole space"
+    return (
+        "; ".join(f"{name} {listed_choices(seen)}" for name, seen in card.domain.items()) or "the whole space"
+    )
 
 
 def error_of(held: HeldOut | None) -> str:

@@ -68,5 +68,5 @@ def search(
     if as_json:
         terminal.print_json(run.to_dict())
     else:
-        terminal.show_titled(str(folder), report.table(run.result), report.legend(run.result))
+        terminal.show_titled(str(folder), report.result_table(run.result), report.legend(run.result))
     terminal.say_files(files)

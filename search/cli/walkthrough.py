@@ -43,7 +43,7 @@ TAKEN_UP = "taken up from an earlier run"
 
 
 @dataclass(frozen=True)
-class Stage:
+class WalkthroughStage:
     """A stage of the demo; ``peak_memory_mib`` is the process's largest resident set up to its end."""
 
     name: str
@@ -56,7 +56,7 @@ class Stage:
 class Stages:
     """The stages of the demo that have ended."""
 
-    ended: list[Stage] = field(default_factory=list)
+    ended: list[WalkthroughStage] = field(default_factory=list)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[list[str]]:
@@ -64,7 +64,7 @@ class Stages:
         began, notes = time.monotonic(), list[str]()
         yield notes
         seconds = round(time.monotonic() - began, 1)
-        self.ended.append(Stage(name, seconds, peak_memory_mib(), ", ".join(notes)))
+        self.ended.append(WalkthroughStage(name, seconds, peak_memory_mib(), ", ".join(notes)))
 
     def figures(self) -> dict[str, Any]:
         return {
@@ -112,10 +112,10 @@ def run_demo(
     """Run every step, tell what it does and why; returns the figures that it printed."""
     check_writable(out)
     with exclusive(out):
-        return steps(out, trials, terminal, as_json, in_region(HOST, region))
+        return told_steps(out, trials, terminal, as_json, in_region(HOST, region))
 
 
-def steps(
+def told_steps(
     out: Path, trials: int, terminal: ModuleType, as_json: bool, where: str | Variant
 ) -> dict[str, Any]:
     say: Callable[[str], None] = terminal.say
@@ -174,7 +174,7 @@ def steps(
         timed = timed_until_within(results[0], budget, out, say)
         winner = winner_of(timed, budget)
         results[0] = with_chosen(results[0], winner.candidate)
-        files = [path for result in results for path in report.write(result)]
+        files = [path for result in results for path in report.write_report(result)]
 
     step(
         6,
@@ -190,7 +190,7 @@ def steps(
     step(7, "Compare the two runs.\n")
     with stages.stage("compare"):
         comparison = comparing.compare([fast.folder, front.folder], None, [])
-        files += comparing.write(comparison, out / "comparison")
+        files += comparing.write_comparison(comparison, out / "comparison")
 
     figures = {
         "budget": {"latency_ms": budget},
@@ -201,7 +201,7 @@ def steps(
         **stages.figures(),
         "files": [str(path) for path in [*files, bundle]],
     }
-    tell(figures, results, comparison, terminal, as_json)
+    tell_stage(figures, results, comparison, terminal, as_json)
     return figures
 
 
@@ -402,7 +402,7 @@ def beside(subnets: dict[str, Any], budget_ms: float) -> Table:
     return table
 
 
-def tell(
+def tell_stage(
     figures: dict[str, Any],
     results: list[Result],
     comparison: comparing.Comparison,

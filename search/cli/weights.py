@@ -43,12 +43,12 @@ def list_weights(cache_dir: CacheDir = None, as_json: Json = False) -> None:
     from search.cli import terminal
     from supernet import kept_weights
 
-    found = {name: kept_weights.read_record(name, cache_dir) for name in kept_weights.names(cache_dir)}
+    found = {name: kept_weights.read_record(name, cache_dir) for name in kept_weights.kept_names(cache_dir)}
     if as_json:
         listed = {name: record_dict(name, record, cache_dir) for name, record in found.items()}
-        terminal.print_json({"folder": str(kept_weights.folder(cache_dir)), "weights": listed})
+        terminal.print_json({"folder": str(kept_weights.kept_folder(cache_dir)), "weights": listed})
     else:
-        terminal.show_titled(f"weights in {kept_weights.folder(cache_dir)}", weights_table(found), NOTE)
+        terminal.show_titled(f"weights in {kept_weights.kept_folder(cache_dir)}", weights_table(found), NOTE)
 
 
 @app.command()

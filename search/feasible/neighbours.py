@@ -80,17 +80,17 @@ def descend(
 ) -> tuple[Codes, float]:
     """The same where less is better: the best arch that is met, shape (1, dimensions), and its cost.
 
-    At most :data:`CHANGES` steps a dimension, until the cost is ``enough``.
+    At most :data:`TURNS` steps a dimension, until the cost is ``enough``.
     """
 
     def less(codes: Codes) -> Floats:
         return -cost(codes)
 
-    codes, scores = ascend(start, less(start), less, around, CHANGES * start.shape[1], enough=-enough)
+    codes, scores = ascend(start, less(start), less, around, TURNS * start.shape[1], enough=-enough)
     return codes[:1], -float(scores[0])
 
 
-CHANGES = 4
+TURNS = 4
 """Times that each choice may change on the way down."""
 
 

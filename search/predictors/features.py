@@ -19,7 +19,7 @@ EncodedRows = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Encoding:
+class StepEncoding:
     """Archs of one supernet as numbers.
 
     ``choices`` are those of each dimension, in the space's order. A step ``(dimension, code)``
@@ -120,14 +120,14 @@ class Encoding:
         return found
 
 
-def encoding_of(space: SearchSpace, codes: Codes) -> Encoding:
+def step_encoding_of(space: SearchSpace, codes: Codes) -> StepEncoding:
     """For canonical codes (n, dimensions) of ``space``: with the steps that some of them take and others do not."""
     every = steps_of(space)
     count = every.taken(skipped_as_negative(space, codes)).sum(axis=0)
     # what a block's first choice tells, the depth of its stage tells already
     kept = (every.codes > 0) & (count > 0) & (count < len(codes))
     steps = zip(every.dimensions[kept].tolist(), every.codes[kept].tolist(), strict=True)
-    return Encoding(tuple((d.name, d.choices) for d in space.dimensions), tuple(steps))
+    return StepEncoding(tuple((d.name, d.choices) for d in space.dimensions), tuple(steps))
 
 
 @lru_cache(maxsize=16)

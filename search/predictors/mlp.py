@@ -21,7 +21,7 @@ KIND = "mlp"
 INPUTS = "inputs"
 """Setting of the card: pairs of a dimension and its choices, in the order of the network's inputs."""
 
-CHUNK = 1024
+PREDICTED_AT_ONCE = 1024
 """Archs at a time: their activations stay in the processor's cache."""
 
 NEGLIGIBLE = 1e-12
@@ -44,13 +44,13 @@ class Mlp:
         """In float32, as ``ofa`` does; no deviation is known."""
         weights, biases = self._lean
         top1 = np.empty(len(codes))
-        for start in range(0, len(codes), CHUNK):
-            x = one_hot(self, space, codes[start : start + CHUNK])
+        for start in range(0, len(codes), PREDICTED_AT_ONCE):
+            x = one_hot(self, space, codes[start : start + PREDICTED_AT_ONCE])
             for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
                 x = x @ weight.T
                 x += bias
                 np.maximum(x, 0, out=x)
-            top1[start : start + CHUNK] = x @ weights[-1][0] + biases[-1][0]
+            top1[start : start + PREDICTED_AT_ONCE] = x @ weights[-1][0] + biases[-1][0]
         return Prediction(top1, None)
 
     def slopes(self, space: SearchSpace, codes: Codes) -> tuple[Floats, SlopesOf]:
@@ -177,7 +177,7 @@ UNKNOWN_SPLIT = "images that its file does not name"
 
 
 @dataclass(frozen=True)
-class PublishedFile:
+class PublishedPredictor:
     """What is known of a file that OFA's authors published, and that it does not say itself."""
 
     name: str
@@ -189,10 +189,10 @@ class PublishedFile:
 PUBLISHED = {
     # Resolutions are those that ofa.tutorial searches. It was trained on no others: the weights of its inputs
     # 112, 128 and 144 are those of torch's initialisation, and it rates 144 above 176.
-    "48685122a3540636b06699af66cd816456b25f29b69563e2fda9bed4018eeba0": PublishedFile(
+    "48685122a3540636b06699af66cd816456b25f29b69563e2fda9bed4018eeba0": PublishedPredictor(
         "acc_predictor.pth", "ofa_mbv3_w1.2", (160, 176, 192, 208, 224)
     ),
-    "68912b4b4be38feb504c5b773dc847af23a637984d5eaabf548de72cd0f79529": PublishedFile(
+    "68912b4b4be38feb504c5b773dc847af23a637984d5eaabf548de72cd0f79529": PublishedPredictor(
         "ofa_resnet50_acc_predictor.pth", "ofa_resnet50", RESNET_RESOLUTIONS
     ),
 }
@@ -219,7 +219,7 @@ def resnet_inputs(space: SearchSpace) -> Inputs:
     )
 
 
-def published(
+def published_layers(
     state: Mapping[str, npt.NDArray[Any]], space: SearchSpace
 ) -> tuple[Inputs, list[Matrix], list[Matrix]]:
     """Inputs, weights and biases of a published state dict. Raises InputError for another format or space."""
@@ -274,7 +274,7 @@ def import_published(
     known = PUBLISHED.get(sha256 or "")
     if known is not None:
         check_published(known, space, fingerprint)
-    inputs, weights, biases = published(state, space)
+    inputs, weights, biases = published_layers(state, space)
     seen = known.trained if known is not None else dict(inputs)["resolution"]
     if split is None:
         split = OFA_SPLIT if known is not None else UNKNOWN_SPLIT
@@ -289,7 +289,7 @@ def import_published(
     )
 
 
-def check_published(known: PublishedFile, space: SearchSpace, fingerprint: str) -> None:
+def check_published(known: PublishedPredictor, space: SearchSpace, fingerprint: str) -> None:
     """Raises InputError where one of OFA's files is to be the predictor of a supernet that it is not of."""
     from supernet.catalog import open_supernet
 

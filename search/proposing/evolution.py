@@ -13,7 +13,7 @@ from supernet.space import Codes
 
 
 @dataclass(frozen=True)
-class Effort:
+class InnerEffort:
     """How long to search: the work is bounded by these numbers whatever the budgets."""
 
     population: int = 64
@@ -24,10 +24,10 @@ class Effort:
 
 
 def evolve(
-    score: Score, region: Region, start: Codes, rng: np.random.Generator, effort: Effort | None = None
+    score: Score, region: Region, start: Codes, rng: np.random.Generator, effort: InnerEffort | None = None
 ) -> tuple[Codes, Floats]:
     """Distinct archs within the budgets and their scores, the best first; begins at ``start`` (n, dimensions)."""
-    effort = effort or Effort()
+    effort = effort or InnerEffort()
     codes = distinct(region.repair(start, rng))
     scores = score(codes)
     for _ in range(effort.generations):
@@ -41,7 +41,7 @@ def evolve(
     return ascend(codes, scores, score, around, effort.climbs, effort.climbers)
 
 
-def offspring(codes: Codes, region: Region, effort: Effort, rng: np.random.Generator) -> Codes:
+def offspring(codes: Codes, region: Region, effort: InnerEffort, rng: np.random.Generator) -> Codes:
     """Children of ``codes``, which stand best first: two parents mixed, then about two choices changed."""
     n, sizes = effort.children, region.space.sizes
     rank = (len(codes) * rng.random((2, n)) ** 2).astype(np.intp)

@@ -106,7 +106,7 @@ def combined(space: SearchSpace, code: Codes, changes: Changes, room: Floats, sl
     first, second = first[apart], second[apart]
     gains, costs = changes.gains[first] + changes.gains[second], changes.costs[first] + changes.costs[second]
     pairs = most(np.where((costs <= room).all(axis=1), gains, -np.inf), TRIED)
-    parts = [changed(code, changes, np.stack([first[pairs], second[pairs]], axis=1))]
+    parts = [with_changes(code, changes, np.stack([first[pairs], second[pairs]], axis=1))]
     # all triples would be 17,000 of 48 changes; those of the most gainful pairs have nearly all that are worth it
     third_of = most(gains, 2 * TRIED)  # over the limits too: the third may pay for them
     gains3 = gains[third_of][:, None] + changes.gains
@@ -117,7 +117,7 @@ def combined(space: SearchSpace, code: Codes, changes: Changes, room: Floats, sl
     gains3 = np.where((costs3 <= room).all(axis=2) & ~taken, gains3, -np.inf)
     pair, third = np.divmod(most(gains3.ravel(), TRIED), m)
     pair = third_of[pair]
-    parts.append(changed(code, changes, np.stack([first[pair], second[pair], third], axis=1)))
+    parts.append(with_changes(code, changes, np.stack([first[pair], second[pair], third], axis=1)))
     return distinct(space.canonical(np.concatenate(parts)))
 
 
@@ -139,7 +139,7 @@ def most(values: Floats, count: int) -> npt.NDArray[np.intp]:
     return np.asarray(places[values[places] > -np.inf])
 
 
-def changed(code: Codes, changes: Changes, which: npt.NDArray[np.intp]) -> Codes:
+def with_changes(code: Codes, changes: Changes, which: npt.NDArray[np.intp]) -> Codes:
     """One arch (dimensions,) with the changes in each row of ``which`` (n, several) made."""
     rows = np.repeat(code[None], len(which), axis=0)
     for column in which.T:

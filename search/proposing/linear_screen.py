@@ -15,7 +15,7 @@ from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
 from supernet.steps import skipped_as_negative, steps_of
 
-RIDGE = 1.0
+GUESS_RIDGE = 1.0
 """Keeps the weights of choices that few archs have small."""
 
 
@@ -30,7 +30,7 @@ def linear_guess(space: SearchSpace, codes: Codes, good: Floats) -> Callable[[Co
     middle, level = rows.mean(axis=0), float(good.mean())
     rows -= middle
     normal = rows.T @ rows
-    normal[np.diag_indices(len(normal))] += RIDGE
+    normal[np.diag_indices(len(normal))] += GUESS_RIDGE
     weights = np.linalg.solve(normal, rows.T @ (good - level).astype(np.float32))
 
     def guess(others: Codes) -> Floats:

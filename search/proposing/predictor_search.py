@@ -146,7 +146,7 @@ def search_directly(
     with threadpool_limits(1, "blas"):
         if slope is not None and not problem.cost_objectives:
             return cool(problem, predict, slope, count, seed, effort or Effort())
-        return evolve(problem, predict, count, seed, effort or Effort())
+        return evolve_by_levels(problem, predict, count, seed, effort or Effort())
 
 
 def cool(problem: Problem, predict: Predict, slope: Slope, count: int, seed: int, effort: Effort) -> Found:
@@ -240,7 +240,7 @@ DRAWN_STARTS = 8
 """Archs that are drawn for each that a chain begins at: mending one into the budgets may change its resolution."""
 
 
-def evolve(problem: Problem, predict: Predict, count: int, seed: int, effort: Effort) -> Found:
+def evolve_by_levels(problem: Problem, predict: Predict, count: int, seed: int, effort: Effort) -> Found:
     rng = np.random.default_rng(seed)
     region, space, accuracy = Region(problem), problem.space, Memory(predict)
     levels = cost_levels(problem)

@@ -47,7 +47,7 @@ LEAST_SPREAD = 1e-6
 """Keeps a division defined where all measured accuracies or costs are equal."""
 
 
-def features(space: SearchSpace, codes: Codes, totals: Floats) -> Floats:
+def features_of_archs(space: SearchSpace, codes: Codes, totals: Floats) -> Floats:
     """Shape (n, features): ``code >= v`` of each choice, 0 where skipped, sums of these, then log costs.
 
     What a larger kernel does in one block it tends to do in others: the same step is summed over the
@@ -164,13 +164,13 @@ def fit_surrogate(rows: Floats, accuracy: Floats, n_costs: int = 0, noise: Float
     noise = np.ones(len(rows)) if noise is None else noise
     scaling = scaling_of(rows, accuracy, n_costs)
     near, targets = scaling.near(rows), (accuracy - scaling.level) / scaling.spread
-    return conditioned(scaling, most_likely(near, targets, noise), near, targets, noise)
+    return conditioned(scaling, most_likely_shape(near, targets, noise), near, targets, noise)
 
 
 def fitted_shape(rows: Floats, accuracy: Floats, n_costs: int, noise: Floats) -> Shape:
     """The shape that :func:`fit_surrogate` gives the kernel."""
     scaling = scaling_of(rows, accuracy, n_costs)
-    return most_likely(scaling.near(rows), (accuracy - scaling.level) / scaling.spread, noise)
+    return most_likely_shape(scaling.near(rows), (accuracy - scaling.level) / scaling.spread, noise)
 
 
 def scaling_of(rows: Floats, accuracy: Floats, n_costs: int) -> Scaling:
@@ -184,7 +184,7 @@ def scaling_of(rows: Floats, accuracy: Floats, n_costs: int) -> Scaling:
     return Scaling(centre, scale, float(accuracy.mean()), max(float(accuracy.std()), LEAST_SPREAD))
 
 
-def most_likely(near: Floats, targets: Floats, noise: Floats) -> Shape:
+def most_likely_shape(near: Floats, targets: Floats, noise: Floats) -> Shape:
     tried = []
     for length in LENGTH_SCALES:
         for linear in LINEAR:

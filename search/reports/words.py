@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost_models.registry import OF_A_DEVICE
-from search.reports.units import counted, heading, percent, predicted_percent, scaled, short
+from search.reports.units import counted, heading, percent, predicted_percent, scaled, short_number
 from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def of_subnet(
     known = stds or {}
     costs = [
         (heading(name) + (f", predicted for {device}" if name in OF_A_DEVICE else ""),
-         short(scaled(name, value)) + (f" (std {scaled(name, known[name]):.2g})" if name in known else ""))
+         short_number(scaled(name, value)) + (f" (std {scaled(name, known[name]):.2g})" if name in known else ""))
         for name, value in predicted.items()
     ]  # fmt: skip
     return [found, costs]

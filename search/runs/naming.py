@@ -10,7 +10,7 @@ from pathlib import Path
 from search.runs.config import NO_PREDICTOR
 from supernet.catalog import DATA_SETS
 
-FILES = (".safetensors", ".yaml")
+FILE_SUFFIXES = (".safetensors", ".yaml")
 DIGITS = 6
 """Of a hash in a folder's name, which tell two paths apart."""
 
@@ -45,7 +45,7 @@ def base(given: object) -> str:
     if isinstance(given, Mapping):
         return "-".join(base(value) for value in given.values() if isinstance(value, str))
     name = Path(str(given)).name
-    return next((name.removesuffix(end) for end in FILES if name.endswith(end)), name)
+    return next((name.removesuffix(end) for end in FILE_SUFFIXES if name.endswith(end)), name)
 
 
 def predictor_name(given: object) -> str:

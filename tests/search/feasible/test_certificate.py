@@ -143,7 +143,7 @@ def test_what_no_mean_proves_an_integer_program_does() -> None:
 
 
 def test_neither_found_nor_proven_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.feasible.certificate.SECONDS", -1.0)  # no time for an integer program
+    monkeypatch.setattr("search.feasible.certificate.NEAREST_SECONDS", -1.0)  # no time for an integer program
     asked = either_or()
     assert check_feasible(asked, "") is None
     message = str(nothing_found(asked, Path("runs/x"), 2000))
