@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_models.latency_fit import feature_table
+from cost_models.latency_tables import RESOLUTION
 from cost_models.layer_features import features
 from cost_models.tables import layers_by_choice
 from supernet.arch import Arch, Choice
@@ -34,7 +35,6 @@ POOL = 4
 """Candidates for each arch of the design."""
 RIDGE = 1e-3
 """Keeps the information matrix invertible before every feature was seen."""
-RESOLUTION = "resolution"
 
 
 @dataclass(frozen=True)

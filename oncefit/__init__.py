@@ -21,6 +21,7 @@ check_not_shadowed()
 from cost_models.registry import known_costs as _known_costs  # noqa: E402
 from oncefit.bundles import Bundle, open_bundle  # noqa: E402
 from oncefit.comparisons import Comparison, compare  # noqa: E402
+from oncefit.fleets import Fleet, open_fleet, search_fleet  # noqa: E402
 from oncefit.runs import Run, open_run, search  # noqa: E402
 from oncefit.supernets import Supernet, open_supernet  # noqa: E402
 from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy  # noqa: E402
@@ -34,6 +35,7 @@ __all__ = [
     "Bundle",
     "Comparison",
     "Dimension",
+    "Fleet",
     "InputError",
     "OwnAccuracy",
     "PredictedAccuracy",
@@ -44,9 +46,11 @@ __all__ = [
     "compare",
     "costs",
     "open_bundle",
+    "open_fleet",
     "open_run",
     "open_supernet",
     "search",
+    "search_fleet",
 ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oncefit.bundles import Bundle, open_bundle
 from oncefit.supernets import Supernet, as_supernet
@@ -21,6 +21,7 @@ from search.runs.run import Progress, Result, conclude, start
 from search.runs.run import open_run as open_recorded
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch, Choice
+from supernet.errors import InputError
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:
@@ -71,24 +72,54 @@ def search(
     # imports Optuna, which opening a bundle does not need
     from search.runs.trials import search as make_trials
 
-    opened = as_supernet(supernet) if supernet is not None else None
-    own, settings = split_own(opened, costs, sampler, accuracy)
-    given: dict[str, object] = {
-        "objectives": objectives, "device": device, "region": region, "trials": trials, "seed": seed, "race": race,
-        "predictor": predictor, "measure": measure, "data": str(data) if data is not None else None,
-        "space": {name: list(choices) for name, choices in space.items()} if space is not None else None,
-        **settings,
-    }  # fmt: skip
-    if data is None and opened is not None:
-        given["data"] = opened.data
-    limits = dict(budgets or {})
-    resolved = load_config(Path(config), given, limits) if config is not None else made_config(given, limits)
-    named = run_name(config, given, as_typed(limits))
-    folder = Path(out) if out is not None else Path("runs") / named
-    run = start(folder, resolved, storage, say, own)
+    plan = planned(
+        supernet, config, budgets, costs, sampler, accuracy, out, {
+            "objectives": objectives, "device": device, "region": region, "trials": trials, "seed": seed, "race": race,
+            "predictor": predictor, "measure": measure, "data": data, "space": space,
+        },
+    )  # fmt: skip
+    if plan.config.devices:
+        raise InputError(
+            f"{config} has devices: a search for several of them is oncefit.search_fleet(config={str(config)!r})"
+        )
+    run = start(plan.folder, plan.config, storage, say, plan.own)
     with showing(progress, run) as show:
         make_trials(run, show)
     return Run(conclude(run, say), say)
+
+
+class Plan(NamedTuple):
+    """What a search begins with: its config, the caller's objects, and the folder."""
+
+    config: RunConfig
+    own: Own
+    folder: Path
+
+
+def planned(
+    supernet: str | Path | Supernet | OwnSupernet | None,
+    config: str | Path | None,
+    budgets: Mapping[str, float] | None,
+    costs: Mapping[str, str | CostFunction] | None,
+    sampler: str | BaseSampler | None,
+    accuracy: str | AccuracyFunction | None,
+    out: str | Path | None,
+    settings: Mapping[str, Any],
+) -> Plan:
+    """The config of what a caller gives; ``settings`` are the keys of a search's YAML that need no more than a look."""
+    opened = as_supernet(supernet) if supernet is not None else None
+    own, named = split_own(opened, costs, sampler, accuracy)
+    given = {**settings, **named}
+    if given.get("data") is not None:
+        given["data"] = str(given["data"])
+    elif opened is not None:
+        given["data"] = opened.data
+    if given.get("space") is not None:
+        given["space"] = {name: list(choices) for name, choices in given["space"].items()}
+    limits = dict(budgets or {})
+    resolved = load_config(Path(config), given, limits) if config is not None else made_config(given, limits)
+    folder = Path(out) if out is not None else Path("runs") / run_name(config, given, as_typed(limits))
+    return Plan(resolved, own, folder)
 
 
 def split_own(

@@ -175,7 +175,7 @@ def describe(
         arch_id=arch.id,
         arch=str(arch),
         device=device,
-        figures=Figures(predicted=plain(predicted), measured=plain(measured)),
+        figures=Figures(predicted=plain_figures(predicted), measured=plain_figures(measured)),
         calibrated=data is not None,
         data=DataKeys(
             name=data.name,
@@ -188,7 +188,7 @@ def describe(
         classes=images.classes,
         input=Port(name=INPUT, shape=("n", channels, resolution, resolution)),
         output=Port(name=OUTPUT, shape=("n", outputs)),
-        versions=versions(),
+        versions=versions_of_packages(),
         files=dict(files),
     )
 
@@ -211,7 +211,7 @@ def describe_preprocessing(resolution: int, channels: int, how: PreprocessingKey
     )
 
 
-def versions() -> dict[str, str]:
+def versions_of_packages() -> dict[str, str]:
     """Of Python and of the packages that made a bundle."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
@@ -266,7 +266,7 @@ def parse_card(content: bytes, path: Path) -> Card:
     return card
 
 
-def plain(figures: Mapping[str, object]) -> dict[str, Any]:
+def plain_figures(figures: Mapping[str, object]) -> dict[str, Any]:
     """Figures as JSON can hold them: dataclasses as mappings, NumPy numbers as Python's.
 
     Raises ValueError for a number that is not finite: an unknown figure is left out, never NaN.

@@ -66,13 +66,13 @@ def summary(subject: Network, file: Path, device: str | Variant | None) -> dict[
         supernet, arch = subject.point
         found |= {"supernet": supernet.name, "arch_id": arch.id, "arch": arch.to_dict()}
     if device is not None:
-        name, predicted = of_device(subject, file, device)
+        name, predicted = costs_of_device(subject, file, device)
         found["device"] = name
         costs |= predicted
     return found | {"costs": costs}
 
 
-def of_device(subject: Network, file: Path, given: str | Variant) -> tuple[str, dict[str, float]]:
+def costs_of_device(subject: Network, file: Path, given: str | Variant) -> tuple[str, dict[str, float]]:
     """A device's own name, and what it predicts for the subject; a table knows ``latency_ms_std`` too."""
     from cost_models.device import device_costs
     from cost_models.devices import open_device

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,11 @@ def search(
         Path, typer.Argument(help="YAML file, as configs/searches/macs.yaml.", metavar="CONFIG")
     ],
     device: Annotated[
-        str | None, typer.Option(help="Device name or YAML file; host is this machine.", metavar="NAME")
+        list[str] | None,
+        typer.Option(
+            help="Device name or YAML file; host is this machine. Several are searched for together.",
+            metavar="NAME",
+        ),
     ] = None,
     region: Region = None,
     budget: Annotated[
@@ -50,23 +54,46 @@ def search(
     """
     import oncefit
     from search.cli import terminal
+    from search.reports import fleet as reporting
     from search.reports import report
-    from search.runs.config import parse_budgets
+    from search.runs.config import load_config, parse_budgets
+    from search.runs.fleet_devices import DEVICES
     from search.runs.naming import run_name
 
-    given = {
-        "device": device, "region": region, "data": data, "predictor": predictor, "sampler": sampler, "seed": seed, "race": race,
+    given: dict[str, object] = {
+        **devices_of(device), "region": region, "data": data, "predictor": predictor, "sampler": sampler, "seed": seed,
+        "race": race,
     }  # fmt: skip
+    limits = parse_budgets(budget or [])
     folder = out or Path("runs") / run_name(config, given, budget or [])
+    several = bool(load_config(config, given, limits).devices)
+    settings: dict[str, Any] = {
+        **given, "config": config, "budgets": limits, "trials": trials, "measure": measure, "storage": storage,
+        "out": folder, "progress": True,
+    }  # fmt: skip
     with terminal.resumable():
-        run = oncefit.search(
-            config=config, budgets=parse_budgets(budget or []), device=device, region=region, data=data,
-            predictor=predictor, trials=trials, measure=measure, sampler=sampler, seed=seed, race=race,
-            storage=storage, out=folder, progress=True,
-        )  # fmt: skip
-        files = run.write()
+        if several:
+            fleet = oncefit.search_fleet(**without(settings, "device", "region"))
+            files, figures = fleet.write(), fleet.to_dict()
+            table, note = reporting.fleet_table(fleet.result), reporting.fleet_legend(fleet.result)
+        else:
+            run = oncefit.search(**without(settings, DEVICES))
+            files, figures = run.write(), run.to_dict()
+            table, note = report.result_table(run.result), report.legend(run.result)
     if as_json:
-        terminal.print_json(run.to_dict())
+        terminal.print_json(figures)
     else:
-        terminal.show_titled(str(folder), report.result_table(run.result), report.legend(run.result))
+        terminal.show_titled(str(folder), table, note)
     terminal.say_files(files)
+
+
+def devices_of(names: list[str] | None) -> dict[str, object]:
+    """``device`` where one is given, ``devices`` where several are."""
+    if names is None or len(names) > 1:
+        return {"devices": names}
+    return {"device": names[0]}
+
+
+def without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The settings but those, which are not given."""
+    return {name: value for name, value in settings.items() if name not in names}

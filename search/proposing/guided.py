@@ -133,7 +133,7 @@ class GuidedSampler(BaseSampler):
         history = self._history(study)
         history.follow(study, trial)
         taken = np.concatenate([history.known.codes, history.running])
-        if len(taken) < self._startup or len(history.known) < 2:
+        if len(taken) < self._startup or len(history.known) < 2 or not history.any_within():
             found = self._first(region, taken, history, rng)
         else:
             found = self._improve(region, history, rng)

@@ -108,6 +108,10 @@ class History:
         self.running = np.concatenate([self._rows.codes[:0], *running])
         self.seen = Seen(self._ended, others)
 
+    def any_within(self) -> bool:
+        """Whether a known arch keeps the budgets; another device's run may have brought all of them."""
+        return bool((self.known.totals <= self._problem.limits).all(axis=1).any())
+
     def _add(self, ended: list[tuple[int, Codes, float, float]]) -> None:
         if not ended:
             return

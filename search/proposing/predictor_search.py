@@ -49,7 +49,7 @@ AGREED = 4
 EQUAL = 1e-7
 """Accuracies that differ by less are the same: predictors compute in single precision."""
 
-APART = 4
+CLIMBERS_APART = 4
 """Choices in which the archs that are climbed differ at least."""
 
 
@@ -340,7 +340,7 @@ def starts(pool: Pool, problem: Problem, levels: Floats, count: int) -> tuple[Co
     for row in np.argsort(-pool.accuracy, kind="stable"):
         if len(chosen) >= count:
             break
-        if (pool.codes[chosen] != pool.codes[row]).sum(axis=1).min() >= APART:
+        if (pool.codes[chosen] != pool.codes[row]).sum(axis=1).min() >= CLIMBERS_APART:
             chosen.append(int(row))
     return pool.codes[chosen], np.repeat(limits, len(chosen), axis=0)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from search.runs.fleet import Fleet
 from search.runs.run import Progress, Run
 from supernet.messages import say
 
@@ -43,6 +44,21 @@ def search_progress(run: Run) -> Iterator[Callable[[Progress], None]]:
                 how = HOW[run.kind] if now.best.validation is None else HOW["validation split"]
                 asked = "predicted" if run.predictor is not None else "proposed"
                 status = f"{best} {how}, {now.proposals} {asked}"
+            show_state(now.trials, now.of, status)
+
+        yield update
+
+
+@contextmanager
+def fleet_progress(fleet: Fleet) -> Iterator[Callable[[str, Progress], None]]:
+    """Subnets evaluated, with the best so far of the device whose turn it is."""
+    with bar("searching") as show_state:
+        name = fleet.first.problem.objectives[0].name
+
+        def update(device: str, now: Progress) -> None:
+            status = f"{len(fleet.runs)} devices"
+            if now.best is not None:
+                status += f", {device}: {name.replace('top', 'top-')} {100 * now.best.value(name):.2f} %"
             show_state(now.trials, now.of, status)
 
         yield update

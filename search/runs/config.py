@@ -13,6 +13,7 @@ from cost_models.variants import Variant, any_in_region, parse_device
 from search.problem.limits import check_limit
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
+from search.runs.fleet_devices import DEVICES, FleetDevice, parse_devices
 from search.runs.own import is_given
 from supernet import documents
 from supernet.amounts import Count, Seed
@@ -36,7 +37,8 @@ class RunConfig(documents.Document):
     ``space`` leaves only some choices of dimensions or kinds; ``accuracy`` is measured on
     images (then a ``predictor`` only tells ``guided`` where to begin: without one see :mod:`search.runs.prior`),
     predicted by it, or both for the ``measure`` best. ``race`` stops measuring what is dominated, see :mod:`search.runs.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
-    ``budgets`` are upper bounds that no result exceeds.
+    ``budgets`` are upper bounds that no result exceeds. ``devices``, in place of ``device``, are searched for
+    together, see :mod:`search.runs.fleet`.
     """
 
     supernet: str
@@ -47,6 +49,7 @@ class RunConfig(documents.Document):
     race: bool = False
     data: str | None = None
     device: str | Variant | None = None
+    devices: tuple[FleetDevice, ...] = ()
     objectives: tuple[str, ...] = ("top1",)
     budgets: dict[str, float] = {}
     costs: dict[str, str] = {}
@@ -79,6 +82,10 @@ def resolved(
     """``region`` among the overrides is that of the device."""
     given = {key: value for key, value in overrides.items() if value is not None}
     region = given.pop("region", None)
+    if "device" in given:
+        data = {key: value for key, value in data.items() if key != DEVICES}
+    elif DEVICES in given:
+        data = {key: value for key, value in data.items() if key != "device"}
     data = {**data, **with_device(with_full_paths(given, Path()), where, Path())}
     if region is not None:
         device = parse_device(data.get("device"), f"{where}: device", Path())
@@ -91,7 +98,9 @@ def resolved(
 
 
 def with_device(data: dict[str, object], where: str, folder: Path) -> dict[str, object]:
-    """The same keys, the device as a name, a file or a variant, whose base may be a file from ``folder``."""
+    """The same keys, devices as names, files or variants, whose base may be a file from ``folder``."""
+    if data.get(DEVICES):
+        data = {**data, DEVICES: parse_devices(data[DEVICES], f"{where}: {DEVICES}", folder)}
     if "device" not in data:
         return data
     return {**data, "device": parse_device(data["device"], f"{where}: device", folder)}
@@ -135,6 +144,8 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
             raise unknown(f"cost in {where}:", name, [*known, *ALIASES])
         return resolved
 
+    if config.devices and config.device is not None:
+        raise InputError(f"{where}: device and {DEVICES} are both given; give one of them")
     for name, limit in config.budgets.items():
         check_limit(limit, f"{where}: budget {name} =")
         twin = next((other for other in config.budgets if other != name and cost(other) == cost(name)), None)

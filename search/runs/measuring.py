@@ -36,6 +36,11 @@ class MeasuredAccuracy:
     say: Say = say
 
     @cached_property
+    def known(self) -> dict[tuple[str, str], tuple[Accuracy, str | None]]:
+        """What was measured, by arch id and split, with the packed hits where they are kept: it is not measured again."""
+        return {}
+
+    @cached_property
     def net(self) -> Elastic:
         return self.supernet.load()
 
@@ -89,7 +94,9 @@ class MeasuredAccuracy:
 
     def __call__(self, arch: Arch, split: str) -> Accuracy:
         """Measured on ``validation`` during a search, on ``report`` for final figures only."""
-        return self.evaluate(self.subnet(arch), arch, split)
+        if (arch.id, split) not in self.known:
+            self.known[arch.id, split] = (self.evaluate(self.subnet(arch), arch, split), None)
+        return self.known[arch.id, split][0]
 
     def with_hits(self, arch: Arch, accuracy: str) -> tuple[Accuracy, str]:
         """What :meth:`__call__` measures on ``validation``, and which images are right by ``accuracy``, packed."""
@@ -107,6 +114,9 @@ class MeasuredAccuracy:
         from supernet.evaluation import accuracy_of_hits, hits_by_part
 
         split = "validation"
+        before, hits_before = self.known.get((arch.id, split), (None, None))
+        if before is not None and hits_before is not None:
+            return before, hits_before
         race = Race(len(self.data.validation), rival)
         found = []
         for places, hits in hits_by_part(self.subnet(arch), arch, self.data, split, race.parts):
@@ -118,6 +128,7 @@ class MeasuredAccuracy:
                 return stopped
         measured = accuracy_of_hits(torch.cat(found), split)
         self.doubt(measured)
+        self.known[arch.id, split] = (measured, packed(race.hits))
         return measured, packed(race.hits)
 
     def doubt(self, found: Accuracy) -> None:

@@ -11,6 +11,8 @@ from search.runs.config import NO_PREDICTOR
 from supernet.catalog import DATA_SETS
 
 FILE_SUFFIXES = (".safetensors", ".yaml")
+MOST_NAMED = 3
+"""Devices of a fleet that its folder is named after."""
 DIGITS = 6
 """Of a hash in a folder's name, which tell two paths apart."""
 
@@ -21,7 +23,14 @@ def run_name(config: str | Path | None, settings: Mapping[str, object], budgets:
     ``budgets`` are ``cost=number`` as they were typed.
     """
     parts = [base(config if config is not None else settings.get("supernet")), *budgets]
-    named = {"device": base, "region": base, "data": data_name, "predictor": predictor_name, "sampler": base}
+    named = {
+        "device": base,
+        "devices": fleet_name,
+        "region": base,
+        "data": data_name,
+        "predictor": predictor_name,
+        "sampler": base,
+    }
     parts += [name(settings[key]) for key, name in named.items() if settings.get(key) is not None]
     seed, race = settings.get("seed"), settings.get("race")
     parts += [f"seed{seed}"] if seed is not None else []
@@ -46,6 +55,12 @@ def base(given: object) -> str:
         return "-".join(base(value) for value in given.values() if isinstance(value, str))
     name = Path(str(given)).name
     return next((name.removesuffix(end) for end in FILE_SUFFIXES if name.endswith(end)), name)
+
+
+def fleet_name(given: object) -> str:
+    """Of a few devices all their names, of many how many there are."""
+    devices = list(given) if isinstance(given, (list, tuple, Mapping)) else []
+    return "-".join(map(base, devices)) if len(devices) <= MOST_NAMED else f"{len(devices)}-devices"
 
 
 def predictor_name(given: object) -> str:

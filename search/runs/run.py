@@ -67,6 +67,8 @@ class Run:
     prior: Predictor | None = None
     storage: str | None = None
     own: Own = field(default_factory=Own)
+    beside: Run | None = None
+    """A run of the same supernet and images for another device: what is measured is measured for both."""
 
     @property
     def where(self) -> str:
@@ -101,6 +103,8 @@ class Run:
 
     @cached_property
     def accuracy(self) -> MeasuredAccuracy:
+        if self.beside is not None:
+            return self.beside.accuracy
         return MeasuredAccuracy(self.supernet, self.config.data or self.supernet.data)
 
     def judge(self, arch: Arch) -> studies.Judgement:
@@ -239,24 +243,34 @@ def predictor_of(folder: Path, config: RunConfig, supernet: Supernet, kept: bool
     return open_predictor(name, supernet)
 
 
-def start(folder: Path, config: RunConfig, storage: str | None, say: Say, own: Own | None = None) -> Run:
+def start(
+    folder: Path,
+    config: RunConfig,
+    storage: str | None,
+    say: Say,
+    own: Own | None = None,
+    beside: Run | None = None,
+) -> Run:
     """A new run, or the one that is in the folder, with all that it needs; writes nothing there.
 
-    Raises InputError for a folder that holds something else, an infeasible budget, and
+    What ``beside``, a run for another device, has opened is not opened again. Raises InputError for a folder that holds something else, an infeasible budget, and
     missing or wrong weights, images or storage.
     """
     check_folder(folder, config)
     check_writable(folder)
     if storage is None:
         studies.check_database(folder)
-    supernet = supernet_of(config, own)
+    supernet = supernet_of(config, own) if beside is None else beside.supernet
     known_device = str(folder / DEVICE) if (folder / DEVICE).exists() else config.device
     device = open_device(known_device, supernet, say) if known_device is not None else None
     begun = documents.read(folder / CONFIG, RunConfig) if (folder / CONFIG).exists() else None
     by_itself = may_have_prior(config)
     config = with_prior(config, begun, supernet)
     run = make_run(folder, config, supernet, device, storage, kept=by_itself and begun is not None, own=own)
+    run = replace(run, beside=beside)
     check_feasible(run.problem, run.where)
+    if beside is not None:
+        return run
     if by_itself and run.prior is not None:
         say(begins_with(str(config.predictor), supernet))
     if (asked := run.predictor or run.prior) is not None:
@@ -308,21 +322,23 @@ def open_run(
     own: Own | None = None,
     supernet: str | None = None,
     data: str | None = None,
+    beside: Run | None = None,
 ) -> Run:
     """A run that exists; ``supernet`` and ``data`` say where these are now, if not where its config has them.
 
-    Raises InputError for a folder that is no run.
+    What ``beside``, a run for another device, has opened is not opened again. Raises InputError for a folder that is no run.
     """
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} is not a run: it has no {CONFIG}; oncefit search writes one")
     config = documents.read(folder / CONFIG, RunConfig)
     given = {key: value for key, value in (("supernet", supernet), ("data", data)) if value is not None}
     config = config.model_copy(update=given)
-    network = supernet_of(config, own)
+    network = supernet_of(config, own) if beside is None else beside.supernet
     device = (
         open_device(str(folder / DEVICE), network, lambda _: None) if (folder / DEVICE).exists() else None
     )
-    return make_run(folder, config, network, device, storage, kept=True, own=own)
+    made = make_run(folder, config, network, device, storage, kept=True, own=own)
+    return replace(made, beside=beside)
 
 
 def supernet_of(config: RunConfig, own: Own | None) -> Supernet:

@@ -44,6 +44,8 @@ BUSY_S = 120.0
 """Seconds that a process waits for others that write to the same SQLite file."""
 VALIDATION, REPORT, PREDICTED, OWN = "validation", "report", "predicted", "own"
 HITS, RACED = "hits", "raced"
+SHARED = "shared"
+"""The attribute of a trial that another device's run evaluated (:mod:`search.runs.fleet_trials`)."""
 
 FOREIGN_TOLD: set[str] = set()
 """Names of the studies whose foreign trials a message was given of: one is enough."""
@@ -361,7 +363,7 @@ def raced(study: optuna.Study, problem: Problem) -> dict[str, Raced]:
 
 def proposals(study: optuna.Study) -> int:
     """How many archs a search has proposed, each one that it proposed again included."""
-    every = study.get_trials(deepcopy=False)
+    every = [trial for trial in study.get_trials(deepcopy=False) if SHARED not in trial.user_attrs]
     finished = [trial for trial in every if trial.state.is_finished()]
     failed = sum(trial.state.name == "FAIL" for trial in finished)
     return len(every) - len(finished) + failed + len(own(study, finished))

@@ -112,8 +112,6 @@ def propose(
     run: Run, study: optuna.Study, ledger: Ledger, worker: Worker, progress: Callable[[Progress], None]
 ) -> None:
     """Ask the sampler and judge what it proposes, from where the study stands, until nobody has anything left to do."""
-    from optuna.exceptions import UpdateFinishedTrialError
-
     wanted = run.config.trials
     proposals = 0
     while True:
@@ -126,18 +124,25 @@ def propose(
         if ledger.done + len(ledger.running) >= wanted:
             time.sleep(POLL_S)  # others are at the last ones, and may yet fail or find them over budget
             continue
-        trial = asked(run, study, ledger, worker)
+        attempt(run, study, ledger, worker)
         proposals += 1
-        try:
-            consider(run, study, trial, ledger, worker)
-        except UpdateFinishedTrialError:
-            # this process had stopped for so long that another one took it for dead
-            say(f"trial {trial.number} was given up by another process and is not counted")
-        except BaseException:
-            fail(study, trial)
-            raise
-        finally:
-            worker.ended()
+
+
+def attempt(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> None:
+    """One trial, asked for and judged; it has ended afterwards, whatever happens."""
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    trial = asked(run, study, ledger, worker)
+    try:
+        consider(run, study, trial, ledger, worker)
+    except UpdateFinishedTrialError:
+        # this process had stopped for so long that another one took it for dead
+        say(f"trial {trial.number} was given up by another process and is not counted")
+    except BaseException:
+        fail(study, trial)
+        raise
+    finally:
+        worker.ended()
 
 
 def asked(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> optuna.Trial:

@@ -14,9 +14,9 @@ from oncefit.shadowing import OUR_PACKAGES
 from tests.helpers.paths import ROOT
 
 NAMES = {
-    "Accuracy", "Arch", "Bundle", "Comparison", "Dimension", "InputError", "OwnAccuracy", "PredictedAccuracy",
-    "Run", "SearchSpace", "Supernet", "__version__", "compare", "costs", "open_bundle", "open_run",
-    "open_supernet", "search",
+    "Accuracy", "Arch", "Bundle", "Comparison", "Dimension", "Fleet", "InputError", "OwnAccuracy", "PredictedAccuracy",
+    "Run", "SearchSpace", "Supernet", "__version__", "compare", "costs", "open_bundle", "open_fleet",
+    "open_run", "open_supernet", "search", "search_fleet",
 }  # fmt: skip
 MEMBERS = {
     "Run": {
@@ -28,6 +28,7 @@ MEMBERS = {
         "name", "sample", "smallest", "source", "space",
     },
     "Bundle": {"arch", "card", "classes", "evaluate", "folder", "onnx", "opened", "subnet", "summary", "verify"},
+    "Fleet": {"evaluations", "folder", "one_for_all", "plot", "result", "runs", "say", "table", "to_dict", "write"},
     "Comparison": {"best_within", "found", "plot", "table", "to_dict", "write"},
 }  # fmt: skip
 

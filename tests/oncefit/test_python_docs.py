@@ -32,7 +32,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]
 
 
 def test_the_page_shows_a_search_in_about_ten_lines() -> None:
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8
     assert len(EXAMPLES[0].strip().splitlines()) <= 10
 
 

@@ -28,13 +28,13 @@ SHARED = {
         ("Name", "Region", "Replace", "app", "evaluate", "fetch", "main", "summary", "train"), COMMANDS
     ),
     **dict.fromkeys(
-        ("Bundle", "Comparison", "Run", "Supernet", "compare", "open_bundle", "open_run", "open_supernet", "search"),
+        ("Bundle", "Comparison", "Run", "Supernet", "compare", "Fleet", "open_bundle", "open_fleet", "search_fleet", "open_run", "open_supernet", "search"),
         DOOR,
     ),
     **dict.fromkeys(("KIND", "from_tensors"), KINDS),
     **dict.fromkeys(("load", "read"), READERS),
     **dict.fromkeys(
-        ("APART", "ATTEMPTS", "RESOLUTION", "front", "of_device", "plain", "summed", "versions", "within"), LOCAL
+        ("ATTEMPTS", "front", "summed", "within"), LOCAL
     ),
 }  # fmt: skip
 """Names that several modules define, and why."""

@@ -1,0 +1,205 @@
+"""One search for several devices: a run for each, in folders side by side, that share every accuracy.
+
+Accuracy is a property of an arch, latency one of an arch on a device. So each device has a run of its own, with its
+device, budgets, study and front, which every command reads as any other run; and an arch that was evaluated for one of
+them is a trial of all (:mod:`search.runs.fleet_trials`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from cost_models.variants import Variant
+from search.problem.limits import within
+from search.runs import study as studies
+from search.runs.config import RunConfig, differences, normalised, to_yaml
+from search.runs.fleet_devices import DEVICES
+from search.runs.front import best
+from search.runs.naming import base
+from search.runs.own import Own
+from search.runs.run import Progress, Result, Run, conclude, open_run, start
+from search.runs.study import Candidate
+from supernet import documents
+from supernet.atomic import check_writable
+from supernet.errors import InputError
+from supernet.messages import Say
+
+FLEET = "fleet.yaml"
+FEWEST = 2
+"""Devices of a fleet; one is a run."""
+
+
+ShowMember = Callable[[str, Progress], None]
+"""Told of the device's name, and where the search of the fleet stands with the best for this device."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The runs of a search for several devices, by the name of the device, in the order of the config."""
+
+    folder: Path
+    config: RunConfig
+    runs: Mapping[str, Run]
+
+    @property
+    def first(self) -> Run:
+        return next(iter(self.runs.values()))
+
+
+@dataclass(frozen=True)
+class FleetResult:
+    """What was found for each device; ``evaluations`` are the distinct archs whose accuracy was had for all of them.
+
+    ``common`` is the most accurate candidate within the budgets of every device, None where none is.
+    """
+
+    fleet: Fleet
+    results: Mapping[str, Result]
+    evaluations: int
+    common: Candidate | None
+
+
+def members(config: RunConfig, where: str) -> dict[str, RunConfig]:
+    """The config of each device, by its name: one device, its budgets beside or in place of the common ones.
+
+    Raises InputError for one device, for a device that is given twice, and where candidates race.
+    """
+    if len(config.devices) < FEWEST:
+        raise InputError(f"{where}: {DEVICES} has one device; give it as device:, or at least {FEWEST}")
+    if config.race:
+        raise InputError(
+            f"{where}: race: true stops a candidate by what is cheaper on its device, which says nothing for the other "
+            "devices of a fleet; leave race out"
+        )
+    found: dict[str, RunConfig] = {}
+    for entry in config.devices:
+        label = label_of(entry.device)
+        if label in found:
+            raise InputError(
+                f"{where}: the device {label} is given twice; two of one name need names of their own, as "
+                "{base: host, region: FRA, name: host-fra}"
+            )
+        alone = {
+            "devices": (),
+            "device": entry.device,
+            "budgets": {**config.budgets, **entry.budgets},
+        }
+        found[label] = normalised(config.model_copy(update=alone), f"{where}, device {label}")
+    return found
+
+
+def label_of(device: str | Variant) -> str:
+    """A device's name; of a variant without one those of its base and region."""
+    if not isinstance(device, Variant):
+        return base(device)
+    parts = (base(device.base), device.region)
+    return device.name or "-".join(part for part in parts if part is not None)
+
+
+def start_fleet(
+    folder: Path, config: RunConfig, storage: str | None, say: Say, own: Own | None = None
+) -> Fleet:
+    """A new fleet, or the one that is in the folder, with all that it needs; writes nothing there.
+
+    Raises InputError as :func:`search.runs.run.start` does, for a device by its name.
+    """
+    configs = members(config, "the search")
+    check_fleet_folder(folder, config)
+    runs: dict[str, Run] = {}
+    for label, alone in configs.items():
+        beside = next(iter(runs.values()), None)
+        runs[label] = start(folder / label, alone, storage, say, own, beside)
+    return Fleet(folder, config, runs)
+
+
+def check_fleet_folder(folder: Path, config: RunConfig) -> None:
+    """Raises InputError for a folder with the fleet of another config, or with something else."""
+    check_writable(folder)
+    if (folder / FLEET).exists():
+        changed = differences(documents.read(folder / FLEET, RunConfig), config)
+        if changed:
+            raise InputError(
+                f"{folder} holds a fleet of another config: {'; '.join(changed)}. "
+                "Choose another folder with --out, or remove this one"
+            )
+    elif folder.exists() and any(entry.name != studies.LOCK for entry in folder.iterdir()):
+        raise InputError(f"{folder} is not empty and not a fleet; choose another folder with --out")
+
+
+def write_fleet(fleet: Fleet) -> None:
+    """Write down its config, with the trials that are asked for now."""
+    documents.write_text(fleet.folder / FLEET, to_yaml(fleet.config))
+
+
+def is_fleet(folder: Path) -> bool:
+    return (folder / FLEET).is_file()
+
+
+def open_fleet(folder: Path, storage: str | None = None, own: Own | None = None) -> Fleet:
+    """A fleet that was searched before. Raises InputError for a folder that holds none."""
+    if not is_fleet(folder):
+        raise InputError(
+            f"{folder} is not a fleet: it has no {FLEET}; oncefit search with devices: writes one"
+        )
+    config = documents.read(folder / FLEET, RunConfig)
+    runs: dict[str, Run] = {}
+    for label in members(config, str(folder / FLEET)):
+        runs[label] = open_run(folder / label, storage, own, beside=next(iter(runs.values()), None))
+    return Fleet(folder, config, runs)
+
+
+def conclude_fleet(fleet: Fleet, say: Say, measure: bool = True) -> FleetResult:
+    """Measure what each run found on the report split, an arch that several of them chose once.
+
+    Raises InputError for a device that nothing was found for.
+    """
+    remember(fleet)
+    results = {}
+    for label, run in fleet.runs.items():
+        results[label] = conclude(run, partial(say_of, say, label), measure)
+    archs = {c.arch.id for result in results.values() for c in result.candidates}
+    return FleetResult(fleet, results, len(archs), within_all(results))
+
+
+def say_of(say: Say, label: str, text: str) -> None:
+    say(f"{label}: {text}")
+
+
+def remember(fleet: Fleet) -> None:
+    """Let the runs know of what any of them has measured, so that nothing is measured twice."""
+    if not fleet.first.measures:
+        return
+    known = fleet.first.accuracy.known
+    for run in fleet.runs.values():
+        if not (run.folder / studies.PLACE).is_file():
+            continue
+        study = run.study()
+        for candidate in studies.candidates(study, run.problem):
+            if candidate.validation is not None:
+                known[candidate.arch.id, studies.VALIDATION] = (candidate.validation, candidate.hits)
+        for arch_id, accuracy in studies.saved(study, studies.REPORT).items():
+            known[arch_id, studies.REPORT] = (accuracy, None)
+
+
+def within_all(results: Mapping[str, Result]) -> Candidate | None:
+    """The most accurate candidate that keeps the budgets of every device."""
+    first, *others = results.values()
+    held = [
+        candidate
+        for candidate in first.candidates
+        if all(
+            within(
+                {name: cost(candidate.arch) for name, cost in run.problem.costs.items()}, run.config.budgets
+            )
+            for run in (other.run for other in others)
+        )
+    ]
+    return best(held, first.run.axes) if held else None
+
+
+def of_run(candidate: Candidate, run: Run) -> Candidate:
+    """A candidate of any of the runs as one of ``run``: the same accuracy, and what it costs there."""
+    return replace(candidate, costs={name: cost(candidate.arch) for name, cost in run.costs.items()})

@@ -1,0 +1,188 @@
+"""A search for several devices evaluates each arch once, and finds for each device what a look at all archs finds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from torch import nn
+
+import oncefit
+from cost_models.device import Device
+from cost_models.latency import latency_ms
+from cost_models.protocol import Target
+from search.runs.measuring import MeasuredAccuracy
+from search.runs.study import SHARED
+from supernet import documents
+from supernet.accuracy import Accuracy
+from supernet.arch import Arch
+from supernet.catalog import Supernet, open_supernet
+from supernet.errors import InputError
+from tests.helpers.tiny import PRICES_MS, all_archs, open_tiny
+
+SCALES = {"slow": 1.0, "wide": 0.7, "deep": 1.3}
+
+
+def made_devices(folder: Path, supernet: Supernet) -> dict[str, str]:
+    """Files of devices that order archs differently: each pays more for some kinds of layer."""
+    files = {}
+    for number, (name, scale) in enumerate(SCALES.items()):
+        prices = {
+            feature: price * scale * (4.0 if place % len(SCALES) == number else 1.0)
+            for place, (feature, price) in enumerate(PRICES_MS.items())
+        }
+        latency = {
+            "supernet": supernet.name, "fingerprint": supernet.fingerprint, "intercept_ms": 0.003,
+            "coefficients": prices, "subnets": 1, "error_percent": 0.0, "folds": 1, "spread_percent": 0.0,
+        }  # fmt: skip
+        path = folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({"name": name, "latency": latency}))
+        files[name] = str(path)
+    return files
+
+
+class Judge:
+    """Made-up accuracies that grow with the work of an arch, and how often each arch was asked for."""
+
+    def __init__(self, supernet: Supernet) -> None:
+        self.supernet = supernet
+        self.asked: Counter[str] = Counter()
+
+    def __call__(self, arch: Arch) -> float:
+        self.asked[arch.id] += 1
+        return self.accuracy(arch)
+
+    def accuracy(self, arch: Arch) -> float:
+        work = sum(layer.macs for layer in self.supernet.layers(arch))
+        noise = int(hashlib.sha256(arch.id.encode()).hexdigest()[:4], 16) / 2**16
+        return 0.5 + 0.3 * (work / 1e6) ** 0.3 + 0.005 * noise
+
+
+@pytest.fixture
+def supernet(tmp_path: Path) -> Supernet:
+    return open_tiny(tmp_path)
+
+
+def budgets_of(supernet: Supernet, files: dict[str, str]) -> dict[str, float]:
+    """For each device the median latency of all archs."""
+    found = {}
+    for name, file in files.items():
+        cost = latency_ms(Target(supernet, documents.read(Path(file), Device)))
+        found[name] = sorted(cost(arch) for arch in all_archs(supernet))[400]
+    return found
+
+
+def test_each_arch_is_evaluated_once_and_every_device_gets_its_best(
+    tmp_path: Path, supernet: Supernet
+) -> None:
+    files, judge = made_devices(tmp_path, supernet), Judge(supernet)
+    limits = budgets_of(supernet, files)
+    devices = {files[name]: {"latency_ms": limit} for name, limit in limits.items()}
+    fleet = oncefit.search_fleet(
+        str(tmp_path / "tiny.yaml"), devices=devices, accuracy=judge, trials=60, out=tmp_path / "fleet"
+    )
+    assert set(judge.asked.values()) == {1}
+    assert len(judge.asked) == fleet.evaluations == 60
+    archs = {arch.id: arch for arch in all_archs(supernet)}
+    for name, run in fleet.runs.items():
+        cost = latency_ms(Target(supernet, documents.read(Path(files[name]), Device)))
+        within = [archs[key] for key in judge.asked if cost(archs[key]) <= limits[name]]
+        assert set(run.candidates.index) == {arch.id for arch in within}
+        assert run.chosen == max(within, key=judge.accuracy)
+        assert cost(run.chosen) == pytest.approx(run.front.loc[run.chosen.id, "predicted_latency_ms"])
+        every = [judge.accuracy(arch) for arch in archs.values() if cost(arch) <= limits[name]]
+        assert sum(better > judge.accuracy(run.chosen) for better in every) <= len(every) * 0.02
+        trials = run.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+        assert {trial.user_attrs["arch_id"] for trial in trials} == set(judge.asked)
+        assert 0 < sum(SHARED in trial.user_attrs for trial in trials) < 60
+    common = fleet.one_for_all
+    assert common is not None
+    for name, file in files.items():
+        assert latency_ms(Target(supernet, documents.read(Path(file), Device)))(common) <= limits[name]
+
+
+def test_a_stopped_fleet_goes_on_and_asks_for_nothing_again(tmp_path: Path, supernet: Supernet) -> None:
+    files, judge = made_devices(tmp_path, supernet), Judge(supernet)
+    limits = budgets_of(supernet, files)
+    given = {
+        "devices": {files[name]: {"latency_ms": limit} for name, limit in limits.items()},
+        "trials": 24, "out": tmp_path / "fleet",
+    }  # fmt: skip
+
+    def stopping(arch: Arch) -> float:
+        if len(judge.asked) == 11:
+            raise KeyboardInterrupt
+        return judge(arch)
+
+    with pytest.raises(KeyboardInterrupt):
+        oncefit.search_fleet(str(tmp_path / "tiny.yaml"), accuracy=same_name(stopping), **given)  # type: ignore[arg-type]
+    assert len(judge.asked) == 11
+    found = oncefit.search_fleet(str(tmp_path / "tiny.yaml"), accuracy=same_name(judge), **given)  # type: ignore[arg-type]
+    assert set(judge.asked.values()) == {1}
+    assert found.evaluations == len(judge.asked) == 24
+    again = oncefit.open_fleet(tmp_path / "fleet")
+    assert again.table.equals(found.table)
+    assert [path.name for path in again.write()] == ["fleet.csv", "fleet.png", "fleet.json"]
+
+
+def same_name(function: object) -> object:
+    """An object whose code a run's config cannot tell from another."""
+
+    class Named:
+        __name__ = "judge"
+
+        def __call__(self, arch: Arch) -> float:
+            return function(arch)  # type: ignore[operator, no-any-return]
+
+    return Named()
+
+
+def test_an_arch_that_a_run_measured_is_not_measured_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: Counter[str] = Counter()
+    evaluate = MeasuredAccuracy.evaluate
+
+    def counted(self: MeasuredAccuracy, subnet: nn.Module, arch: Arch, split: str) -> Accuracy:
+        reported[arch.id] += split == "report"
+        return evaluate(self, subnet, arch, split)
+
+    monkeypatch.setattr(MeasuredAccuracy, "evaluate", counted)
+    devices = list(made_devices(tmp_path, open_supernet("fmnist_mbv3")).values())[:2]
+    fleet = oncefit.search_fleet(
+        "fmnist_mbv3", devices=devices, budgets={"macs": 1.2e6}, trials=3, out=tmp_path / "fleet"
+    )
+    first, second = fleet.runs.values()
+    assert first.result.chosen.validation == second.result.chosen.validation
+    assert first.result.chosen.costs["latency_ms"] != second.result.chosen.costs["latency_ms"]
+    assert first.result.reports == second.result.reports
+    assert sorted(first.candidates.index) == sorted(second.candidates.index)
+    assert reported == {first.chosen.id: 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"devices": ["host"]}, "at least 2"),
+        ({"devices": ["host", "host"]}, "given twice"),
+        ({"devices": 3}, "a list, as"),
+        ({"devices": ["host", {"base": "host", "name": "b"}], "race": True}, "leave race out"),
+        ({"devices": ["host", "hots"]}, "hots"),
+        ({"devices": {"host": {"latenzy_ms": 3}, "note10": {}}}, "latenzy_ms"),
+    ],
+)
+def test_what_no_fleet_can_be_made_of_is_refused(
+    settings: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=said):
+        oncefit.search_fleet("fmnist_mbv3", out=tmp_path / "fleet", trials=4, **settings)  # type: ignore[arg-type]
+    assert not (tmp_path / "fleet").exists()
+
+
+def test_a_config_with_devices_is_no_plain_search(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="search_fleet"):
+        oncefit.search(config="fleet", out=tmp_path / "run")
