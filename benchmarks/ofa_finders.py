@@ -22,7 +22,7 @@ from oracles import MILLION, Oracle, normal
 from threadpoolctl import threadpool_limits
 
 from cost_models.registry import Cost
-from search.cli.predictor import read_state
+from oncefit.predictors import read_state
 from supernet.arrays import Floats
 from supernet.ofa_format.settings import from_settings
 from supernet.space import Codes, SearchSpace

@@ -29,6 +29,7 @@ from search.feasible.neighbours import distinct, neighbours
 from search.problem.problem import Problem
 from search.proposing.annealing import Cooling
 from search.proposing.predictor_search import Effort, Predict
+from search.proposing.waves import Tides
 from search.reports.units import amount
 from supernet import documents
 from supernet.arrays import Floats
@@ -262,9 +263,14 @@ def table(rows: Iterable[Row], oracles: Sequence[str]) -> list[str]:
 
 LONG_EFFORT = Effort(
     start=4096, generations=160, children=1024, drawn=16, elites=512, climbers=64, climbs=32,
-    cooling=Cooling(steps=6000, chains=((0.0, 64), (0.3, 48))),
+    tides=Tides(
+        first=Cooling(steps=1000, chains=((0.0, 128), (0.3, 64)), least=8),
+        later=Cooling(steps=400, chains=((0.0, 64), (0.3, 48))),
+        waves=12, same=100, hope=0.004, islands=5, family=32, mixtures=512, climbed=12, rounds=48,
+        patience=12, last=32,
+    ),
 )  # fmt: skip
-"""What ours is given: several times as much of everything."""
+"""What ours is given: many times as much of everything, and no early end."""
 LONG_EVALUATIONS = 200_000
 LONG_GENERATIONS = 2_000
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from cost_models.devices import import_device
 from cost_models.protocol import Target
 from cost_models.registry import Cost, build
-from search.cli.predictor import file_sha256, read_state
+from oncefit.predictors import file_sha256, read_state
 from search.predictors import files, mlp
 from search.predictors.protocol import Predictor
 from search.predictors.slopes import slope_of

@@ -3,7 +3,7 @@
     python benchmarks/overhead.py [--storages NAME...] [--trials N]
 
 The accuracy is a closed form, so that nothing else takes time: a front of the embedded supernet's
-space. Trials before the timed ones are put into the storage as finished. Also: how long a study
+space. Trials before the timed ones are put into the storage as finished (``benchmarks/filling.py``). Also: how long a study
 of 10,000 trials takes to be opened and proposed for again, and its front to be computed. Rows go to
 runs/benchmarks/overhead.json.
 """
@@ -14,11 +14,16 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import optuna
+from filling import Unflushed, add_to_database
+from optuna.storages import RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial
 from results import Results, Row
 
 from cost_models.protocol import Target
@@ -26,9 +31,11 @@ from cost_models.registry import build
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.distributions import distributions
+from search.proposing.history import CLAIM
 from search.proposing.samplers import build_sampler
 from search.runs.front import front
 from search.runs.study import attributes, candidates, judged, open_storage
+from search.runs.workers import MARK
 from supernet.accuracy import Accuracy, wilson
 from supernet.arch import Arch
 from supernet.catalog import open_supernet
@@ -39,19 +46,27 @@ GROWTH, RESUME_SECONDS, FRONT_SECONDS = 1.2, 4.0, 1.0
 IMAGES = 5000
 
 Open = Callable[[], optuna.storages.BaseStorage]
+Add = Callable[[Sequence[FrozenTrial]], None]
 
 
-def storage_in(name: str, folder: Path) -> Open:
-    """How to open a storage; in-memory is the same one each time."""
+def storage_in(name: str, folder: Path) -> tuple[Open, Add]:
+    """How to open a storage, in-memory is the same one each time, and how to add trials to its study."""
     if name == "memory":
         kept = optuna.storages.InMemoryStorage()
-        return lambda: kept
+        return lambda: kept, lambda trials: one_by_one(kept, trials)
     if name == "sqlite":
-        return lambda: open_storage(f"sqlite:///{folder / 'study.db'}")
-    backend = optuna.storages.journal.JournalFileBackend
-    return lambda: optuna.storages.JournalStorage(backend(str(folder / "journal.log")))
+        url = f"sqlite:///{folder / 'study.db'}"
+        return lambda: open_storage(url), lambda trials: add_to_database(RDBStorage(url), NAME, trials)
+    file, journal = str(folder / "journal.log"), optuna.storages.JournalStorage
+    opened = lambda: journal(JournalFileBackend(file))  # noqa: E731
+    return opened, lambda trials: one_by_one(journal(Unflushed(file)), trials)
 
 
+def one_by_one(storage: optuna.storages.BaseStorage, trials: Sequence[FrozenTrial]) -> None:
+    optuna.load_study(study_name=NAME, storage=storage).add_trials(trials)
+
+
+@cache
 def problem_of() -> Problem:
     supernet = open_supernet("fmnist_mbv3")
     costs = {"macs": build("macs", Target(supernet))}
@@ -73,18 +88,18 @@ def told(problem: Problem, arch: Arch, number: int) -> tuple[list[float], dict[s
     return [candidate.value("top1"), costs["macs"]], attributes(arch, costs, candidate, "top1")
 
 
-def fill(study: optuna.Study, problem: Problem, trials: int) -> None:
-    """Finished trials of random archs, until the study has as many as ``trials``."""
-    choices, there = distributions(problem.space), len(study.get_trials(deepcopy=False))
-    for number in range(there, trials):
-        codes = (np.random.default_rng(number).random(len(problem.space.sizes)) * problem.space.sizes).astype(
-            int
-        )
-        params = {d.name: d.choices[i] for d, i in zip(problem.space.dimensions, codes, strict=True)}
-        values, attrs = told(problem, problem.space.arch(params), number)
-        study.add_trial(
-            optuna.trial.create_trial(params=params, distributions=choices, values=values, user_attrs=attrs)
-        )
+@cache
+def finished(problem: Problem, number: int) -> FrozenTrial:
+    """The trial of a random arch, with all that a trial of a search has when it has ended."""
+    space = problem.space
+    codes = (np.random.default_rng(number).random(len(space.sizes)) * space.sizes).astype(int)
+    params = {d.name: d.choices[i] for d, i in zip(space.dimensions, codes, strict=True)}
+    arch = space.arch(params)
+    values, attrs = told(problem, arch, number)
+    marks = {CLAIM: space.encode([arch])[0].tolist(), f"{MARK}{number // 1000:016x}": "0:0"}
+    return optuna.trial.create_trial(
+        params=params, distributions=distributions(space), values=values, user_attrs=attrs, system_attrs=marks
+    )
 
 
 def seconds_a_trial(study: optuna.Study, problem: Problem, trials: int) -> list[float]:
@@ -114,20 +129,21 @@ def reading_side_by_side(url: str) -> None:
 def measure(name: str, trials: int) -> Row:
     problem, seconds = problem_of(), {}
     with tempfile.TemporaryDirectory() as folder:
-        opened = storage_in(name, Path(folder))
+        opened, add = storage_in(name, Path(folder))
         directions = [objective.direction for objective in problem.objectives]
         optuna.create_study(study_name=NAME, storage=opened(), directions=directions)
         for before in (FEW, MANY):
+            there = len(optuna.load_study(study_name=NAME, storage=opened()).get_trials(deepcopy=False))
+            add([finished(problem, number) for number in range(there, before - 1)])
             study = optuna.load_study(study_name=NAME, storage=opened())
             study.sampler = build_sampler("guided", problem, 0, MANY)
-            fill(study, problem, before - 1)
             seconds_a_trial(study, problem, 1)  # what a process does once
             seconds[before] = seconds_a_trial(study, problem, trials)
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         study = optuna.load_study(study_name=NAME, storage=opened())
         study.sampler = build_sampler("guided", problem, 0, MANY)
         seconds_a_trial(study, problem, 1)
-        resumed = time.perf_counter() - began
+        resumed, of_processor = time.perf_counter() - began, time.process_time() - busy
         if name == "sqlite":
             reading_side_by_side(f"sqlite:///{Path(folder) / 'study.db'}")
         began = time.perf_counter()
@@ -137,14 +153,14 @@ def measure(name: str, trials: int) -> Row:
         members = front(found, problem.objectives)
         return {
             "few_ms": [1e3 * s for s in seconds[FEW]], "many_ms": [1e3 * s for s in seconds[MANY]],
-            "resume_seconds": resumed, "candidates_seconds": read,
+            "resume_seconds": resumed, "resume_processor_seconds": of_processor, "candidates_seconds": read,
             "front_seconds": time.perf_counter() - began, "front": len(members), "candidates": len(found),
         }  # fmt: skip
 
 
 HEADS = (
     "storage", f"trial {FEW} (ms)", f"trial {MANY:,} (ms)", "growth", "mean growth", "resumes (s)",
-    "reads its candidates (s)", "front (s)", "held",
+    "of which processor (s)", "reads its candidates (s)", "front (s)", "held",
 )  # fmt: skip
 
 
@@ -153,12 +169,14 @@ def lines_of(rows: list[Row]) -> list[tuple[str, ...]]:
     for row in rows:
         few, many = (statistics.median(row[key]) for key in ("few_ms", "many_ms"))
         mean = statistics.mean(row["many_ms"]) / statistics.mean(row["few_ms"])
-        resumes = "-" if row["peer"] == "memory" else f"{row['resume_seconds']:.1f}"
+        resumes, processor = (
+            "-" if row["peer"] == "memory" else f"{row[key]:.1f}"
+            for key in ("resume_seconds", "resume_processor_seconds")
+        )
         held = many <= GROWTH * few and row["front_seconds"] <= FRONT_SECONDS
         held = held and (row["peer"] == "memory" or row["resume_seconds"] <= RESUME_SECONDS)
         lines.append((
-            row["peer"], f"{few:.1f}", f"{many:.1f}", f"{many / few:.2f}", f"{mean:.2f}", resumes,
-            f"{row['candidates_seconds']:.2f}", f"{row['front_seconds']:.3f}", "yes" if held else "**no**",
+            row["peer"], f"{few:.1f}", f"{many:.1f}", f"{many / few:.2f}", f"{mean:.2f}", resumes, processor, f"{row['candidates_seconds']:.2f}", f"{row['front_seconds']:.3f}", "yes" if held else "**no**",
         ))  # fmt: skip
     return lines
 

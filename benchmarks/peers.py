@@ -24,6 +24,7 @@ from search.proposing.annealing import Cooling, Slope
 from search.proposing.distributions import distributions
 from search.proposing.predictor_search import Effort, Predict, search_directly
 from search.proposing.samplers import build_sampler
+from search.proposing.waves import Tides
 from supernet.arch import Arch
 from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
@@ -145,7 +146,14 @@ def ours(
 def warm_up(oracle: Oracle) -> None:
     """What a process does once: imports, and tables that are kept."""
     for problem in (oracle.both(), oracle.within(oracle.budgets[-1])):
-        effort = Effort(start=64, generations=1, children=16, elites=8, climbs=0, cooling=Cooling(steps=2))
+        effort = Effort(
+            start=64,
+            generations=1,
+            children=16,
+            elites=8,
+            climbs=0,
+            tides=Tides(Cooling(steps=2), Cooling(steps=2), waves=0, rounds=1),
+        )
         ours(problem, oracle.predict, 1, 0, effort, oracle.slope)
         timed(PEERS["pymoo-nsga2"], problem, oracle.predict, 2 * POPULATION, 0)
         timed(PEERS["optuna-random"], problem, oracle.predict, 1, 0)

@@ -21,7 +21,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import BayesianRidge
 from sklearn.svm import SVR
 
-from search.cli.predictor import read_state
+from oncefit.predictors import read_state
 from search.predictors import mlp, training
 from search.predictors.features import step_encoding_of
 from search.predictors.measured import Measured

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from cost_models.grid import Place
 from cost_models.published_tables import Entries
+from cost_models.ranges import Figure
 from supernet.amounts import Count
 from supernet.documents import Document
 
@@ -57,13 +59,30 @@ class LatencyModel(Document):
     settings: dict[str, str | int | float] = {}
 
 
-class Power(Document):
-    """Figures of the energy estimate: watts drawn all the time, picojoules for each operation."""
+class PowerFit(Document):
+    """That the figures were fitted to a meter's, to how many subnets, and the error of subnets not seen."""
 
-    static_w: float = Field(ge=0)
-    pj_per_mac: float = Field(ge=0)
-    pj_per_byte: float = Field(ge=0)
+    meter: str
+    subnets: int
+    error_percent: float
+    worst_error_percent: float
+
+
+class Power(Document):
+    """Figures of the energy estimate: watts drawn all the time, picojoules for each operation.
+
+    Each may be a range, ``{low: 1.0, value: 1.9, high: 3.5}``. Without ``fitted`` they are assumptions.
+    """
+
+    static_w: Figure
+    pj_per_mac: Figure
+    pj_per_byte: Figure
     source: str
+    fitted: PowerFit | None = None
+
+
+FIGURES = ("static_w", "pj_per_mac", "pj_per_byte", "source")
+"""What a person writes of power."""
 
 
 def latency_kind(value: object) -> object:
@@ -88,7 +107,7 @@ class Device(Document):
     name: str
     runtime: str | None = None
     threads: Count | None = None
-    region: str | None = None
+    region: Place | None = None
     power: Power | None = None
     cpu: str | None = None
     date: str | None = None

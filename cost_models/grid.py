@@ -1,51 +1,97 @@
-"""Carbon intensity of electricity by region, with its source and year."""
+"""Carbon intensity of electricity: by region, with its source, year and licence, or a figure of one's own."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from cost_models.ranges import Figure, Range, exactly
 from supernet import documents
 from supernet.documents import Document
-from supernet.errors import unknown
+from supernet.errors import InputError, unknown
 
 GRID = documents.CONFIGS / "grid" / "carbon_intensity.yaml"
+WORLD = "WORLD"
+OWN = "own"
+"""What a grid with a figure of one's own is called where it has no name."""
+
+
+class OwnGrid(Document):
+    """A region of one's own, as ``{grams_per_kwh: 320, source: my contract}``; the figure may be a range."""
+
+    grams_per_kwh: Figure
+    source: str
+    name: str = OWN
+    year: int | None = None
+
+    @field_validator("grams_per_kwh")
+    @classmethod
+    def check_positive(cls, found: Range) -> Range:
+        if not found.value > 0:
+            raise ValueError("a grid's intensity is greater than 0")
+        return found
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Place = str | OwnGrid
+"""A key of :data:`GRID`, or a grid of one's own."""
 
 
 class RegionIntensity(Document):
+    """``source`` and ``licence`` are those of the file where they are absent."""
+
     country: str
     grams_per_kwh: float = Field(gt=0)
     year: int
     source: str | None = None
+    licence: str | None = None
 
 
 class GridFile(Document):
-    """``configs/grid/carbon_intensity.yaml``; a region without a source has the file's."""
+    """``configs/grid/carbon_intensity.yaml``; ``left_out`` says of regions why they have no figure."""
 
     source: str
+    licence: str
+    left_out: dict[str, str] = {}
     regions: dict[str, RegionIntensity]
 
 
-class CarbonIntensity(NamedTuple):
+@dataclass(frozen=True)
+class CarbonIntensity:
     """Grams of CO2 equivalent for each kilowatt-hour of a region's electricity."""
 
     grams_per_kwh: float
     source: str
-    year: int
+    year: int | None
+    range: Range
+    licence: str | None = None
 
 
-def carbon_intensity(region: str) -> CarbonIntensity:
-    """Grams of CO2e per kilowatt-hour in a region, with source and year.
+def carbon_intensity(region: Place) -> CarbonIntensity:
+    """Grams of CO2e per kilowatt-hour in a region, with source, year and licence.
 
     Raises InputError for an unknown region.
     """
+    if isinstance(region, OwnGrid):
+        own = region.grams_per_kwh
+        return CarbonIntensity(own.value, region.source, region.year, own)
     grid = open_grid()
+    if region in grid.left_out:
+        raise InputError(
+            f"region {region} has no figure: {grid.left_out[region]}; give one of your own, "
+            "region: {grams_per_kwh: 100, source: ...}"
+        )
     if region not in grid.regions:
         raise unknown("region", region, grid.regions)
     found = grid.regions[region]
-    return CarbonIntensity(found.grams_per_kwh, found.source or grid.source, found.year)
+    grams = found.grams_per_kwh
+    return CarbonIntensity(
+        grams, found.source or grid.source, found.year, exactly(grams), found.licence or grid.licence
+    )
 
 
 @lru_cache(maxsize=1)

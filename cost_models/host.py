@@ -14,6 +14,7 @@ from cost_models import profiling
 from cost_models.device import Device
 from cost_models.device_files import kept_devices, write_device
 from cost_models.fit_design import choose_archs
+from cost_models.grid import WORLD, Place
 from cost_models.latency import latency_ms
 from cost_models.latency_fit import fit
 from cost_models.profiling import BUSY_PERCENT
@@ -87,6 +88,11 @@ def read_host() -> Device:
                 f"{host_file()}: {name}: {asked} is not honoured: {HOST} is measured with {name}: {value}; put that back"
             )
     return host
+
+
+def region_of_this_machine() -> Place:
+    """Whose grid this machine is on, by its file; the world's where that does not say."""
+    return read_host().region or WORLD
 
 
 def fit_host(host: Device, supernet: Supernet, report: Say, today: str) -> Device:

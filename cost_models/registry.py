@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import entry_points
 from operator import attrgetter
 
@@ -141,16 +142,22 @@ class Cost:
 
     def batch(self, codes: Codes) -> Costs:
         """Costs of codes (n, dimensions), shape (n,)."""
-        if not isinstance(self.model, BatchCostModel):
+        batched = self._batched
+        if batched is None:
             return np.array([self(arch) for arch in self.space.decode(codes)], dtype=np.float64)
         with blaming(self.name, self.path, "asked about codes"):
-            found = np.asarray(self.model.batch(codes), dtype=np.float64)
+            found = np.asarray(batched.batch(codes), dtype=np.float64)
         if found.shape != (len(codes),) or not np.isfinite(found).all():
             raise InputError(
                 f"cost {self.name!r}: batch(codes) of {len(codes)} archs must give as many finite numbers, "
                 f"got an array of shape {found.shape}"
             )
         return found
+
+    @cached_property
+    def _batched(self) -> BatchCostModel | None:
+        """The model, if it has a batch form: to look for it takes as long as the costs of ten archs."""
+        return self.model if isinstance(self.model, BatchCostModel) else None
 
     def reach(self) -> Reach:
         """Exact for a model that knows it, else the extremes of a fixed sample and the corner archs."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cost_models import profiling
-from cost_models.device import Device, Power
-from cost_models.grid import carbon_intensity
+from cost_models.device import FIGURES, Device, Power
+from cost_models.grid import Place, carbon_intensity
 from supernet import documents
 from supernet.documents import Document
 from supernet.errors import InputError
@@ -24,7 +24,7 @@ class Variant(Document):
 
     base: str
     name: str | None = None
-    region: str | None = None
+    region: Place | None = None
     power: Power | None = None
 
 
@@ -106,7 +106,7 @@ def varied(base: Device, variant: Variant) -> Device:
     if variant.region is not None and power is None:
         raise InputError(
             f"region {variant.region} changes nothing for device {base.name!r}, which has no power figures: "
-            f"give power: too, with {', '.join(Power.model_fields)}"
+            f"give power: too, with {', '.join(FIGURES)}"
         )
     elsewhere = variant.region is not None and variant.region != base.region
     name = variant.name or (f"{base.name}-{variant.region}" if elsewhere else base.name)

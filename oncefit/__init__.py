@@ -14,54 +14,118 @@ listed in ``__all__`` may change without notice.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from oncefit.shadowing import check_not_shadowed
 
 check_not_shadowed()
 
-from cost_models.registry import known_costs as _known_costs  # noqa: E402
-from oncefit.bundles import Bundle, open_bundle  # noqa: E402
-from oncefit.comparisons import Comparison, compare  # noqa: E402
-from oncefit.fleets import Fleet, open_fleet, search_fleet  # noqa: E402
-from oncefit.runs import Run, open_run, search  # noqa: E402
-from oncefit.supernets import Supernet, open_supernet  # noqa: E402
-from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy  # noqa: E402
-from supernet.arch import Arch  # noqa: E402
-from supernet.errors import InputError  # noqa: E402
-from supernet.space import Dimension, SearchSpace  # noqa: E402
+if TYPE_CHECKING:
+    from oncefit.bundles import Bundle, open_bundle
+    from oncefit.carbon_ledgers import Carbon, carbon
+    from oncefit.comparisons import Comparison, compare
+    from oncefit.devices import device
+    from oncefit.fleets import Fleet, open_fleet, search_fleet
+    from oncefit.networks import NetworkCosts, cost
+    from oncefit.predictors import (
+        Predictor,
+        import_predictor,
+        list_predictors,
+        open_predictor,
+        train_predictor,
+    )
+    from oncefit.runs import Run, open_run, search
+    from oncefit.supernets import Supernet, open_supernet
+    from oncefit.training import train
+    from oncefit.weights import fetch_weights, import_weights, list_weights
+    from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
+    from supernet.arch import Arch
+    from supernet.errors import InputError
+    from supernet.space import Dimension, SearchSpace
+
+_HOMES = {
+    "oncefit.bundles": ("Bundle", "open_bundle"),
+    "oncefit.carbon_ledgers": ("Carbon", "carbon"),
+    "oncefit.comparisons": ("Comparison", "compare"),
+    "oncefit.devices": ("device",),
+    "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
+    "oncefit.networks": ("NetworkCosts", "cost"),
+    "oncefit.predictors": (
+        "Predictor",
+        "import_predictor",
+        "list_predictors",
+        "open_predictor",
+        "train_predictor",
+    ),
+    "oncefit.runs": ("Run", "open_run", "search"),
+    "oncefit.supernets": ("Supernet", "open_supernet"),
+    "oncefit.training": ("train",),
+    "oncefit.weights": ("fetch_weights", "import_weights", "list_weights"),
+    "supernet.accuracy": ("Accuracy", "OwnAccuracy", "PredictedAccuracy"),
+    "supernet.arch": ("Arch",),
+    "supernet.errors": ("InputError",),
+    "supernet.space": ("Dimension", "SearchSpace"),
+}
+"""Where the public names are. They are imported when they are used: searching takes Optuna, opening a bundle does not."""
 
 __all__ = [
     "Accuracy",
     "Arch",
     "Bundle",
+    "Carbon",
     "Comparison",
     "Dimension",
     "Fleet",
     "InputError",
+    "NetworkCosts",
     "OwnAccuracy",
     "PredictedAccuracy",
+    "Predictor",
     "Run",
     "SearchSpace",
     "Supernet",
     "__version__",
+    "carbon",
     "compare",
+    "cost",
     "costs",
+    "device",
+    "fetch_weights",
+    "import_predictor",
+    "import_weights",
+    "list_predictors",
+    "list_weights",
     "open_bundle",
     "open_fleet",
+    "open_predictor",
     "open_run",
     "open_supernet",
     "search",
     "search_fleet",
+    "train",
+    "train_predictor",
 ]
 
 
 def costs() -> tuple[str, ...]:
     """Names of the costs that a budget or an objective may have, those of installed packages included."""
-    return tuple(_known_costs())
+    from cost_models.registry import known_costs
+
+    return tuple(known_costs())
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("oncefit")
+    for module, names in _HOMES.items():
+        if name in names:
+            globals()[name] = getattr(import_module(module), name)
+            return globals()[name]
     raise AttributeError(f"module 'oncefit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from oncefit.supernets import Supernet, as_supernet
 from search.reports import export, words
+from supernet import catalog
 from supernet.arch import Arch
 
 if TYPE_CHECKING:
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
     from supernet.bundle import Bundle as Opened
     from supernet.bundle_card import Card
+
+
+class HasDescription(Protocol):
+    """An :class:`oncefit.Supernet`."""
+
+    @property
+    def described(self) -> catalog.Supernet: ...
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,6 +82,9 @@ class Bundle:
             ("arch", self.arch.id),
             *_flat("predicted", figures.predicted),
             *_flat("measured", figures.measured),
+            *_flat(
+                "validation, corrected for having been chosen,", figures.validation_corrected_for_choice or {}
+            ),
         ]
         cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(shown)}</td></tr>" for name, shown in rows)
         return f"<b>{escape(str(self.folder))}</b><table>{cells}</table>"
@@ -95,7 +105,7 @@ def _flat(kind: str, figures: Mapping[str, Any]) -> words.Lines:
 def open_bundle(
     folder: str | Path,
     *,
-    supernet: str | Path | Supernet | None = None,
+    supernet: str | Path | HasDescription | None = None,
     summary: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """A bundle on disk. Raises InputError for what is none, and for files that changed since it was written.
@@ -104,5 +114,8 @@ def open_bundle(
     """
     from supernet.bundle import open_bundle as opened
 
-    described = as_supernet(supernet).described if supernet is not None else None
+    if isinstance(supernet, (str, Path)):
+        described: catalog.Supernet | None = catalog.open_supernet(str(supernet))
+    else:
+        described = supernet.described if supernet is not None else None
     return Bundle(opened(Path(folder), described), summary or {})

@@ -10,11 +10,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cost_models.host import region_of_this_machine
+from cost_models.tracking import TRACKED, tracked
 from oncefit.bundles import Bundle, open_bundle
 from oncefit.supernets import Supernet, as_supernet
 from search.reports import report
-from search.reports.export import From, check_material, export_picked, picked
+from search.reports.export import export_picked, picked
 from search.runs.config import RunConfig, load_config, made_config
+from search.runs.enqueued import spelled
 from search.runs.naming import as_typed, run_name
 from search.runs.own import GIVEN, AccuracyFunction, CostFunction, Own, OwnSupernet, is_given, told
 from search.runs.run import Progress, Result, conclude, start
@@ -23,6 +26,7 @@ from supernet.accuracy import Accuracy
 from supernet.arch import Arch, Choice
 from supernet.errors import InputError
 from supernet.messages import Say, say
+from supernet.ofa_format.given import Given
 
 if TYPE_CHECKING:
     import optuna
@@ -53,8 +57,10 @@ def search(
     data: str | Path | None = None,
     costs: Mapping[str, str | CostFunction] | None = None,
     space: Mapping[str, Iterable[Choice]] | None = None,
+    enqueue: Sequence[Given] | None = None,
     out: str | Path | None = None,
     storage: str | None = None,
+    track_carbon: bool = False,
     progress: bool | Show = False,
     say: Say = say,
 ) -> Run:
@@ -64,8 +70,10 @@ def search(
     a YAML file or a name in ``configs/searches``, or as such a file has it by default. In place of names may stand a
     cost as a function of an :class:`Arch`, a sampler as any ``optuna.samplers.BaseSampler``, and an accuracy as a
     function of an :class:`Arch` that returns top-1 as a fraction (or an :class:`OwnAccuracy`, or an
-    :class:`Accuracy`). The run is kept in ``out``, else in ``runs/NAME``.
+    :class:`Accuracy`). ``enqueue`` are archs that are evaluated first, as objects, files or mappings in any encoding
+    of docs/net-config.md; a run keeps them, and evaluates each once. The run is kept in ``out``, else in ``runs/NAME``.
 
+    ``track_carbon`` keeps what the search emits in the run's folder, for :func:`oncefit.carbon`; it needs codecarbon.
     ``progress`` shows a bar on standard error, or is called after every candidate. Raises InputError for wrong
     settings, an infeasible budget, and missing weights or images.
     """
@@ -76,6 +84,7 @@ def search(
         supernet, config, budgets, costs, sampler, accuracy, out, {
             "objectives": objectives, "device": device, "region": region, "trials": trials, "seed": seed, "race": race,
             "predictor": predictor, "measure": measure, "data": data, "space": space,
+            "enqueue": enqueue,
         },
     )  # fmt: skip
     if plan.config.devices:
@@ -83,7 +92,8 @@ def search(
             f"{config} has devices: a search for several of them is oncefit.search_fleet(config={str(config)!r})"
         )
     run = start(plan.folder, plan.config, storage, say, plan.own)
-    with showing(progress, run) as show:
+    tracking = tracked(plan.folder / TRACKED, region_of_this_machine()) if track_carbon else nullcontext()
+    with tracking, showing(progress, run) as show:
         make_trials(run, show)
     return Run(conclude(run, say), say)
 
@@ -114,6 +124,7 @@ def planned(
         given["data"] = str(given["data"])
     elif opened is not None:
         given["data"] = opened.data
+    given["enqueue"] = spelled(given["enqueue"]) if given.get("enqueue") else None
     if given.get("space") is not None:
         given["space"] = {name: list(choices) for name, choices in given["space"].items()}
     limits = dict(budgets or {})
@@ -165,18 +176,19 @@ def open_run(
     costs: Mapping[str, CostFunction] | None = None,
     accuracy: AccuracyFunction | None = None,
     data: str | Path | None = None,
+    measure: bool = True,
     say: Say = say,
 ) -> Run:
     """A run that was searched before, with its figures. Raises InputError for a folder that holds none.
 
     ``storage`` is needed where its URL has a password, ``supernet`` and ``data`` where these are elsewhere now, and
-    ``supernet``, ``costs`` and ``accuracy`` where they were objects given in Python and something new is asked of them.
+    ``supernet``, ``costs`` and ``accuracy`` where they were objects given in Python and something new is asked of them. Without ``measure`` no report figure is measured that is missing.
     """
     opened = as_supernet(supernet) if supernet is not None else None
     own, _ = split_own(opened, costs, None, accuracy)
     images = str(data) if data is not None else None
     named = opened.source if opened is not None else None
-    return Run(conclude(open_recorded(Path(folder), storage, own, named, images), say), say)
+    return Run(conclude(open_recorded(Path(folder), storage, own, named, images), say, measure), say)
 
 
 @dataclass(frozen=True, repr=False)
@@ -232,8 +244,12 @@ class Run:
         """The most accurate subnet within the budgets."""
         return self.result.chosen.arch
 
-    def pick(self, which: str = "best") -> Arch:
-        """``best``, ``knee`` (the best compromise of the front), or the arch whose id begins so."""
+    def pick(self, which: Given = "best") -> Arch:
+        """``best``, ``knee`` (the best compromise of the front), or the arch whose id begins so; or any arch.
+
+        An arch may be given in any encoding of docs/net-config.md, as a file, a text or a mapping; one over a budget
+        of the run is refused.
+        """
         return picked(self.result, which).arch
 
     def to_dict(self) -> dict[str, Any]:
@@ -252,21 +268,20 @@ class Run:
 
     # -- subnets -------------------------------------------------------------
 
-    def extract(self, which: str = "best") -> nn.Module:
+    def extract(self, which: Given = "best") -> nn.Module:
         """A subnet of the front as an independent torch module, see :meth:`Supernet.extract`."""
         return self.supernet.extract(self.pick(which))
 
-    def evaluate(self, which: str = "best", split: str = "report") -> Accuracy:
+    def evaluate(self, which: Given = "best", split: str = "report") -> Accuracy:
         """Top-1 and top-5 of a subnet of the front, measured on a split."""
         return self.supernet.evaluate(self.pick(which), split)
 
-    def export(self, which: str = "best", out: str | Path | None = None, calibrated: bool = True) -> Bundle:
+    def export(self, which: Given = "best", out: str | Path | None = None, calibrated: bool = True) -> Bundle:
         """Write a subnet of the front as a bundle, verified before it is in place; in the run's folder by default.
 
         A run whose accuracies are predicted needs images: ``open_run(folder, data=...)``; or not ``calibrated``, and
         then the bundle says so and nothing is measured.
         """
-        check_material(self.result.run, From(calibrated=calibrated))
         folder = Path(out) if out is not None else None
         target, summary = export_picked(self.result, which, folder, self.say, calibrated)
         return open_bundle(target, supernet=self.supernet, summary=summary)

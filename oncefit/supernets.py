@@ -15,14 +15,17 @@ from cost_models.device import Device
 from cost_models.devices import open_device
 from cost_models.protocol import Target
 from cost_models.registry import build
+from oncefit.bundles import Bundle, open_bundle
+from search.reports.export import export_arch
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.own import OwnSupernet, adapted
 from search.runs.run import free_costs
 from supernet import catalog
 from supernet.accuracy import Accuracy
-from supernet.arch import Arch, Choice
+from supernet.arch import Arch
 from supernet.errors import InputError
-from supernet.messages import say
+from supernet.messages import Say, say
+from supernet.ofa_format.given import Given, arch_of
 from supernet.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -65,9 +68,14 @@ class Supernet:
 
     # -- archs ---------------------------------------------------------------
 
-    def arch(self, choices: Mapping[str, Choice]) -> Arch:
-        """The arch of a value for each dimension. Raises InputError that says what is missing or not allowed."""
-        return self.space.arch(choices)
+    def arch(self, choices: Given) -> Arch:
+        """The arch of a value for each dimension, or of any encoding of docs/net-config.md, be it in a file.
+
+        Raises InputError that says what is missing or not allowed.
+        """
+        if isinstance(choices, Mapping) and set(choices) & set(self.space.index):
+            return self.space.arch(choices)
+        return arch_of(choices, self.described)
 
     def smallest(self) -> Arch:
         return self.space.smallest()
@@ -95,6 +103,26 @@ class Supernet:
         where weights or images are missing.
         """
         return self.measuring.subnet(arch) if calibrated else self.measuring.net.extract(arch)
+
+    def export(
+        self,
+        arch: Given,
+        out: str | Path | None = None,
+        *,
+        device: str | Device | None = None,
+        calibrated: bool = True,
+        say: Say = say,
+    ) -> Bundle:
+        """Write an arch as a bundle, verified before it is in place; in ``runs/bundles`` by default.
+
+        ``arch`` may be in any encoding of docs/net-config.md. With a device the bundle has its predicted costs. Not
+        ``calibrated``, it needs no images, says so, and nothing is measured.
+        """
+        opened = open_device(device, self.described, say) if isinstance(device, str) else device
+        folder = Path(out) if out is not None else None
+        found = arch_of(arch, self.described)
+        target, summary = export_arch(self.measuring, found, opened, folder, say, calibrated)
+        return open_bundle(target, supernet=self, summary=summary)
 
     def evaluate(self, arch: Arch, split: str = "validation", subnet: nn.Module | None = None) -> Accuracy:
         """Top-1 and top-5 of an arch, measured on a split: ``validation``, or ``report`` for final figures.

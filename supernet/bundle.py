@@ -174,6 +174,7 @@ def verify_bundle(folder: Path, data: Dataset | None, supernet: Supernet | None 
     any image of the report split is another one.
     """
     bundle = open_bundle(folder, supernet)
+    check_classes(bundle)
     known = bundle.card.data
     if known is not None and data is None:
         raise InputError(f"{folder} was measured on {known.name}; verify it with its own images")
@@ -185,6 +186,19 @@ def verify_bundle(folder: Path, data: Dataset | None, supernet: Supernet | None 
     result = compare(bundle, data)
     require_agreement(result, folder)
     return result
+
+
+def check_classes(bundle: Bundle) -> None:
+    """Raises InputError where a bundle's supernet has its classes in another order now: one of them mislabels."""
+    if bundle.supernet is None or bundle.supernet.classes == bundle.classes:
+        return
+    for output, (here, there) in enumerate(zip(bundle.classes, bundle.supernet.classes, strict=False)):
+        if here != there:
+            raise InputError(
+                f"output {output} of {bundle.folder} is {here!r} by its card and {there!r} by {bundle.supernet.name}: their "
+                "classes are in another order, or others, and one of the two mislabels every image; put the supernet's "
+                "classes as they were, or export again"
+            )
 
 
 def compare(bundle: Bundle, data: Dataset | None) -> Verification:
@@ -266,6 +280,7 @@ def write_bundle(
     predicted: Mapping[str, float],
     measured: Mapping[str, object],
     *,
+    corrected: Mapping[str, float] | None = None,
     subnet: nn.Module | None = None,
     device: DeviceKeys | None = None,
     measure_latency: Callable[[Path], object] | None = None,
@@ -276,7 +291,7 @@ def write_bundle(
 
     Give ``subnet``, already specialised, where the measured figures are of exactly those weights; else
     it is cut out of ``net`` and recalibrated, or left as it is where there is no ``data``: such a bundle is not
-    calibrated, and says so. ``say`` is told what goes on. ``device`` is the one that ``predicted`` is for;
+    calibrated, and says so. ``corrected`` is the validation accuracy without what having been chosen by it added. ``say`` is told what goes on. ``device`` is the one that ``predicted`` is for;
     ``measure_latency`` is given the ONNX file, and what it returns is the card's measured latency.
     A bundle that is there already is replaced. Raises InputError where ``folder`` cannot be written or holds something else, and Disagreement as
     :func:`verify_bundle` does; nothing is left behind then.
@@ -306,7 +321,7 @@ def write_bundle(
             say("measuring latency on this machine")
             measured = {**measured, "latency": measure_latency(partial / MODEL)}
         now = created or datetime.now(UTC)
-        card = describe(supernet, arch, data, predicted, measured, files, now, device)
+        card = describe(supernet, arch, data, predicted, measured, files, now, device, corrected)
         documents.write_text(partial / CARD, render(card))
         on = f"{len(data.report):,} report images" if data is not None else f"{RANDOM_INPUTS} random inputs"
         say(f"comparing ONNX Runtime with torch on {on}")

@@ -113,10 +113,15 @@ class DeviceKeys(documents.Document):
 
 
 class Figures(documents.Document):
-    """``predicted`` by cost models, by the costs' names; ``measured`` on images and on a machine."""
+    """``predicted`` by cost models, by the costs' names; ``measured`` on images and on a machine.
+
+    ``validation_corrected_for_choice`` is an estimate: the validation accuracy without what having been chosen by it
+    added, with its 95 % interval, and among how many candidates. It is absent where nothing was chosen by it.
+    """
 
     predicted: dict[str, float]
     measured: dict[str, Any]
+    validation_corrected_for_choice: dict[str, float] | None = None
 
 
 class Card(documents.Document):
@@ -152,6 +157,7 @@ def describe(
     files: Mapping[str, str],
     created: datetime,
     device: DeviceKeys | None = None,
+    corrected: Mapping[str, float] | None = None,
 ) -> Card:
     """The card of a subnet, which is calibrated where there is ``data``.
 
@@ -175,7 +181,11 @@ def describe(
         arch_id=arch.id,
         arch=str(arch),
         device=device,
-        figures=Figures(predicted=plain_figures(predicted), measured=plain_figures(measured)),
+        figures=Figures(
+            predicted=plain(predicted),
+            measured=plain(measured),
+            validation_corrected_for_choice=plain(corrected) if corrected else None,
+        ),
         calibrated=data is not None,
         data=DataKeys(
             name=data.name,

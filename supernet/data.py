@@ -19,7 +19,7 @@ from supernet import fashion_mnist
 from supernet.catalog import PreprocessingKeys
 from supernet.checkpoints import read_checked, sha256_of
 from supernet.errors import InputError, some, unknown
-from supernet.image_folder import ImageFiles, Origin, list_images, read_image, visible
+from supernet.image_folder import ImageFiles, Origin, check_alike, list_images, read_image, visible
 from supernet.preprocessing import prepare
 
 SPLITS = ("calibration", "validation", "report")
@@ -153,7 +153,8 @@ def list_splits(folder: Path, classes: tuple[str, ...]) -> dict[str, ImageFiles]
             "each with one folder of images a class"
         )
     calibration, validation, report = (list_images(folder / split, classes) for split in SPLITS)
-    return {"calibration": mixed_images(calibration), "validation": validation, "report": report}
+    check_alike(calibration, validation, report)
+    return {"calibration": mixed(calibration), "validation": validation, "report": report}
 
 
 def list_train_and_val(folder: Path, classes: tuple[str, ...]) -> dict[str, ImageFiles]:
@@ -172,6 +173,7 @@ def list_train_and_val(folder: Path, classes: tuple[str, ...]) -> dict[str, Imag
                 "folder of images a class, as torchvision reads ImageNet"
             )
     train, val = list_images(folder / "train", classes), list_images(folder / "val", classes)
+    check_alike(train, val)
     count = min(CALIBRATION_IMAGES, len(train))
     places: dict[bool, list[int]] = {True: [], False: []}
     seen: Counter[int] = Counter()

@@ -78,3 +78,8 @@ def refused_by_system(error: OSError | RuntimeError) -> str | None:
         else "cannot write"
     )
     return f"{what}: {cause.strerror}; give another path, or mend what stands in its way"
+
+
+def prefixed(error: InputError, name: str) -> InputError:
+    """The same error with the file or value that it is of, unless it names it."""
+    return error if str(error).startswith(name) else InputError(f"{name}: {error}")

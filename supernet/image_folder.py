@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from supernet.catalog import PreprocessingKeys
-from supernet.class_folders import labels_of
+from supernet.class_folders import Order, labels_of
 from supernet.errors import InputError, some
 from supernet.preprocessing import resize_and_crop
 
@@ -38,13 +38,16 @@ class Undecodable(InputError):
 class Origin:
     """Where images are from, for people: a folder, how its class folders became labels, and what was left out.
 
-    ``images`` are those that the folder holds, which a split may be a part of.
+    ``images`` are those that the folder holds, which a split may be a part of. ``outputs`` are the labels by class
+    folder, and ``sorted_names`` says that nothing but the order of the folders' names decided on them.
     """
 
     folder: str
     labels: str
     left_out: tuple[str, ...] = ()
     images: int = 0
+    outputs: Mapping[str, int] = field(default_factory=dict, compare=False)
+    sorted_names: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,34 @@ def list_images(folder: Path, classes: Sequence[str]) -> ImageFiles:
             f"{folder} holds no image: put {', '.join(sorted(SUFFIXES))} files into {folder}/CLASS/, "
             f"where CLASS is one of {some(names)}"
         )
-    origin = Origin(str(folder), labelled.told, left_out_of(folder, walks), len(files))
+    origin = Origin(
+        str(folder), labelled.told, left_out_of(folder, walks), len(files), labelled.labels,
+        labelled.order is Order.SORTED,
+    )  # fmt: skip
     return ImageFiles(folder, files, torch.tensor(labels), origin=origin)
+
+
+def check_alike(*splits: ImageFiles) -> None:
+    """Raises InputError where a class folder's name decides on another output in one split than in another.
+
+    Folders that are called like the classes agree by themselves; those that are outputs in sorted order only where
+    each split has the same ones.
+    """
+    first, *others = [images.origin for images in splits if images.origin is not None]
+    for other in others:
+        here, there = first.outputs, other.outputs
+        if first.sorted_names and other.sorted_names and set(here) != set(there):
+            raise InputError(
+                f"{first.folder} and {other.folder} have other class folders ({some(sorted(set(here) - set(there)))} "
+                f"and {some(sorted(set(there) - set(here)))}), and none is called like a class: in sorted order, the same "
+                "output would be other classes in each; name them alike, or like the network's classes"
+            )
+        turned = next((name for name in here if there.get(name, here[name]) != here[name]), None)
+        if turned is not None:
+            raise InputError(
+                f"the class folder {turned} is output {here[turned]} in {first.folder} and output {there[turned]} in "
+                f"{other.folder}; give both the same class folders, or name them like the network's classes"
+            )
 
 
 def class_folders(folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from search.cli import (
+    carbon,
     compare,
     cost,
     demo,
@@ -59,6 +60,7 @@ app.command()(verify.verify)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(cost.cost)
+app.command()(carbon.carbon)
 app.command()(device.device)
 app.command()(train.train)
 app.command()(demo.demo)

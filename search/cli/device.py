@@ -22,12 +22,11 @@ def device(
 
     The device host is this machine. It is measured if it was not before, and kept if it was quiet.
     """
-    from cost_models.devices import open_device
+    import oncefit
     from search.cli import terminal
     from search.reports import words as readable
-    from supernet.catalog import open_supernet
 
-    found = open_device(name, open_supernet(supernet), terminal.say, refresh, region)
+    found = oncefit.device(name, supernet=supernet, region=region, refresh=refresh)
     if as_json:
         terminal.print_json(found.model_dump(mode="json"))
     else:

@@ -1,18 +1,26 @@
-"""``oncefit export``: a subnet of a run as a bundle."""
+"""``oncefit export``: a subnet of a run, or of a supernet, as a bundle."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.options import Json, Run, out_folder
+from search.cli.options import Json, out_folder
+from supernet.errors import InputError
+
+if TYPE_CHECKING:
+    from oncefit import Bundle
+
+BEST = "best"
 
 
 def export(
-    run: Run,
-    pick: Annotated[str, typer.Option(help="best, knee or an arch id.", metavar="WHICH")] = "best",
+    source: Annotated[str, typer.Argument(help="Run folder, or a supernet.", metavar="RUN")],
+    pick: Annotated[
+        str, typer.Option(help="best, knee, an arch id, or a subnet's file.", metavar="WHICH")
+    ] = BEST,
     data: Annotated[
         str | None,
         typer.Option(help="Images to calibrate and measure on.", metavar="DIR", show_default="the run's"),
@@ -20,6 +28,10 @@ def export(
     supernet: Annotated[
         str | None,
         typer.Option(help="Supernet's name or YAML file.", metavar="NAME", show_default="the run's"),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Device to predict costs for.", metavar="NAME", show_default="the run's"),
     ] = None,
     uncalibrated: Annotated[
         bool,
@@ -36,19 +48,58 @@ def export(
 ) -> None:
     """Write a subnet of a run as a bundle: weights, ONNX, card.
 
-    It is read back and verified before it is in place.
+    A supernet's name in place of RUN exports any of its subnets without a search. A subnet's file is
+    whatever oncefit cost reads. The bundle is read back and verified before it is in place.
     """
+    import oncefit
     from search.cli import terminal
     from search.reports import words as readable
-    from search.reports.export import From, export_bundle
 
-    given = From(supernet, data, calibrated=not uncalibrated)
-    bundle, summary = export_bundle(run, pick, storage, out, terminal.say, given)
+    if data is not None and uncalibrated:
+        raise InputError(
+            f"--data {data} is for calibrating, and --uncalibrated is for no images; give one of them"
+        )
+    if Path(source).is_dir() or ("/" in source and not source.endswith((".yaml", ".yml"))):
+        if device is not None:
+            raise InputError(f"{source} is a run, whose costs are of its own device; leave --device out")
+        run = oncefit.open_run(
+            source, storage=storage, supernet=supernet, data=data, measure=not uncalibrated
+        )
+        bundle = run.export(pick, out, calibrated=not uncalibrated)
+    else:
+        bundle = of_supernet(source, pick, data, supernet, storage, device, out, not uncalibrated)
     if as_json:
-        terminal.print_json(summary)
+        terminal.print_json(dict(bundle.summary))
     else:
         terminal.show_titled(
-            f"bundle {bundle}",
-            readable.table(readable.of_export(summary)),
-            readable.INTERVALS if summary["calibrated"] else readable.NOT_CALIBRATED,
+            f"bundle {bundle.summary['folder']}",
+            readable.table(readable.of_export(bundle.summary)),
+            readable.INTERVALS if bundle.summary["calibrated"] else readable.NOT_CALIBRATED,
         )
+
+
+def of_supernet(
+    name: str,
+    pick: str,
+    data: str | None,
+    supernet: str | None,
+    storage: str | None,
+    device: str | None,
+    out: Path | None,
+    calibrated: bool,
+) -> Bundle:
+    """The bundle of an arch without a search. Raises InputError where none is given."""
+    import oncefit
+
+    try:
+        opened = oncefit.open_supernet(name, data=data)
+    except InputError as error:
+        raise InputError(f"{name} is no folder of a run, nor a supernet: {error}") from None
+    if supernet is not None or storage is not None:
+        raise InputError(f"{name} is a supernet; --supernet and --storage are for runs, leave them out")
+    if pick in (BEST, "knee"):
+        raise InputError(
+            f"{name} is a supernet, and nothing was searched in it: give a subnet of it, as --pick FILE, in any of "
+            "the encodings that oncefit cost reads; or a run folder"
+        )
+    return opened.export(pick, out, device=device, calibrated=calibrated)

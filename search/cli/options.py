@@ -9,7 +9,6 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
 Region = Annotated[str | None, typer.Option(help="Grid region of the device, as FRA.", metavar="CODE")]
-Run = Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")]
 Bundle = Annotated[Path, typer.Argument(help="Bundle folder.", metavar="BUNDLE")]
 
 

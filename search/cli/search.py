@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from search.cli.options import Json, Region, out_folder
+from supernet.errors import InputError
 
 
 def search(
@@ -16,10 +17,7 @@ def search(
     ],
     device: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Device name or YAML file; host is this machine. Several are searched for together.",
-            metavar="NAME",
-        ),
+        typer.Option(help="Device name or YAML file; may be repeated.", metavar="NAME"),
     ] = None,
     region: Region = None,
     budget: Annotated[
@@ -41,10 +39,17 @@ def search(
         bool | None,
         typer.Option("--race/--no-race", help="Stop measuring a subnet that another dominates."),
     ] = None,
+    enqueue: Annotated[
+        list[str] | None,
+        typer.Option(help="Subnet to evaluate first, a file; may be repeated.", metavar="FILE"),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(help="Optuna storage.", metavar="URL", show_default="SQLite in the run folder"),
     ] = None,
+    track_carbon: Annotated[
+        bool, typer.Option("--track-carbon", help="Keep what the search emits (needs codecarbon).")
+    ] = False,
     out: Annotated[Path | None, out_folder("runs/NAME")] = None,
     as_json: Json = False,
 ) -> None:
@@ -69,15 +74,19 @@ def search(
     several = bool(load_config(config, given, limits).devices)
     settings: dict[str, Any] = {
         **given, "config": config, "budgets": limits, "trials": trials, "measure": measure, "storage": storage,
-        "out": folder, "progress": True,
+        "enqueue": enqueue, "out": folder, "progress": True,
     }  # fmt: skip
     with terminal.resumable():
         if several:
+            if track_carbon:
+                raise InputError(
+                    "--track-carbon follows a search for one device, and there are several; leave it out"
+                )
             fleet = oncefit.search_fleet(**without(settings, "device", "region"))
             files, figures = fleet.write(), fleet.to_dict()
             table, note = reporting.fleet_table(fleet.result), reporting.fleet_legend(fleet.result)
         else:
-            run = oncefit.search(**without(settings, DEVICES))
+            run = oncefit.search(**without(settings, DEVICES), track_carbon=track_carbon)
             files, figures = run.write(), run.to_dict()
             table, note = report.result_table(run.result), report.legend(run.result)
     if as_json:
@@ -89,9 +98,9 @@ def search(
 
 def devices_of(names: list[str] | None) -> dict[str, object]:
     """``device`` where one is given, ``devices`` where several are."""
-    if names is None or len(names) > 1:
+    if names and len(names) > 1:
         return {"devices": names}
-    return {"device": names[0]}
+    return {"device": names[0] if names else None}
 
 
 def without(settings: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -25,19 +25,12 @@ def train(
 
     The same command resumes a killed training.
     """
+    import oncefit
     from search.cli import terminal
     from search.reports import words as readable
-    from supernet import documents, training_job
-    from supernet.atomic import check_writable
-    from supernet.errors import unknown
 
-    if alone is not None and alone not in training_job.SIZES:
-        raise unknown("size", alone, training_job.SIZES)
-    path = documents.find("training", recipe)
-    folder = out or Path("runs") / "training" / path.stem
-    check_writable(folder)
-    with terminal.resumable(), terminal.training_progress() as progress:
-        trained = training_job.run(path, folder, alone, progress)
+    with terminal.resumable():
+        trained = oncefit.train(recipe, alone=alone, out=out, progress=True)
     if as_json:
         terminal.print_json(asdict(trained) | {"weights": str(trained.weights)})
     else:

@@ -14,13 +14,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from cost_models.devices import open_device
+import oncefit
 from cost_models.host import HOST, cached_path
 from cost_models.profiling import ATTEMPTS, BUSY_PERCENT, LatencyMeasurement
-from cost_models.variants import Variant, in_region
+from cost_models.variants import in_region
 from search.reports import compare as comparing
 from search.reports import report
-from search.reports.export import export_candidate, verify_summary
 from search.reports.units import heading, scaled
 from search.runs.config import NO_PREDICTOR, RunConfig
 from search.runs.front import best
@@ -29,7 +28,6 @@ from search.runs.study import Candidate, exclusive, save
 from search.runs.trials import search
 from supernet.arch import Arch
 from supernet.atomic import check_writable
-from supernet.catalog import open_supernet
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -112,14 +110,12 @@ def run_demo(
     """Run every step, tell what it does and why; returns the figures that it printed."""
     check_writable(out)
     with exclusive(out):
-        return told_steps(out, trials, terminal, as_json, in_region(HOST, region))
+        return steps(out, trials, terminal, as_json, region)
 
 
-def told_steps(
-    out: Path, trials: int, terminal: ModuleType, as_json: bool, where: str | Variant
-) -> dict[str, Any]:
+def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool, region: str | None) -> dict[str, Any]:
     say: Callable[[str], None] = terminal.say
-    supernet = open_supernet(SUPERNET)
+    supernet, where = oncefit.open_supernet(SUPERNET), in_region(HOST, region)
     stages = Stages()
     say(
         filled(
@@ -138,11 +134,11 @@ def told_steps(
         "latency model is fitted, so that millions of others need no timing.",
     )
     with stages.stage("fit latency") as notes:
-        kept = cached_path(supernet).is_file()
-        device = open_device(where, supernet, lambda text: say(f"     {text}"))
+        kept = cached_path(supernet.described).is_file()
+        device = oncefit.device(HOST, supernet=supernet, region=region, say=lambda text: say(f"     {text}"))
         notes += [TAKEN_UP] if kept else []
 
-    budget = latency_budget(out, supernet, device)
+    budget = latency_budget(out, supernet.described, device)
     step(
         2,
         f"Search the most accurate subnet within {budget:g} ms. Optuna proposes, each candidate is cut out of "
@@ -174,7 +170,8 @@ def told_steps(
         timed = timed_until_within(results[0], budget, out, say)
         winner = winner_of(timed, budget)
         results[0] = with_chosen(results[0], winner.candidate)
-        files = [path for result in results for path in report.write_report(result)]
+        runs = [oncefit.Run(result, lambda _: None) for result in results]
+        files = [path for run in runs for path in run.write()]
 
     step(
         6,
@@ -182,26 +179,25 @@ def told_steps(
         "largest and the smallest subnet.",
     )
     with stages.stage("export and verify"):
-        bundle = out / "bundle"
-        export_candidate(results[0], winner.candidate, bundle)
-        verified = verify_summary(bundle)
+        bundle = runs[0].export(winner.candidate.arch, out / "bundle")
+        verified = bundle.verify()
         rows = side_by_side(results[0], winner, out)
 
     step(7, "Compare the two runs.\n")
     with stages.stage("compare"):
-        comparison = comparing.compare([fast.folder, front.folder], None, [])
-        files += comparing.write_comparison(comparison, out / "comparison")
+        comparison = oncefit.compare(runs)
+        files += comparison.write(out / "comparison")
 
     figures = {
         "budget": {"latency_ms": budget},
         "winner": winner_dict(winner, timed, budget),
         "subnets": rows,
         "verified": verified,
-        "comparison": comparing.comparison_dict(comparison),
+        "comparison": comparing.comparison_dict(comparison.found),
         **stages.figures(),
-        "files": [str(path) for path in [*files, bundle]],
+        "files": [str(path) for path in [*files, out / "bundle"]],
     }
-    tell_stage(figures, results, comparison, terminal, as_json)
+    tell(figures, results, comparison.found, terminal, as_json)
     return figures
 
 

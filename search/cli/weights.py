@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import date
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +19,6 @@ app = typer.Typer(
     help="List, fetch and import weights that do not ship.", no_args_is_help=True, rich_markup_mode=None
 )
 
-MEGABYTE = 1_000_000
 SHORT = 12
 """Digits of a sha256 that tell two apart."""
 
@@ -40,10 +37,11 @@ Key = Annotated[
 @app.command("list")
 def list_weights(cache_dir: CacheDir = None, as_json: Json = False) -> None:
     """Show which weights are here, and where from."""
+    import oncefit
     from search.cli import terminal
     from supernet import kept_weights
 
-    found = {name: kept_weights.read_record(name, cache_dir) for name in kept_weights.kept_names(cache_dir)}
+    found = oncefit.list_weights(cache_dir=cache_dir)
     if as_json:
         listed = {name: record_dict(name, record, cache_dir) for name, record in found.items()}
         terminal.print_json({"folder": str(kept_weights.kept_folder(cache_dir)), "weights": listed})
@@ -69,12 +67,13 @@ def fetch(
 
     A download that was stopped is continued. What was once fetched is checked for ever.
     """
+    import oncefit
     from search.cli import terminal
-    from supernet import weights
 
-    today = date.today().isoformat()
-    with terminal.resumable(), download_progress() as progress:
-        record = weights.fetch(name, today, terminal.say, progress, cache_dir, source or (), replace, key=key)
+    with terminal.resumable():
+        record = oncefit.fetch_weights(
+            name, source=source or (), key=key, replace=replace, cache_dir=cache_dir, progress=True
+        )
     tell(name, record, cache_dir, as_json)
 
 
@@ -91,21 +90,21 @@ def import_checkpoint(
 
     Takes what ofa publishes, any torch.save of its state dict in whatever wrapper, and safetensors.
     """
-    from search.cli import terminal
-    from supernet import weights
+    import oncefit
 
-    today = date.today().isoformat()
-    record = weights.import_file(name, file, today, terminal.say, cache_dir, replace, key)
+    record = oncefit.import_weights(name, file, key=key, replace=replace, cache_dir=cache_dir)
     tell(name, record, cache_dir, as_json)
 
 
 NOTE = "size and sha256 of the checkpoint; oncefit weights fetch NAME gets what is not here"
 
 
-def weights_table(found: dict[str, Record | None]) -> Table:
+def weights_table(found: Mapping[str, Record | None]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
+
+    from search.reports.progress import MEGABYTE
 
     made = Table(box=box.SIMPLE)
     for heading in ("supernet", "state", "size (MB)", "sha256", "source"):
@@ -145,20 +144,3 @@ def tell(name: str, record: Record, cache_dir: Path | None, as_json: bool) -> No
         )
     if cache_dir is not None and cache_dir.resolve() != default_cache().resolve():
         terminal.say(f"set {VARIABLE}={cache_dir} for other commands to find them")
-
-
-@contextmanager
-def download_progress() -> Iterator[Callable[[int, int | None], None]]:
-    """Whole megabytes; there is no bar before the first byte."""
-    from search.cli import terminal
-
-    with ExitStack() as opened:
-        show_state: Callable[[int, int, str], None] | None = None
-
-        def update(done: int, total: int | None) -> None:
-            nonlocal show_state
-            show_state = show_state or opened.enter_context(terminal.bar("downloading"))
-            here, of = done // MEGABYTE, (total if total is not None else done) // MEGABYTE
-            show_state(here, of, "MB" if total is not None else "MB, size unknown")
-
-        yield update

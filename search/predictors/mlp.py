@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +21,10 @@ KIND = "mlp"
 INPUTS = "inputs"
 """Setting of the card: pairs of a dimension and its choices, in the order of the network's inputs."""
 
-PREDICTED_AT_ONCE = 1024
+SPACES_KEPT = 4
+"""Spaces whose layout is kept, besides the last."""
+
+CHUNK = 1024
 """Archs at a time: their activations stay in the processor's cache."""
 
 NEGLIGIBLE = 1e-12
@@ -29,6 +32,7 @@ NEGLIGIBLE = 1e-12
 
 Inputs = tuple[tuple[str, tuple[Choice, ...]], ...]
 Matrix = npt.NDArray[np.float32]
+Layout = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Mlp:
             x += bias
             np.maximum(x, 0, out=x)
             heard.append(x)
-        columns, places = layout(self.inputs, space)
+        columns, places = self.layout(space)
 
         def of(rows: npt.NDArray[np.intp]) -> Slopes:
             back = np.repeat(weights[-1], len(rows), axis=0)
@@ -73,6 +77,19 @@ class Mlp:
             return found
 
         return (x @ weights[-1][0] + biases[-1][0]).astype(np.float64), of
+
+    def layout(self, space: SearchSpace) -> Layout:
+        """:func:`layout` of a space, kept: a search asks for it hundreds of times, and hashing a space takes as long."""
+        for known, found in self._layouts:
+            if known is space:
+                return found
+        made = layout(self.inputs, space)
+        self._layouts[:] = [*self._layouts[-SPACES_KEPT:], (space, made)]
+        return made
+
+    @cached_property
+    def _layouts(self) -> list[tuple[SearchSpace, Layout]]:
+        return []
 
     @cached_property
     def _lean(self) -> tuple[list[Matrix], list[Matrix]]:
@@ -121,19 +138,18 @@ def from_tensors(card: PredictorCard, tensors: Mapping[str, npt.NDArray[Any]]) -
 
 def one_hot(mlp: Mlp, space: SearchSpace, codes: Codes) -> Matrix:
     """Inputs (n, inputs): 1 for each choice that counts. Raises InputError for one that has no input."""
-    columns, places = layout(mlp.inputs, space)
+    columns, places = mlp.layout(space)
     chosen = places[np.arange(len(columns)), codes[:, columns]]
     counts = space.active(codes)[:, columns]
     if (counts & (chosen < 0)).any():
         raise no_input(mlp, space, codes, columns, counts & (chosen < 0))
-    found = np.zeros((len(codes), sum(len(choices) for _, choices in mlp.inputs)), dtype=np.float32)
+    found = np.zeros((len(codes), mlp.weights[0].shape[1]), dtype=np.float32)
     rows, at = np.nonzero(counts)
     found[rows, chosen[rows, at]] = 1
     return found
 
 
-@lru_cache(maxsize=8)
-def layout(inputs: Inputs, space: SearchSpace) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def layout(inputs: Inputs, space: SearchSpace) -> Layout:
     """Columns of a space that are inputs, and the input of each of their choices, -1 where there is none."""
     columns, rows, first = [], [], 0
     for name, choices in inputs:

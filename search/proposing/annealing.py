@@ -41,7 +41,8 @@ Places = npt.NDArray[np.intp]
 class Cooling:
     """How long and how hot.
 
-    ``chains`` says how many are left from which share of the ``steps`` on: the best so far go on. Heat is in units of what a single change does: the root mean
+    ``chains`` says how many are left from which share of the ``steps`` on: the best so far go on, the ``least`` best
+    of each resolution first. Heat is in units of what a single change does: the root mean
     square of the differences of slopes where the chains begin; it falls evenly in its logarithm.
     """
 
@@ -51,6 +52,7 @@ class Cooling:
     changes: int = 4
     hot: float = 0.24
     cold: float = 0.07
+    least: int = 0
 
     def heat(self, step: int) -> float:
         """In units of what a single change does."""
@@ -102,7 +104,7 @@ def anneal(
         if step in left and step:
             chains = chains[ranks(chains)]
             yield chains.best
-            chains = chains[np.arange(min(left[step], len(chains.codes)))]
+            chains = chains[those_left(space, chains.best, cooling, left[step])]
         advance(problem, slope, chains, unit * cooling.heat(step), rng, cooling)
     yield chains.best[ranks(chains)]
 
@@ -110,6 +112,16 @@ def anneal(
 def ranks(chains: Chains) -> Places:
     """Rows of the chains, the one that has met the best first."""
     return np.argsort(-chains.best_good, kind="stable")
+
+
+def those_left(space: SearchSpace, best: Codes, cooling: Cooling, count: int) -> Places:
+    """Rows of the ``count`` chains that go on, of what they have met, ``best`` (n, dimensions), the best first."""
+    first = np.zeros(len(best), dtype=np.bool_)
+    column = space.index.get("resolution")
+    if column is not None:
+        for code in np.unique(best[:, column]):
+            first[np.flatnonzero(best[:, column] == code)[: cooling.least]] = True
+    return np.sort(np.argsort(~first, kind="stable")[:count])
 
 
 def advance(

@@ -12,25 +12,24 @@ This holds where a read that follows a write sees it, as in SQLite, PostgreSQL a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from optuna.samplers import BaseSampler
 
 from search.feasible.neighbours import distinct, keys
 from search.feasible.region import Region
 from search.problem.problem import Problem
-from search.proposing.distributions import distributions
+from search.proposing.around import Around, Values
 from search.proposing.following import storage_of
-from search.proposing.history import CLAIM, History, codes_of, fixed_columns
+from search.proposing.history import CLAIM, History, codes_of, values_of
 from supernet.space import Codes
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
     from optuna.study import Study
-    from optuna.trial import FrozenTrial, TrialState
+    from optuna.trial import FrozenTrial
 
 ATTEMPTS = 64
 """Archs that a trial claims at most, one after the other."""
@@ -86,40 +85,23 @@ def claiming(sampler: BaseSampler, problem: Problem, seed: int) -> BaseSampler:
     return sampler if getattr(sampler, "claims", False) else ClaimingSampler(sampler, problem, seed)
 
 
-class ClaimingSampler(BaseSampler):
+class ClaimingSampler(Around):
     """Proposes what ``inner`` draws, and draws again where another process has a trial of the same arch that is not finished.
 
     What is finished is left to ``inner`` to propose again: it costs nothing, since its figures are known.
-    ``seed`` is that of what is taken where ``inner`` draws nothing else.
     """
 
     claims = True
 
-    def __init__(self, inner: BaseSampler, problem: Problem, seed: int) -> None:
-        self.inner = inner
-        self._problem = problem
-        self._seed = seed
-        self._history = History(problem)
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """All dimensions of the space; called at the start of each trial."""
-        return distributions(self._problem.space)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """One arch; called once a trial."""
+    def choose(self, study: Study, trial: FrozenTrial, draw: Callable[[], Values], region: Region) -> Values:
+        """The first of some draws that no other trial has; where there is none, anything new of the region."""
         space = self._problem.space
-        fixed = trial.system_attrs.get("fixed_params", {})
-        if all(name in fixed for name in search_space):
-            return {}
-        region = Region(self._problem, fixed_columns(space, fixed))
         rng = np.random.default_rng([self._seed, trial.number])
-        drawn: list[dict[str, Any]] = []
+        drawn: list[Values] = []
 
         def proposals() -> Iterator[Codes]:
             for _ in range(ATTEMPTS // 2):
-                drawn.append(drawn_by(self.inner, study, trial, search_space, fixed))
+                drawn.append(draw())
                 row = codes_of(space, drawn[-1])
                 assert row is not None  # every dimension was drawn
                 yield row
@@ -130,46 +112,4 @@ class ClaimingSampler(BaseSampler):
             return self._history.seen.others
 
         row = claim(study, trial, proposals(), of_others)
-        if row is None or len(drawn) < ATTEMPTS // 2:
-            return drawn[-1]
-        return {d.name: d.choices[int(i)] for d, i in zip(space.dimensions, row[0], strict=True)}
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """What ``inner`` draws; called for parameters that are not of the space."""
-        return self.inner.sample_independent(study, trial, param_name, param_distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self.inner.before_trial(study, trial)
-
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        self.inner.after_trial(study, trial, state, values)
-
-    def reseed_rng(self) -> None:
-        self.inner.reseed_rng()
-
-
-def drawn_by(
-    sampler: BaseSampler,
-    study: Study,
-    trial: FrozenTrial,
-    search_space: dict[str, BaseDistribution],
-    fixed: dict[str, Any],
-) -> dict[str, Any]:
-    """One arch as a sampler by itself would have proposed it: a value for each name."""
-    together = sampler.infer_relative_search_space(study, trial)
-    params = sampler.sample_relative(study, trial, together)
-
-    def value(name: str, distribution: BaseDistribution) -> Any:
-        if name in fixed:
-            return fixed[name]
-        if distribution.single():
-            return distribution.to_external_repr(0)
-        if name in params:
-            return params[name]
-        return sampler.sample_independent(study, trial, name, distribution)
-
-    return {name: value(name, distribution) for name, distribution in search_space.items()}
+        return drawn[-1] if row is None or len(drawn) < ATTEMPTS // 2 else values_of(space, row[0])

@@ -33,7 +33,7 @@ from search.proposing.claims import claim, claimable
 from search.proposing.distributions import distributions
 from search.proposing.evolution import evolve
 from search.proposing.first_archs import skewed, spread
-from search.proposing.history import History, Known, Seen, fixed_columns
+from search.proposing.history import History, Known, Seen, fixed_columns, values_of
 from search.proposing.promises import promises
 from search.proposing.surrogate import (
     Shape,
@@ -106,10 +106,7 @@ class GuidedSampler(BaseSampler):
             if not all(name in fixed for name in wanted):
                 with THINKING, blas().limit(limits=1, user_api="blas"):
                     row = self._claimed(study, trial, fixed)
-                values = {
-                    d.name: d.choices[int(i)]
-                    for d, i in zip(self._problem.space.dimensions, row, strict=True)
-                }
+                values = values_of(self._problem.space, row)
                 params = {name: values[name] for name in wanted}
         for name, distribution in search_space.items():
             if name not in params:

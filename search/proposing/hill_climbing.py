@@ -3,11 +3,12 @@
 A larger kernel here is paid for by a shallower stage there, so where a budget binds no single change
 improves. All single changes are judged, within the budgets or not; what two or three of them add is
 then guessed to be the sum of what each adds, and only the most promising sums are judged.
+Where slopes tell what single changes add, these are not judged either, and a step costs a third.
 
 Notation, for an arch with ``m`` single changes and ``c`` costs:
 
 ============  ==========  ==================================================================
-``gains``     (m,)        what each change adds to how good the arch is, as judged
+``gains``     (m,)        what each change adds to how good the arch is, as judged or as the slopes tell
 ``costs``     (m, c)      what each change adds to its costs; negative where it saves
 ``room``      (c,)        limits less the arch's own costs
 ``slack``     (c,)        how far a sum of costs may be over the room until it is looked up
@@ -24,6 +25,7 @@ import numpy.typing as npt
 
 from search.feasible.neighbours import Score, distinct, single_changes
 from search.problem.problem import Problem
+from search.proposing.annealing import Slope, summed
 from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
 
@@ -31,6 +33,8 @@ KEPT = 48
 """Single changes of an arch that are put together: the most gainful, and those that save most for what they lose."""
 TRIED = 48
 """Pairs, and as many triples, of each arch that are judged in a step."""
+TRIED_OF_SLOPES = 24
+"""The same, and the most single changes, where gains are as slopes tell: the step is repeated soon with new slopes."""
 SLACK = 0.01
 """The sum of the changes' costs may be over a limit by this share of it: what it really costs is looked up."""
 LEAST_GAIN = 1e-9
@@ -49,17 +53,24 @@ class Changes:
         return Changes(self.dimensions[rows], self.choices[rows], self.gains[rows], self.costs[rows])
 
 
-def climb(problem: Problem, codes: Codes, limits: Floats, judge: Score, steps: int) -> tuple[Codes, Floats]:
+def climb(
+    problem: Problem,
+    codes: Codes,
+    limits: Floats,
+    judge: Judge,
+    steps: int,
+    slope: Slope | None = None,
+) -> tuple[Codes, Floats]:
     """Each of ``codes`` (n, dimensions) after at most ``steps`` steps within its limits (n, costs), and how good.
 
-    Limits are upper bounds of :meth:`Problem.totals`, which ``codes`` keep.
+    Limits are upper bounds of :meth:`Problem.totals`, which ``codes`` keep. With ``slope``, canonical codes alone.
     """
     codes, good = codes.copy(), judge(codes)
     moving = np.arange(len(codes))
     for _ in range(steps):
         if not len(moving):
             break
-        proposals, owner = proposed(problem, codes[moving], good[moving], limits[moving], judge)
+        proposals, owner = proposed(problem, codes[moving], good[moving], limits[moving], judge, slope)
         found = judge(proposals)
         moved = []
         for i, place in enumerate(moving):
@@ -73,20 +84,30 @@ def climb(problem: Problem, codes: Codes, limits: Floats, judge: Score, steps: i
 
 
 def proposed(
-    problem: Problem, codes: Codes, good: Floats, limits: Floats, judge: Score
+    problem: Problem, codes: Codes, good: Floats, limits: Floats, judge: Judge, slope: Slope | None
 ) -> tuple[Codes, npt.NDArray[np.intp]]:
     """Archs within the limits that are worth a look, and the row of ``codes`` that each comes from."""
     space, totals = problem.space, problem.totals(codes)
     rows, owner, dimensions, choices = single_changes(space, codes)
-    gains, costs = judge(rows) - good[owner], problem.totals(rows) - totals[owner]
+    costs = problem.totals(rows) - totals[owner]
+    if slope is None:
+        gains, singles, tried = judge(rows) - good[owner], 1, TRIED
+    else:
+        gains, singles, tried = (
+            told_by_slopes(space, slope, codes, rows, owner),
+            TRIED_OF_SLOPES // 2,
+            TRIED_OF_SLOPES,
+        )
     found, owners = [], []
     for i, code in enumerate(codes):
         mine = np.flatnonzero(owner == i)
         changes = Changes(dimensions[mine], choices[mine], gains[mine], costs[mine])
         room = limits[i] - totals[i]
         single = mine[(changes.costs <= room).all(axis=1)]
-        best = single[[gains[single].argmax()]] if len(single) else single
-        both = np.concatenate([rows[best], combined(space, code, changes, room, SLACK * np.abs(limits[i]))])
+        best = single[most(gains[single], singles)]
+        both = np.concatenate(
+            [rows[best], combined(space, code, changes, room, SLACK * np.abs(limits[i]), tried)]
+        )
         found.append(both)
         owners.append(np.full(len(both), i))
     proposals, owner = np.concatenate(found), np.concatenate(owners)
@@ -94,7 +115,34 @@ def proposed(
     return proposals[inside], owner[inside]
 
 
-def combined(space: SearchSpace, code: Codes, changes: Changes, room: Floats, slack: Floats) -> Codes:
+def told_by_slopes(
+    space: SearchSpace, slope: Slope, codes: Codes, changed: Codes, owner: npt.NDArray[np.intp]
+) -> Floats:
+    """What each of ``changed`` (m, dimensions) adds to the arch ``owner`` (m,) of ``codes``, to first order; (m,)."""
+    every = np.arange(len(codes))
+    slopes = slope(codes)[1](every)
+    return (
+        summed(slopes, owner, changed, space.active(changed))
+        - summed(slopes, every, codes, space.active(codes))[owner]
+    )
+
+
+def single_changes(
+    space: SearchSpace, codes: Codes
+) -> tuple[Codes, npt.NDArray[np.intp], npt.NDArray[np.intp], Codes]:
+    """Every arch one choice away: codes, the row it comes from, the dimension and the choice."""
+    dimensions = np.repeat(np.arange(len(space.sizes)), space.sizes)
+    choices = np.concatenate([np.arange(size, dtype=np.int16) for size in space.sizes])
+    rows = np.repeat(codes[:, None], len(choices), axis=1)
+    rows[:, np.arange(len(choices)), dimensions] = choices
+    rows = space.canonical(rows.reshape(-1, codes.shape[1])).reshape(rows.shape)
+    owner, change = np.nonzero((rows != codes[:, None]).any(axis=2))
+    return rows[owner, change], owner, dimensions[change], choices[change]
+
+
+def combined(
+    space: SearchSpace, code: Codes, changes: Changes, room: Floats, slack: Floats, tried: int
+) -> Codes:
     """One arch (dimensions,) with two and with three of its changes made, shape (n, dimensions)."""
     changes = changes[worth_combining(changes)]
     m = len(changes.gains)
@@ -105,17 +153,17 @@ def combined(space: SearchSpace, code: Codes, changes: Changes, room: Floats, sl
     apart = changes.dimensions[first] != changes.dimensions[second]
     first, second = first[apart], second[apart]
     gains, costs = changes.gains[first] + changes.gains[second], changes.costs[first] + changes.costs[second]
-    pairs = most(np.where((costs <= room).all(axis=1), gains, -np.inf), TRIED)
-    parts = [with_changes(code, changes, np.stack([first[pairs], second[pairs]], axis=1))]
+    pairs = most(np.where((costs <= room).all(axis=1), gains, -np.inf), tried)
+    parts = [changed(code, changes, np.stack([first[pairs], second[pairs]], axis=1))]
     # all triples would be 17,000 of 48 changes; those of the most gainful pairs have nearly all that are worth it
-    third_of = most(gains, 2 * TRIED)  # over the limits too: the third may pay for them
+    third_of = most(gains, 2 * tried)  # over the limits too: the third may pay for them
     gains3 = gains[third_of][:, None] + changes.gains
     costs3 = costs[third_of][:, None] + changes.costs
     taken = (changes.dimensions == changes.dimensions[first[third_of]][:, None]) | (
         changes.dimensions == changes.dimensions[second[third_of]][:, None]
     )
     gains3 = np.where((costs3 <= room).all(axis=2) & ~taken, gains3, -np.inf)
-    pair, third = np.divmod(most(gains3.ravel(), TRIED), m)
+    pair, third = np.divmod(most(gains3.ravel(), tried), m)
     pair = third_of[pair]
     parts.append(with_changes(code, changes, np.stack([first[pair], second[pair], third], axis=1)))
     return distinct(space.canonical(np.concatenate(parts)))
@@ -134,8 +182,14 @@ def worth_combining(changes: Changes) -> npt.NDArray[np.intp]:
 
 
 def most(values: Floats, count: int) -> npt.NDArray[np.intp]:
-    """Places of the ``count`` largest of ``values`` (n,), without those that are minus infinity."""
-    places = np.argsort(-values, kind="stable")[:count]
+    """Places of the ``count`` largest of ``values`` (n,), without those that are minus infinity, the largest first."""
+    if 4 * count < len(
+        values
+    ):  # to put aside most of thousands first is several times as fast as to sort them
+        few = np.sort(np.argpartition(-values, count - 1)[:count])
+    else:
+        few = np.arange(len(values))
+    places = few[np.argsort(-values[few], kind="stable")[:count]]
     return np.asarray(places[values[places] > -np.inf])
 
 

@@ -152,9 +152,16 @@ def accuracy_of_trial(study: Study, trial: FrozenTrial, problem: Problem) -> tup
 
 
 def codes_of_trial(space: SearchSpace, trial: FrozenTrial) -> Codes | None:
-    """Canonical codes of a trial, shape (1, dimensions), None if it has no arch of the space."""
-    row = codes_of(space, trial.params or trial.system_attrs.get("fixed_params", {}))
-    if row is None and trial.system_attrs.get(CLAIM) and not trial.state.is_finished():
+    """Canonical codes of a trial, shape (1, dimensions), None if it has no arch of the space.
+
+    A trial that has not ended has the arch that it was enqueued with, or claims, before its parameters say so: these
+    are written one after the other.
+    """
+    fixed = trial.system_attrs.get("fixed_params", {})
+    if trial.state.is_finished():
+        return codes_of(space, trial.params or fixed)
+    row = codes_of(space, {**fixed, **trial.params})
+    if row is None and trial.system_attrs.get(CLAIM):
         return np.array([trial.system_attrs[CLAIM]], dtype=np.int16)
     return row
 
@@ -176,3 +183,8 @@ def codes_of(space: SearchSpace, values: Mapping[str, Choice]) -> Codes | None:
         codes[0, column] = code
     missing: npt.NDArray[np.bool_] = (codes < 0) & space.active(codes)
     return None if missing.any() else space.canonical(codes)
+
+
+def values_of(space: SearchSpace, row: Codes) -> dict[str, Choice]:
+    """The value of every dimension, of codes of shape (dimensions,)."""
+    return {d.name: d.choices[int(i)] for d, i in zip(space.dimensions, row, strict=True)}

@@ -6,8 +6,8 @@ minimised are cut into levels; each level keeps the most accurate archs that cos
 levels. Many more children are made than are predicted: a linear guess from what is known
 chooses (:mod:`search.proposing.linear_screen`). At the end the best are climbed (:mod:`search.proposing.hill_climbing`).
 
-Within a budget, where the predictor knows its slopes, chains of annealing that follow them take the place of
-the elites (:mod:`search.proposing.annealing`), and mixtures of where they end are climbed (:func:`mate`).
+Within a budget, where the predictor knows its slopes, waves of annealing that follow them take the place of
+the elites (:mod:`search.proposing.waves`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from search.feasible.neighbours import distinct, keys, neighbours
 from search.feasible.region import Region
 from search.problem.problem import Problem
 from search.proposing.acquisition import front, reached
-from search.proposing.annealing import Cooling, Slope, anneal
+from search.proposing.annealing import Slope
 from search.proposing.evolution import children_of
 from search.proposing.first_archs import skewed
 from search.proposing.hill_climbing import climb
 from search.proposing.linear_screen import linear_guess
+from search.proposing.waves import Sea, Tides, search_in_waves
 from supernet.arrays import Floats, SlopesOf
-from supernet.space import Codes, SearchSpace
+from supernet.space import Codes
 
 Predict = Callable[[Codes], Floats]
 """Codes (n, dimensions) -> predicted accuracy, shape (n,)."""
@@ -43,13 +44,7 @@ LEVELS = {0: 1, 1: 40, 2: 9}
 LEARNT = 1024
 """Archs that a guess is learnt from, the best of each niche."""
 
-AGREED = 4
-"""Of twice as many chains, so many that lead to equally good archs are enough."""
-
-EQUAL = 1e-7
-"""Accuracies that differ by less are the same: predictors compute in single precision."""
-
-CLIMBERS_APART = 4
+APART = 4
 """Choices in which the archs that are climbed differ at least."""
 
 
@@ -59,8 +54,7 @@ class Effort:
 
     ``drawn`` children are made for each one that is predicted; ``sheltered`` is the share of the
     generations in which archs compete with those of their own resolution only, half of them.
-    Of annealing: at most ``matings`` rounds of ``mixtures`` of its ends, of which the ``climbed`` best are climbed, until
-    ``patience`` rounds have found nothing better; ``climbers`` are the parents of the next round.
+    ``tides`` says the same of waves of annealing.
     """
 
     start: int = 1024
@@ -71,11 +65,7 @@ class Effort:
     sheltered: float = 0.5
     climbers: int = 16
     climbs: int = 8
-    matings: int = 24
-    patience: int = 12
-    mixtures: int = 512
-    climbed: int = 6
-    cooling: Cooling = field(default_factory=Cooling)
+    tides: Tides = field(default_factory=Tides)
 
 
 @dataclass(frozen=True)
@@ -150,25 +140,18 @@ def search_directly(
 
 
 def cool(problem: Problem, predict: Predict, slope: Slope, count: int, seed: int, effort: Effort) -> Found:
-    """The most accurate within the budgets: by annealing, climbs from where its chains end, and mixtures of these."""
-    rng = np.random.default_rng(seed)
-    region, accuracy = Region(problem), Memory(predict)
-    start = starts_of_chains(region, effort.cooling.chains[0][1], rng)
-    if not len(start):
-        return Found(start, 0)
+    """The most accurate within the budgets, by waves of annealing, and what is next to them."""
+    accuracy = Memory(predict)
 
     def remembered(codes: Codes) -> tuple[Floats, SlopesOf]:
         good, slopes_of = slope(codes)
         accuracy.known.update(zip(keys(codes), good.tolist(), strict=True))
         return good, slopes_of
 
-    for ends in anneal(problem, remembered, start, rng, effort.cooling):
-        tops, good = climb_within(problem, ends[: 2 * AGREED], accuracy, effort.climbs)
-        if (good >= good.max() - EQUAL).sum() >= AGREED:
-            break  # found again and again from different beginnings: there is hardly a better one
-    else:
-        rest, _ = climb_within(problem, ends[2 * AGREED :], accuracy, effort.climbs)
-        mate(region, np.concatenate([tops, rest]), accuracy, effort, rng)
+    rng = np.random.default_rng(seed)
+    search_in_waves(Sea(Region(problem), accuracy, accuracy.known, remembered, effort.tides, rng))
+    if not accuracy.known:
+        return Found(problem.space.encode([]), 0)
     pool = Pool(accuracy.codes, np.array(list(accuracy.known.values())), np.empty((len(accuracy.known), 0)))
     pool = pool[problem.within(pool.codes)]
     around = within(problem, distinct(neighbours(problem.space, ranked(pool, count)), accuracy.known))
@@ -176,71 +159,7 @@ def cool(problem: Problem, predict: Predict, slope: Slope, count: int, seed: int
     return Found(ranked(pool, count), len(accuracy.known))
 
 
-def climb_within(problem: Problem, codes: Codes, accuracy: Memory, steps: int) -> tuple[Codes, Floats]:
-    return climb(problem, codes, np.repeat(problem.limits[None], len(codes), axis=0), accuracy, steps)
-
-
-def mate(region: Region, parents: Codes, accuracy: Memory, effort: Effort, rng: np.random.Generator) -> None:
-    """Ask ``accuracy`` about climbs from mixtures of archs that cannot be climbed from, until none is better.
-
-    Such archs agree in what is good and differ in the rest, so that a mixture of two, climbed, tends to end
-    higher than a drawn arch does: memetic search (Moscato, 1989).
-    """
-    parents, waited, best = distinct(parents), 0, -np.inf
-    for _ in range(effort.matings):
-        children = mixed(region.space, parents, effort.mixtures, rng)
-        children = distinct(region.repair(children, rng), accuracy.known)
-        if not len(children):
-            break
-        promising = children[np.argsort(-accuracy(children), kind="stable")[: effort.climbed]]
-        climbed, _ = climb_within(region.problem, promising, accuracy, effort.climbs)
-        family = distinct(np.concatenate([parents, climbed]))
-        good = accuracy(family)
-        parents = family[np.argsort(-good, kind="stable")[: effort.climbers]]
-        waited = 0 if good.max() > best + EQUAL else waited + 1
-        best = float(good.max())
-        if waited == effort.patience:
-            break
-
-
-def mixed(space: SearchSpace, parents: Codes, count: int, rng: np.random.Generator) -> Codes:
-    """Children, shape (count, dimensions), of two parents each, with up to two choices drawn anew."""
-    first, second = rng.integers(len(parents), size=(2, count))
-    of_first = rng.random((count, len(space.sizes))) < 0.5
-    children: Codes = np.where(of_first, parents[first], parents[second])
-    drawn_anew = rng.integers(3, size=count)
-    for least in (1, 2):
-        some = np.flatnonzero(drawn_anew >= least)
-        columns = rng.integers(len(space.sizes), size=len(some))
-        children[some, columns] = (rng.random(len(some)) * space.sizes[columns]).astype(np.int16)
-    return children
-
-
-def starts_of_chains(region: Region, count: int, rng: np.random.Generator) -> Codes:
-    """At most ``count`` archs within the budgets, as many of each resolution as there can be; (n, dimensions).
-
-    A change of resolution takes many other changes to pay for it, so chains seldom make one.
-    """
-    space = region.space
-    corners = space.encode([space.smallest(), space.largest()])
-    codes = np.concatenate([skewed(space, DRAWN_STARTS * count, rng), corners])
-    codes = within(region.problem, distinct(region.repair(codes, rng)))
-    resolution = space.index.get("resolution")
-    if resolution is None:
-        return codes[:count]
-    # the first of every resolution, then the second of every one, and so on
-    rank = np.empty(len(codes), dtype=np.intp)
-    for code in np.unique(codes[:, resolution]):
-        mine = np.flatnonzero(codes[:, resolution] == code)
-        rank[mine] = np.arange(len(mine))
-    return np.asarray(codes[np.argsort(rank, kind="stable")[:count]])
-
-
-DRAWN_STARTS = 8
-"""Archs that are drawn for each that a chain begins at: mending one into the budgets may change its resolution."""
-
-
-def evolve_by_levels(problem: Problem, predict: Predict, count: int, seed: int, effort: Effort) -> Found:
+def evolve(problem: Problem, predict: Predict, count: int, seed: int, effort: Effort) -> Found:
     rng = np.random.default_rng(seed)
     region, space, accuracy = Region(problem), problem.space, Memory(predict)
     levels = cost_levels(problem)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost_models import profiling
 from cost_models.device import Device
-from search.reports.report import predicted_figures
+from cost_models.energy import ranges
+from cost_models.protocol import Target
+from cost_models.registry import build
+from search.problem.limits import within
+from search.reports.report import corrected_figures, predicted_figures, range_figures
 from search.runs.front import pick
-from search.runs.measuring import left_out
-from search.runs.run import Result, Run, check_images, conclude, open_run
-from search.runs.study import Candidate, save
+from search.runs.measuring import MeasuredAccuracy, left_out
+from search.runs.run import Result, check_images, free_costs
+from search.runs.study import Candidate, judged, save
 from supernet import documents
+from supernet.accuracy import Accuracy
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
 from supernet.messages import Say, say
+from supernet.ofa_format.given import Given, arch_of, called, is_inline
 
 if TYPE_CHECKING:
     from supernet.bundle import Bundle
@@ -31,70 +37,72 @@ BUNDLES = "bundles"
 UNCALIBRATED = "uncalibrated"
 
 
-@dataclass(frozen=True)
-class From:
-    """What a bundle is made from, where that is not what the run's config says.
-
-    ``supernet`` is a name or YAML file, ``data`` a folder of images; ``calibrated`` is false where
-    there are no images, and batch norms keep the supernet's statistics.
-    """
-
-    supernet: str | None = None
-    data: str | None = None
-    calibrated: bool = True
-
-
-def export_bundle(
-    folder: Path, which: str, storage: str | None, out: Path | None, say: Say, given: From = From()
-) -> tuple[Path, dict[str, Any]]:
-    """Export a candidate of a run's front; returns the bundle's folder and its figures.
-
-    Raises InputError where weights are missing, and images that are needed, and where these are not those of a run
-    that measured.
-    """
-    run = open_run(folder, storage, supernet=given.supernet, data=given.data)
-    check_material(run, given)
-    result = conclude(run, say, measure=given.calibrated)
-    return export_picked(result, which, out, say, given.calibrated)
-
-
 def export_picked(
-    result: Result, which: str, out: Path | None, say: Say, calibrated: bool = True
+    result: Result, which: Given, out: Path | None, say: Say, calibrated: bool = True
 ) -> tuple[Path, dict[str, Any]]:
-    """The same of a result; a bundle that is not calibrated has a folder that says so."""
+    """Export a candidate of a run, see :func:`picked`; returns the bundle's folder and its figures.
+
+    A bundle that is not calibrated has a folder that says so. Raises InputError where weights are missing, and
+    images that are needed, and where these are not those of a run that measured.
+    """
+    check_material(result.run.supernet, result.run.accuracy.data_name, calibrated)
+    if calibrated and result.run.measures:
+        check_images(result.run)
     candidate = picked(result, which)
-    name = candidate.arch.id if calibrated else f"{candidate.arch.id}-{UNCALIBRATED}"
-    target = out or result.run.folder / BUNDLES / name
+    target = out or result.run.folder / BUNDLES / folder_name(candidate.arch, calibrated)
     return target, export_candidate(result, candidate, target, say, calibrated)
 
 
-def picked(result: Result, which: str) -> Candidate:
-    """``best``, ``knee`` or the start of an arch id, among the front and the chosen. Raises InputError for another."""
-    candidates = list({c.arch.id: c for c in [*result.front, result.chosen]}.values())
-    return pick(candidates, result.run.axes, which)
+def folder_name(arch: Arch, calibrated: bool) -> str:
+    return arch.id if calibrated else f"{arch.id}-{UNCALIBRATED}"
 
 
-def check_material(run: Run, given: From) -> None:
-    """Raises InputError where weights are missing, and images that are needed, or both ways are asked for."""
-    if run.supernet.net is not None:
-        raise InputError(
-            f"{run.supernet.name} was given in Python, and a bundle is rebuilt from a supernet that a YAML file "
-            "describes; run.extract() gives the subnet as a torch module"
+def picked(result: Result, which: Given) -> Candidate:
+    """``best``, ``knee`` or the start of an arch id, among the front and the chosen; or any arch, in any encoding.
+
+    An arch that the run has no figures of gets its costs, and its predicted accuracy where the run predicts. Raises
+    InputError for another name, and for an arch over a budget.
+    """
+    if isinstance(which, str) and not names_arch(which):
+        return pick(
+            list({c.arch.id: c for c in [*result.front, result.chosen]}.values()), result.run.axes, which
         )
-    if given.data is not None and not given.calibrated:
+    run, arch = result.run, arch_of(which, result.run.supernet)
+    if (known := next((c for c in result.candidates if c.arch == arch), None)) is not None:
+        return known
+    costs = {name: cost(arch) for name, cost in run.costs.items()}
+    if not within(costs, run.config.budgets):
+        over = {
+            name: f"{costs[name]:g} > {limit:g}"
+            for name, limit in run.config.budgets.items()
+            if costs[name] > limit
+        }
         raise InputError(
-            f"--data {given.data} is for calibrating, and --{UNCALIBRATED} is for no images; give one of them"
+            f"{called(which)}: arch {arch.id} is over a budget of {run.folder}, "
+            f"{', '.join(f'{name} {how}' for name, how in over.items())}; a run hands out nothing that is: export it "
+            f"of the supernet, {run.config.supernet}, which has no budgets"
         )
-    _ = run.supernet.weights  # says how to get them where they are not here
-    if not given.calibrated:
-        return
-    if run.accuracy.data_name is None:
+    return judged(-1, arch, costs, run.judge(arch) if run.predictor is not None else None)
+
+
+def names_arch(which: str) -> bool:
+    """Whether a text is an arch or its file, and not an arch id or how to pick one."""
+    return is_inline(which) or "/" in which or "." in which or Path(which).is_file()
+
+
+def check_material(supernet: Supernet, data_name: str | None, calibrated: bool) -> None:
+    """Raises InputError where weights are missing, and images that are needed."""
+    if supernet.net is not None:
         raise InputError(
-            f"{run.supernet.name} ships no images: give --data FOLDER (train/ and val/, one folder of images a "
+            f"{supernet.name} was given in Python, and a bundle is rebuilt from a supernet that a YAML file "
+            "describes; extract() gives the subnet as a torch module"
+        )
+    _ = supernet.weights  # says how to get them where they are not here
+    if calibrated and data_name is None:
+        raise InputError(
+            f"{supernet.name} ships no images: give --data FOLDER (train/ and val/, one folder of images a "
             f"class) to calibrate batch norms and measure accuracy on, or --{UNCALIBRATED} to go without both"
         )
-    if run.measures:
-        check_images(run)
 
 
 def export_candidate(
@@ -109,38 +117,91 @@ def export_candidate(
     That is measured once for each arch of a run that measures, and kept in its study. What is not ``calibrated``
     is not measured.
     """
+    run, arch = result.run, candidate.arch
+
+    def keep(report: Accuracy) -> None:
+        if run.measures:  # else the study knows neither weights nor images, which may be others next time
+            save(run.study(), arch, report)
+
+    known = Known(
+        {**candidate.costs, **range_figures(run.ranges(candidate)), **predicted_figures(candidate)},
+        candidate.validation, corrected_figures(result, candidate), result.reports.get(arch.id), keep,
+    )  # fmt: skip
+    return write_arch(run.accuracy, arch, run.device, known, target, say, calibrated)
+
+
+def export_arch(
+    measuring: MeasuredAccuracy,
+    arch: Arch,
+    device: Device | None,
+    out: Path | None,
+    say: Say,
+    calibrated: bool = True,
+) -> tuple[Path, dict[str, Any]]:
+    """The same of an arch of a supernet that nothing was searched in; costs are those that are known of it."""
+    supernet = measuring.supernet
+    check_material(supernet, measuring.data_name, calibrated)
+    target = Target(supernet, device)
+    costs = {name: build(name, target)(arch) for name in free_costs(supernet, device)}
+    costs |= range_figures(ranges(device, costs.get("latency_ms"), supernet.layers(arch)))
+    folder = out or Path("runs") / BUNDLES / folder_name(arch, calibrated)
+    return folder, write_arch(measuring, arch, device, Known(costs), folder, say, calibrated)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of an arch before it is exported; ``keep`` takes the report figure that is measured then.
+
+    ``corrected`` is the validation accuracy without what the choice by it added.
+    """
+
+    predicted: Mapping[str, float]
+    validation: Accuracy | None = None
+    corrected: Mapping[str, float] = field(default_factory=dict)
+    report: Accuracy | None = None
+    keep: Callable[[Accuracy], None] = lambda _: None
+
+
+def write_arch(
+    measuring: MeasuredAccuracy,
+    arch: Arch,
+    device: Device | None,
+    known: Known,
+    target: Path,
+    say: Say,
+    calibrated: bool,
+) -> dict[str, Any]:
+    """Write the bundle of an arch, measured on the report split where that is not known."""
     from supernet.bundle import write_bundle
 
-    run, arch = result.run, candidate.arch
-    measuring = run.accuracy
-    say(f"reading the weights of {run.supernet.name}")
+    supernet = measuring.supernet
+    say(f"reading the weights of {supernet.name}")
     net = measuring.net
     if calibrated:
         say(f"calibrating batch norms on {len(measuring.data.calibration):,} images")
         subnet = measuring.subnet(arch)
     else:
         subnet = net.extract(arch)
-    report = result.reports.get(arch.id)
+    report = known.report
     if report is None and calibrated:
         say(f"measuring accuracy on {len(measuring.data.report):,} report images")
         report = measuring.evaluate(subnet, arch, "report")
-        if run.measures:  # else the study knows neither weights nor images, which may be others next time
-            save(run.study(), arch, report)
+        known.keep(report)
     if report is not None and calibrated:
         measuring.doubt(report)
-    measured = {"validation": candidate.validation, "report": report} if calibrated else {}
-    device = run.device
+    measured = {"validation": known.validation, "report": report} if calibrated else {}
     card = write_bundle(
         target,
-        run.supernet,
+        supernet,
         net,
         arch,
         measuring.data if calibrated else None,
-        {**candidate.costs, **predicted_figures(candidate)},
+        known.predicted,
         {name: found for name, found in measured.items() if found is not None},
+        corrected=known.corrected if calibrated else None,
         subnet=subnet,
         device=device_keys(device) if device is not None else None,
-        measure_latency=latency_of(arch, run.supernet) if device is not None and is_here(device) else None,
+        measure_latency=latency_of(arch, supernet) if device is not None and is_here(device) else None,
         say=say,
     ).card
     return {
@@ -148,8 +209,7 @@ def export_candidate(
         "folder": str(target),
         "calibrated": card.calibrated,
         **({"device": card.device.model_dump(exclude_none=True)} if card.device is not None else {}),
-        "predicted": card.figures.predicted,
-        "measured": card.figures.measured,
+        **card.figures.model_dump(exclude_none=True),
         "size_bytes": {path.name: path.stat().st_size for path in sorted(target.iterdir())},
     }
 
@@ -164,7 +224,7 @@ def device_keys(device: Device) -> DeviceKeys:
         runtime=device.runtime,
         versions=device.versions,
         threads=device.threads,
-        region=device.region,
+        region=str(device.region) if device.region is not None else None,
         date=device.date,
         latency_error_percent=device.fitted.error_percent if device.fitted is not None else None,
     )

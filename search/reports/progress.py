@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from search.runs.fleet import Fleet
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 WIDTH_WITHOUT_TERMINAL = 130
 SECONDS_BETWEEN_LINES = 10
 HOW = {"validation split": "on validation", "predicted": "predicted", "own evaluation": "by own evaluation"}
+
+MEGABYTE = 1_000_000
 
 
 def console(stderr: bool) -> Console:
@@ -71,6 +73,21 @@ def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
         def update(now: TrainingProgress) -> None:
             status = f"{now.phase}: loss {now.loss:.3f}, {now.images_per_second:.0f} images/s"
             show_state(now.step, now.steps, status)
+
+        yield update
+
+
+@contextmanager
+def download_progress() -> Iterator[Callable[[int, int | None], None]]:
+    """Whole megabytes; there is no bar before the first byte."""
+    with ExitStack() as opened:
+        show_state: Callable[[int, int, str], None] | None = None
+
+        def update(done: int, total: int | None) -> None:
+            nonlocal show_state
+            show_state = show_state or opened.enter_context(bar("downloading"))
+            here, of = done // MEGABYTE, (total if total is not None else done) // MEGABYTE
+            show_state(here, of, "MB" if total is not None else "MB, size unknown")
 
         yield update
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cost_models.ranges import Range
 from search.predictors.protocol import Prediction
 from search.predictors.scores import Scores, score
 from search.proposing.samplers import GUIDED
@@ -51,10 +52,12 @@ def candidate_dict(
     reports: Mapping[str, Accuracy],
     stds: Mapping[str, float] | None = None,
     corrected: Mapping[str, float] | None = None,
+    ranges: Mapping[str, Range] | None = None,
 ) -> dict[str, Any]:
     """A candidate for JSON, with what was predicted and what was measured; nothing else is known.
 
-    ``stds`` are standard deviations of predicted costs; ``corrected`` is its :func:`corrected_figures`.
+    ``stds`` are standard deviations of predicted costs, ``ranges`` the least and greatest of estimated ones;
+    ``corrected`` is its :func:`corrected_figures`.
     """
     measured = {"validation": candidate.validation, "report": reports.get(candidate.arch.id)}
     return {
@@ -64,12 +67,18 @@ def candidate_dict(
         "predicted": {
             **candidate.costs,
             **{f"{name}_std": std for name, std in (stds or {}).items()},
+            **range_figures(ranges or {}),
             **predicted_figures(candidate),
         },
         "measured": {name: asdict(found) for name, found in measured.items() if found is not None},
         **({"validation_corrected_for_choice": dict(corrected)} if corrected else {}),
         **({"own": asdict(candidate.own)} if candidate.own is not None else {}),
     }
+
+
+def range_figures(ranges: Mapping[str, Range]) -> dict[str, float]:
+    """``NAME_low`` and ``NAME_high`` of each range."""
+    return {f"{name}_{end}": getattr(found, end) for name, found in ranges.items() for end in ("low", "high")}
 
 
 def corrected_figures(result: Result, candidate: Candidate) -> dict[str, float]:
@@ -104,6 +113,7 @@ def result_dict(result: Result) -> dict[str, Any]:
         "seed": run.config.seed,
         CANDIDATES[run.kind]: len(result.candidates),
         **({"stopped_early": stopped_early(result)} if run.config.race else {}),
+        **({"stopped_for_carbon": dict(result.stopped)} if result.stopped is not None else {}),
         ("predictions" if direct(result) else "proposals"): result.proposals,
         **({"outside_domain": run.outside} if run.outside is not None else {}),
         **bound_figures(result),
@@ -113,10 +123,16 @@ def result_dict(result: Result) -> dict[str, Any]:
             result.reports,
             run.stds(result.chosen.arch),
             corrected_figures(result, result.chosen),
+            run.ranges(result.chosen),
         ),
         "knee": knee(result.front, run.axes).arch.id,
         "front": [
-            candidate_dict(candidate, result.reports, corrected=corrected_figures(result, candidate))
+            candidate_dict(
+                candidate,
+                result.reports,
+                corrected=corrected_figures(result, candidate),
+                ranges=run.ranges(candidate),
+            )
             for candidate in result.front
         ],
     }
@@ -167,7 +183,9 @@ def chosen_table(result: Result) -> Table:
     run, chosen = result.run, result.chosen
     measured = {"report split": result.reports.get(chosen.arch.id), "validation": chosen.validation}
     accuracies = {name: found for name, found in measured.items() if found is not None}
-    found = readable.of_subnet(accuracies, chosen.costs, run.where, chosen.predicted, run.stds(chosen.arch))
+    found = readable.of_subnet(
+        accuracies, chosen.costs, run.where, chosen.predicted, run.stds(chosen.arch), run.ranges(chosen)
+    )
     if (luck := result.corrected.get(chosen.arch.id)) is not None:
         at = [name for name, _ in found[0]].index(f"{name_of(run)} (%), validation")
         found[0].insert(at + 1, (f"{name_of(run)} (%), validation, corrected", readable.corrected(luck)))

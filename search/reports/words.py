@@ -13,7 +13,8 @@ from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cost_models.device import Device, LatencyModel
+    from cost_models.device import Device, LatencyModel, Power
+    from cost_models.ranges import Range
     from search.runs.correction import Corrected
 
 Lines = list[tuple[str, str]]
@@ -88,16 +89,28 @@ def of_estimates(device: Device) -> Lines:
     from cost_models.grid import carbon_intensity
 
     power = device.power
-    if power is None:
-        watts = "not known: no energy, no CO2e"
-    else:
-        watts = f"{power.static_w:g} W, {power.pj_per_mac:g} pJ per MAC, {power.pj_per_byte:g} pJ per byte"
-    rows = [("power, assumed" if power is not None else "power", watts)]
+    rows = [("power", "not known: no energy, no CO2e")] if power is None else of_power(power)
     if device.region is not None:
         grid = carbon_intensity(device.region)
-        rows.append(("region", f"{device.region}: {grid.grams_per_kwh:.0f} g CO2e per kWh ({grid.year})"))
+        year = f" ({grid.year})" if grid.year is not None else ""
+        rows.append(("region", f"{device.region}: {between(grid.range, '.0f')} g CO2e per kWh{year}"))
     elif power is not None:
         rows.append(("region", "not known: no CO2e"))
+    return rows
+
+
+def of_power(power: Power) -> Lines:
+    """Its figures with their ranges, and whether they are assumed or fitted to a meter's."""
+    assumed = ", assumed" if power.fitted is None else ""
+    rows = [
+        (f"power{assumed}", f"{between(power.static_w)} W"),
+        (f"energy per MAC{assumed}", f"{between(power.pj_per_mac)} pJ"),
+        (f"energy per byte{assumed}", f"{between(power.pj_per_byte)} pJ"),
+    ]
+    if (fit := power.fitted) is not None:
+        error = f"{fit.error_percent:.1f} % (median), largest {fit.worst_error_percent:.1f} %"
+        rows.append(("power fitted to", f"{counted(fit.subnets, 'subnet')}, measured with {fit.meter}"))
+        rows.append(("error of the energy, cross-validated", error))
     return rows
 
 
@@ -107,23 +120,53 @@ def of_subnet(
     device: str | None,
     top1: PredictedAccuracy | None = None,
     stds: Mapping[str, float] | None = None,
+    ranges: Mapping[str, Range] | None = None,
 ) -> list[Lines]:
     """Measured accuracies by what they are called, the predicted one, and costs; those of a device are for it.
 
-    ``stds`` are standard deviations of costs.
+    ``stds`` are standard deviations of costs, ``ranges`` their least and greatest.
     """
     found = [
         (f"top-{k} (%), {name}", percent(a, f"top{k}")) for name, a in accuracies.items() for k in (1, 5)
     ]
     if top1 is not None:
         found.append(("top-1 (%), predicted", predicted_percent(top1)))
-    known = stds or {}
+    known, between_ = stds or {}, ranges or {}
     costs = [
-        (heading(name) + (f", predicted for {device}" if name in OF_A_DEVICE else ""),
-         short_number(scaled(name, value)) + (f" (std {scaled(name, known[name]):.2g})" if name in known else ""))
+        (heading(name) + (f", {HOW_KNOWN.get(name, 'predicted')} for {device}" if name in OF_A_DEVICE else ""),
+         short(scaled(name, value)) + (f" (std {scaled(name, known[name]):.2g})" if name in known else "")
+         + (f" ({to(name, between_[name])})" if name in between_ else ""))
         for name, value in predicted.items()
     ]  # fmt: skip
     return [found, costs]
+
+
+HOW_KNOWN = {"energy_mj": "estimated", "co2e_mg": "estimated"}
+"""What is from assumed figures of power is no more than an estimate."""
+
+
+def to(name: str, found: Range) -> str:
+    """``0.21 to 1.3``, the range of a cost as it is shown."""
+    return f"{short(scaled(name, found.low))} to {short(scaled(name, found.high))}"
+
+
+def between(found: Range, form: str = "g") -> str:
+    """``1.9``, or ``1.9 (1 to 3.5)`` of a figure that may be more or less."""
+    told = f" ({found.low:{form}} to {found.high:{form}})" if found.is_wide else ""
+    return f"{found.value:{form}}{told}"
+
+
+def split_ranges(figures: Mapping[str, float]) -> tuple[dict[str, float], dict[str, Range]]:
+    """Costs of a JSON, and the ranges of those that have ``NAME_low`` and ``NAME_high`` beside them."""
+    from cost_models.ranges import Range
+
+    ends = {name: (f"{name}_low", f"{name}_high") for name in figures}
+    wide = {name: pair for name, pair in ends.items() if all(end in figures for end in pair)}
+    of = {end for pair in wide.values() for end in pair}
+    return {name: value for name, value in figures.items() if name not in of}, {
+        name: Range(low=figures[low], value=figures[name], high=figures[high])
+        for name, (low, high) in wide.items()
+    }
 
 
 def corrected(found: Corrected) -> str:
@@ -161,7 +204,14 @@ def of_export(summary: Mapping[str, Any]) -> list[Lines]:
     predicted = dict(summary["predicted"])
     top1, std = predicted.pop("top1", None), predicted.pop("top1_std", None)
     known = PredictedAccuracy(top1, std) if top1 is not None else None
-    found, costs = of_subnet(accuracies, predicted, device and device["name"], known)
+    luck = summary.get("validation_corrected_for_choice")
+    predicted, ranges = split_ranges(predicted)
+    found, costs = of_subnet(accuracies, predicted, device and device["name"], known, ranges=ranges)
+    if luck is not None:
+        name = next(name for name in ("top1", "top5") if name in luck)
+        low, value, high = (100 * luck[f"{name}{end}"] for end in ("_low", "", "_high"))
+        label = f"{name.replace('top', 'top-')} (%), validation, corrected"
+        found.insert(len(accuracies) * 2, (label, f"{value:.2f} [{low:.2f}, {high:.2f}]"))
     if not summary["calibrated"]:
         found = [(f"{name} if calibrated", figure) for name, figure in found]
         found += [CALIBRATION, ("accuracy", "not measured")]

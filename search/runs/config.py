@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -13,12 +13,14 @@ from cost_models.variants import Variant, any_in_region, parse_device
 from search.problem.limits import check_limit
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
+from search.runs.carbon_stop import COST, CarbonStop, trial_watts
 from search.runs.fleet_devices import DEVICES, FleetDevice, parse_devices
 from search.runs.own import is_given
 from supernet import documents
 from supernet.amounts import Count, Seed
 from supernet.catalog import DATA_SETS
 from supernet.errors import InputError, unknown
+from supernet.ofa_format.given import is_inline
 
 How = Literal["measured", "predicted", "predicted-then-measured", "own"]
 MEASURED: How = "measured"
@@ -37,8 +39,10 @@ class RunConfig(documents.Document):
     ``space`` leaves only some choices of dimensions or kinds; ``accuracy`` is measured on
     images (then a ``predictor`` only tells ``guided`` where to begin: without one see :mod:`search.runs.prior`),
     predicted by it, or both for the ``measure`` best. ``race`` stops measuring what is dominated, see :mod:`search.runs.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
-    ``budgets`` are upper bounds that no result exceeds. ``devices``, in place of ``device``, are searched for
-    together, see :mod:`search.runs.fleet`.
+    ``budgets`` are upper bounds that no result exceeds. ``enqueue`` are archs that are evaluated first, in files or
+    as they stand, see :mod:`search.runs.enqueued`. ``devices``, in place of ``device``, are searched for
+    together, see :mod:`search.runs.fleet`. ``stop`` ends a search that emits more than it can be expected to save,
+    see :mod:`search.runs.carbon_stop`.
     """
 
     supernet: str
@@ -53,9 +57,11 @@ class RunConfig(documents.Document):
     objectives: tuple[str, ...] = ("top1",)
     budgets: dict[str, float] = {}
     costs: dict[str, str] = {}
+    enqueue: tuple[str | dict[str, Any], ...] = ()
     sampler: str = "guided"
     trials: Count = 60
     seed: Seed = 0
+    stop: CarbonStop | None = None
 
     @property
     def named_predictor(self) -> str | None:
@@ -114,10 +120,17 @@ def with_full_paths(data: Mapping[str, object], folder: Path) -> dict[str, objec
         is_file = is_file or (key == "predictor" and value.endswith(".safetensors"))
         return is_file or (key == "data" and value not in DATA_SETS)
 
-    return {
-        key: documents.from_folder(folder, value) if isinstance(value, str) and is_path(key, value) else value
-        for key, value in data.items()
-    }
+    def full(key: str, value: object) -> object:
+        if key == "enqueue" and isinstance(value, (list, tuple)):
+            return [
+                documents.from_folder(folder, one) if isinstance(one, str) and not is_inline(one) else one
+                for one in value
+            ]
+        return (
+            documents.from_folder(folder, value) if isinstance(value, str) and is_path(key, value) else value
+        )
+
+    return {key: full(key, value) for key, value in data.items()}
 
 
 def parse_budgets(texts: Sequence[str]) -> dict[str, float]:
@@ -160,6 +173,7 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
             raise unknown(f"objective in {where}:", name, [*ACCURACIES, *known, *ALIASES])
     objectives = parse_objectives(config.objectives)
     check_accuracy(config, objectives[0], where)
+    check_stop(config, where)
     return config.model_copy(
         update={
             "objectives": tuple(o.name if o.is_accuracy else cost(o.name) for o in objectives),
@@ -203,8 +217,29 @@ def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:
         )
 
 
-FREE_TO_CHANGE = ("trials", "measure", "supernet", "data", "predictor")
-"""What a resumed run may change: how much it does, and where files lie, whose hashes the study knows."""
+def check_stop(config: RunConfig, where: str) -> None:
+    """Raises InputError for a stop that the search has no use for, or whose watts nobody knows."""
+    if config.stop is None:
+        return
+    if config.accuracy in (PREDICTED, BOTH):
+        raise InputError(
+            f"{where}: stop: is for trials that take energy, and accuracy is {config.accuracy}, which takes seconds; "
+            f"set accuracy: {MEASURED}, or leave stop out"
+        )
+    if config.devices:
+        raise InputError(
+            f"{where}: stop: is for a search for one device, and there are several; leave it out"
+        )
+    if COST not in config.objectives:
+        raise InputError(
+            f"{where}: stop: ends a search for a lower {COST}, which is no objective here; set objectives: "
+            f"[top1, {COST}], or leave stop out"
+        )
+    trial_watts(config.stop)
+
+
+FREE_TO_CHANGE = ("trials", "stop", "measure", "supernet", "data", "predictor", "enqueue")
+"""What a resumed run may change: how much it does, which archs it must not miss, and where files lie, whose hashes the study knows."""
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:

@@ -69,6 +69,11 @@ def members(config: RunConfig, where: str) -> dict[str, RunConfig]:
     """
     if len(config.devices) < FEWEST:
         raise InputError(f"{where}: {DEVICES} has one device; give it as device:, or at least {FEWEST}")
+    if config.enqueue:
+        raise InputError(
+            f"{where}: enqueue: archs that come first are of a search for one device, and a fleet shares every arch; "
+            "leave it out, or search for each device by itself"
+        )
     if config.race:
         raise InputError(
             f"{where}: race: true stops a candidate by what is cheaper on its device, which says nothing for the other "
@@ -96,7 +101,7 @@ def label_of(device: str | Variant) -> str:
     if not isinstance(device, Variant):
         return base(device)
     parts = (base(device.base), device.region)
-    return device.name or "-".join(part for part in parts if part is not None)
+    return device.name or "-".join(str(part) for part in parts if part is not None)
 
 
 def start_fleet(

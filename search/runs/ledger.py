@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
@@ -64,8 +65,16 @@ class Ledger:
                 raced = from_attribute(trial.user_attrs[RACED], accuracy)
                 self.raced.setdefault(trial.user_attrs["arch_id"], raced)
 
+    def missing(self, archs: Iterable[Arch]) -> list[Arch]:
+        """Those of the archs that no trial has judged, is at, or waits with."""
+        left = [arch for arch in archs if arch.id not in self.known and arch.id not in self.raced]
+        return [arch for arch in left if not self._owning(arch, [*self.running, *self.waiting])]
+
     def holders(self, arch: Arch) -> list[FrozenTrial]:
         """Running trials that own an arch."""
+        return self._owning(arch, self.running)
+
+    def _owning(self, arch: Arch, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
         space = self._problem.space
         [wanted] = keys(space.encode([arch]))
 
@@ -73,7 +82,7 @@ class Ledger:
             row = codes_of_trial(space, trial)
             return has_its_own(trial, space) and row is not None and keys(row)[0] == wanted
 
-        return [trial for trial in self.running if has(trial)]
+        return [trial for trial in trials if has(trial)]
 
 
 def has_its_own(trial: FrozenTrial, space: SearchSpace) -> bool:

@@ -13,8 +13,10 @@ import numpy as np
 from cost_models.device import Device, device_costs
 from cost_models.device_files import write_device
 from cost_models.devices import open_device
+from cost_models.energy import ranges
 from cost_models.latency import latency_std_ms
 from cost_models.protocol import Target
+from cost_models.ranges import Range
 from cost_models.registry import COSTS, OF_A_DEVICE, Cost, build
 from search.feasible.budget_messages import check_feasible, nothing_found
 from search.predictors import files as predictors
@@ -23,8 +25,10 @@ from search.predictors.protocol import Predictor
 from search.problem.objectives import Objective, parse_objectives
 from search.problem.problem import Problem
 from search.runs import study as studies
+from search.runs.carbon_stop import STOPPED
 from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differences, to_yaml
-from search.runs.correction import Corrected, corrected_estimate
+from search.runs.correction import Corrected, corrected
+from search.runs.enqueued import check_enqueued, with_enqueued
 from search.runs.front import best, front
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.own import Own, is_given, own_cost, own_judgement, told
@@ -83,6 +87,11 @@ class Run:
         cost = next(iter([*self.config.budgets, *(["macs"] if "macs" in self.costs else self.costs)]))
         return (*self.problem.objectives, Objective(cost))
 
+    @cached_property
+    def enqueued(self) -> tuple[Arch, ...]:
+        """Archs that are evaluated first."""
+        return tuple(self.problem.space.from_dict(data) for data in self.config.enqueue)
+
     @property
     def outside(self) -> str | None:
         """What is to be said where the predictor is asked about what it was not trained on."""
@@ -120,6 +129,12 @@ class Run:
         if self.device is None or self.device.table is None or "latency_ms" not in self.costs:
             return {}
         return {"latency_ms": float(latency_std_ms(Target(self.supernet, self.device))(arch))}
+
+    def ranges(self, candidate: Candidate) -> dict[str, Range]:
+        """The least and the greatest that estimated costs may be, by name."""
+        known = candidate.costs.get("latency_ms")
+        layers = self.supernet.layers(candidate.arch) if known is not None and self.supernet.segments else ()
+        return ranges(self.device, known, layers)
 
     @cached_property
     def identity(self) -> dict[str, object]:
@@ -179,6 +194,8 @@ class Result:
     upper_bound: float | None = None
     raced: Mapping[str, Raced] = field(default_factory=dict)
     """Those that were stopped early, by arch id; none of them is a candidate."""
+    stopped: Mapping[str, float] | None = None
+    """What was expected of the trials that were not made, where the search ended for its carbon."""
 
     @cached_property
     def corrected(self) -> Mapping[str, Corrected]:
@@ -266,9 +283,11 @@ def start(
     begun = documents.read(folder / CONFIG, RunConfig) if (folder / CONFIG).exists() else None
     by_itself = may_have_prior(config)
     config = with_prior(config, begun, supernet)
+    config, given = with_enqueued(config, begun, supernet)
     run = make_run(folder, config, supernet, device, storage, kept=by_itself and begun is not None, own=own)
     run = replace(run, beside=beside)
     check_feasible(run.problem, run.where)
+    check_enqueued(config, run.costs, given)
     if beside is not None:
         return run
     if by_itself and run.prior is not None:
@@ -371,12 +390,15 @@ def settled(run: Run, study: optuna.Study) -> list[Candidate]:
 def most_promising(run: Run, study: optuna.Study) -> list[Candidate]:
     """Those that are to be measured, as many as the config says: the best by prediction.
 
-    Of several objectives evenly over the predicted front, from cheap to dear, then the most accurate of the rest.
+    Of several objectives evenly over the predicted front, from cheap to dear, then the most accurate of the rest. Those
+    that were enqueued come before all.
     """
     found = [replace(candidate, validation=None) for candidate in studies.candidates(study, run.problem)]
     ranked = sorted(found, key=lambda c: -c.value(run.problem.objectives[0].name))
     first = evenly(front(found, run.axes), run.config.measure) if len(run.problem.objectives) > 1 else []
-    return [*first, *(c for c in ranked if c not in first)][: run.config.measure]
+    given = [c for c in found if c.arch in run.enqueued]
+    chosen = {c.arch: c for c in [*given, *first, *ranked]}
+    return list(chosen.values())[: run.config.measure]
 
 
 Item = TypeVar("Item")
@@ -419,7 +441,8 @@ def conclude(run: Run, say: Say, measure: bool = True) -> Result:
     reports = reported(run, study, finals, say) if measure else studies.saved(study, studies.REPORT)
     proposals = study.user_attrs.get(PREDICTIONS, studies.proposals(study))
     bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
-    return Result(run, found, members, chosen, reports, proposals, bound, raced)
+    stopped = study.user_attrs.get(STOPPED)
+    return Result(run, found, members, chosen, reports, proposals, bound, raced, stopped)
 
 
 def reported(run: Run, study: optuna.Study, finals: Sequence[Candidate], say: Say) -> dict[str, Accuracy]:

@@ -44,6 +44,8 @@ BUSY_S = 120.0
 """Seconds that a process waits for others that write to the same SQLite file."""
 VALIDATION, REPORT, PREDICTED, OWN = "validation", "report", "predicted", "own"
 HITS, RACED = "hits", "raced"
+SECONDS = "seconds_outside_trials"
+"""The attribute of a study with the seconds of a search on a predictor, and of measuring its best."""
 SHARED = "shared"
 """The attribute of a trial that another device's run evaluated (:mod:`search.runs.fleet_trials`)."""
 
@@ -367,6 +369,16 @@ def proposals(study: optuna.Study) -> int:
     finished = [trial for trial in every if trial.state.is_finished()]
     failed = sum(trial.state.name == "FAIL" for trial in finished)
     return len(every) - len(finished) + failed + len(own(study, finished))
+
+
+def search_seconds(study: optuna.Study) -> float:
+    """Seconds that a search took: those of its trials, and of what it did outside them, all processes together."""
+    inside = sum(trial_seconds(trial) for trial in own(study, study.get_trials(deepcopy=False)))
+    return inside + float(study.user_attrs.get(SECONDS, 0.0))
+
+
+def trial_seconds(trial: FrozenTrial) -> float:
+    return trial.duration.total_seconds() if trial.duration is not None else 0.0
 
 
 def saved(study: optuna.Study, split: str) -> dict[str, Accuracy]:

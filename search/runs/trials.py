@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,9 @@ from search.proposing.claims import claiming
 from search.proposing.distributions import distributions
 from search.proposing.following import storage_of
 from search.proposing.samplers import GUIDED, build_sampler
+from search.runs import enqueued
 from search.runs import study as studies
+from search.runs.carbon_prospect import no_longer_pays
 from search.runs.config import BOTH, OWN, to_yaml
 from search.runs.front import best
 from search.runs.ledger import Ledger, has_its_own
@@ -81,12 +83,16 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
                 ledger = begin(run, study, worker, witness)
             propose(run, study, ledger, worker, tell)
     with studies.in_turn(run.folder, waiting):
+        started = time.monotonic()
         if run.predictor is not None and config.sampler == GUIDED:
             record_best(run, study, tell)
         if run.predictor is not None and len(run.problem.objectives) == 1:
             prove(run, study)
         if config.accuracy == BOTH:
             measure_best(run, study, tell)
+        if run.predictor is not None:
+            outside = study.user_attrs.get(studies.SECONDS, 0.0) + time.monotonic() - started
+            study.set_user_attr(studies.SECONDS, outside)
 
 
 def begin(run: Run, study: optuna.Study, worker: Worker, witness: Arch | None) -> Ledger:
@@ -101,11 +107,22 @@ def begin(run: Run, study: optuna.Study, worker: Worker, witness: Arch | None) -
         config.sampler, run.problem, config.seed, config.trials, before
     )
     study.sampler = claiming(sampler, run.problem, config.seed)
+    wanted = ledger.missing(run.enqueued)
+    enqueued.check_room(config.trials, ledger.done, len(wanted))
+    enqueue(run, study, ledger, wanted)
     tried = witness is None or witness.id in {*ledger.known, *ledger.raced} or ledger.holders(witness)
     if not tried and not ledger.waiting and ledger.done < config.trials:
         assert witness is not None
         study.enqueue_trial(full_values(run.problem.space, witness))
     return ledger
+
+
+def enqueue(run: Run, study: optuna.Study, ledger: Ledger, archs: Sequence[Arch]) -> None:
+    """A trial that waits for each of the archs; to be called in turn, lest two processes enqueue the same."""
+    for arch in archs:
+        study.enqueue_trial(full_values(run.problem.space, arch))
+    if archs:
+        ledger.follow()
 
 
 def propose(
@@ -117,9 +134,15 @@ def propose(
     while True:
         ledger.follow()
         worker.fail_those_gone(study, ledger.running)
+        if ledger.missing(run.enqueued):  # a process died at one of them
+            with studies.in_turn(run.folder, lambda: None):
+                ledger.follow()
+                enqueue(run, study, ledger, ledger.missing(run.enqueued))
         top = best(list(ledger.known.values()), run.axes) if ledger.known else None
         progress(Progress(ledger.done, wanted, proposals, top))
         if ledger.done >= wanted or proposals >= PROPOSALS_PER_TRIAL * wanted:
+            return
+        if no_longer_pays(run, study, ledger):
             return
         if ledger.done + len(ledger.running) >= wanted:
             time.sleep(POLL_S)  # others are at the last ones, and may yet fail or find them over budget
@@ -246,6 +269,11 @@ def record_best(run: Run, study: optuna.Study, progress: Callable[[Progress], No
     problem, predictor, config = run.problem, run.predictor, run.config
     known = judged_before(run, study)
     predictions = study.user_attrs.get(PREDICTIONS, 0)
+    if first := [arch for arch in run.enqueued if arch.id not in known]:
+        enqueued.check_room(config.trials, len(known), len(first))
+        given = predictor.predict(problem.space, problem.space.encode(first))
+        study.add_trials([finished_trial(run, *pair) for pair in zip(first, given, strict=True)])
+        known = judged_before(run, study)
     if len(known) < config.trials:
         found = search_directly(
             problem, lambda codes: predictor.predict(problem.space, codes).top1, config.trials, config.seed,

@@ -10,6 +10,7 @@ from typing import Any
 
 from supernet import documents
 from supernet.errors import InputError
+from supernet.parsing import parse_yaml
 
 RUN_CONFIG = "run.config"
 """The file that ``ofa`` writes beside a net.config; it holds the image size."""
@@ -36,6 +37,17 @@ def parse(text: str, where: str) -> dict[str, Any]:
         if printed is None:
             raise
         return printed
+
+
+def parse_inline(text: str, where: str) -> dict[str, Any]:
+    """The same, or YAML in braces, of which JSON is a part: its error says what is wrong with either."""
+    try:
+        return parse(text, where)
+    except InputError:
+        data = parse_yaml(text, where)
+        if not isinstance(data, dict):
+            raise
+        return with_names(data)
 
 
 def python_dict(text: str) -> dict[str, Any] | None:

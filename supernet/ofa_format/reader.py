@@ -14,7 +14,7 @@ from typing import Any
 
 from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
-from supernet.errors import InputError, some
+from supernet.errors import InputError, prefixed, some
 from supernet.layers import Layer
 from supernet.ofa_format import attentive_nas, files, matching, mmrazor, net_config, settings
 
@@ -81,7 +81,18 @@ def read(path: Path, image_size: int | None = None, supernet: Supernet | None = 
     data = files.load(path)
     # the file beside is not looked at where its size does not matter
     beside = files.image_size_beside(path) if image_size is None else None
-    return encoding_of(data, str(path)).network(data, str(path), Asked(image_size, supernet, beside))
+    return network_of(data, str(path), image_size, supernet, beside)
+
+
+def network_of(
+    data: Data,
+    where: str,
+    image_size: int | None = None,
+    supernet: Supernet | None = None,
+    beside: int | None = None,
+) -> Network:
+    """The same of keys and values that were read from ``where``; ``beside`` is the size in a run.config there."""
+    return encoding_of(data, where).network(data, where, Asked(image_size, supernet, beside))
 
 
 def arch_in(data: Data, supernet: Supernet, where: str) -> Arch:
@@ -166,11 +177,6 @@ def of_settings(data: Data, file: str, asked: Asked) -> Network:
         return at_any_size(data, supernet, asked.size(own_size(data), file))
     except InputError as error:
         raise prefixed(error, file) from None
-
-
-def prefixed(error: InputError, file: str) -> InputError:
-    """The same error with its file, unless it names it."""
-    return error if str(error).startswith(file) else InputError(f"{file}: {error}")
 
 
 def own_size(data: Data) -> int | None:

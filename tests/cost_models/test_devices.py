@@ -196,15 +196,18 @@ def test_wrong_device_files_name_the_file_the_key_and_the_value(net: Supernet, t
 
 
 def test_the_grid_has_sources_years_and_plausible_figures() -> None:
-    assert len(open_grid().regions) > 20
+    assert len(open_grid().regions) > 200
     for region in open_grid().regions:
-        grams, source, year = carbon_intensity(region)
-        assert 0 < grams < 1000
-        assert source
-        assert 2015 <= year <= 2030
-    assert carbon_intensity("FRA") == (56.039, open_grid().source, 2023)
+        found = carbon_intensity(region)
+        assert 0 < found.grams_per_kwh < 1500
+        assert found.source
+        assert found.licence
+        assert found.year is not None
+        assert 2009 <= found.year <= 2030
+    france = carbon_intensity("FRA")
+    assert (france.grams_per_kwh, france.source, france.year) == (56.039, open_grid().source, 2023)
     assert carbon_intensity("WORLD").year == 2018
-    with pytest.raises(InputError, match=r"unknown region 'POLA'\. Did you mean 'POL'\? Known: AUS, .*WORLD"):
+    with pytest.raises(InputError, match=r"unknown region 'POLA'\. Did you mean 'POL', .* \(213 in all\)"):
         carbon_intensity("POLA")
 
 

@@ -2,11 +2,13 @@
 
 python -m tests.helpers.free_search FOLDER SAMPLER TRIALS STORAGE
 
-STORAGE is a URL, ``folder`` for SQLite in the run folder, or the path of a journal file.
+STORAGE is a URL, ``folder`` for SQLite in the run folder, or the path of a journal file. Archs in
+FOLDER.enqueue, as JSON, are evaluated first.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -53,9 +55,12 @@ class FreeRun(Run):
 
 
 def free_run(folder: Path, sampler: str, trials: int, storage: str) -> FreeRun:
+    first = folder.with_suffix(".enqueue")
+    enqueue = json.loads(first.read_text()) if first.exists() else []
     config = RunConfig(
-        supernet="fmnist_mbv3", budgets=BUDGETS, trials=trials, sampler=sampler, accuracy="own"
-    )
+        supernet="fmnist_mbv3", budgets=BUDGETS, trials=trials, sampler=sampler, accuracy="own",
+        enqueue=tuple(enqueue),
+    )  # fmt: skip
     url = None if storage in ("folder", "journal") else storage
     if storage == "journal":
         folder.with_suffix(".journal").touch()

@@ -14,9 +14,10 @@ from oncefit.shadowing import OUR_PACKAGES
 from tests.helpers.paths import ROOT
 
 NAMES = {
-    "Accuracy", "Arch", "Bundle", "Comparison", "Dimension", "Fleet", "InputError", "OwnAccuracy", "PredictedAccuracy",
-    "Run", "SearchSpace", "Supernet", "__version__", "compare", "costs", "open_bundle", "open_fleet",
-    "open_run", "open_supernet", "search", "search_fleet",
+    "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "Dimension", "Fleet", "InputError", "NetworkCosts", "OwnAccuracy",
+    "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "compare", "cost", "costs",
+    "device", "fetch_weights", "import_predictor", "import_weights", "list_predictors", "list_weights", "open_bundle",
+    "open_fleet", "open_predictor", "open_run", "open_supernet", "search", "search_fleet", "train", "train_predictor",
 }  # fmt: skip
 MEMBERS = {
     "Run": {
@@ -24,11 +25,14 @@ MEMBERS = {
         "result", "say", "study", "supernet", "to_dict", "write",
     },
     "Supernet": {
-        "arch", "classes", "costs", "data", "described", "evaluate", "extract", "is_named", "largest", "measuring",
+        "arch", "classes", "costs", "data", "described", "evaluate", "export", "extract", "is_named", "largest", "measuring",
         "name", "sample", "smallest", "source", "space",
     },
     "Bundle": {"arch", "card", "classes", "evaluate", "folder", "onnx", "opened", "subnet", "summary", "verify"},
+    "Predictor": {"card", "digest", "file", "held_out_by", "made", "name", "predict", "test"},
+    "NetworkCosts": {"arch", "costs", "device", "file", "image_size", "network", "supernet", "to_dict"},
     "Fleet": {"evaluations", "folder", "one_for_all", "plot", "result", "runs", "say", "table", "to_dict", "write"},
+    "Carbon": {"break_even_requests", "found", "plot", "to_dict", "write"},
     "Comparison": {"best_within", "found", "plot", "table", "to_dict", "write"},
 }  # fmt: skip
 
@@ -58,6 +62,12 @@ def test_what_is_public_is_documented_and_typed(name: str) -> None:
 def test_a_wrong_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'serach'"):
         oncefit.serach  # noqa: B018
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    code = "import sys, oncefit; print(sorted({'torch', 'optuna', 'pandas', 'scipy'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
 
 
 def test_the_package_says_that_it_is_typed() -> None:

@@ -32,7 +32,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]
 
 
 def test_the_page_shows_a_search_in_about_ten_lines() -> None:
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
     assert len(EXAMPLES[0].strip().splitlines()) <= 10
 
 
@@ -41,6 +41,10 @@ def test_the_results_are_what_the_page_says(told) -> None:
     assert isinstance(run.front, pd.DataFrame)
     assert (run.front["predicted_macs"] <= 2e6).all()
     assert isinstance(told["figure"], matplotlib.figure.Figure)
+    assert told["costs"].costs["macs"] > 1e8
+    assert 0.5 < told["predictions"][0].top1 < 0.9
+    assert told["cards"]["ofa_mbv3_w1.0"] == told["predictor"].card
+    assert "ofa_resnet50" in told["here"]
     subnet = told["subnet"]
     assert isinstance(subnet, torch.nn.Module)
     assert not subnet.training
@@ -124,7 +128,7 @@ def test_a_supernet_given_in_python_is_not_exported_and_says_what_to_do(told) ->
         Net(), costs={"size": lambda arch: arch["width"]}, accuracy=lambda arch: 0.5, trials=2,
         out=told["folder"] / "runs" / "net",
     )  # fmt: skip
-    with pytest.raises(oncefit.InputError, match=r"run.extract\(\) gives the subnet"):
+    with pytest.raises(oncefit.InputError, match=r"extract\(\) gives the subnet"):
         run.export()
     assert len(run.result.run.supernet.weights_sha256) == 64
 

@@ -329,3 +329,9 @@ def test_classes_must_match_the_outputs(write, tmp_path, few, supernet, subnet, 
     with pytest.raises(InputError, match="has 10 outputs, but data set fashion_mnist has 3 classes"):
         write_bundle(tmp_path / "target", supernet, None, arch, three, {}, {}, subnet=subnet)
     assert not list(tmp_path.iterdir())
+
+
+def test_verify_finds_classes_in_another_order(written, few, supernet):
+    turned = dataclasses.replace(supernet.family, classes=tuple(reversed(supernet.classes)))
+    with pytest.raises(InputError, match=r"output 0 of .* is 'T-shirt/top' by its card and 'Ankle boot' by"):
+        verify_bundle(written, few, dataclasses.replace(supernet, family=turned))

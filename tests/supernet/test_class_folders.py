@@ -18,6 +18,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from supernet.accuracy import Accuracy, near_chance, wilson
 from supernet.catalog import open_supernet
 from supernet.class_folders import labels_of
+from supernet.data import list_splits
 from supernet.data_summary import of_images
 from supernet.errors import InputError
 from supernet.image_folder import SUFFIXES, list_images
@@ -232,3 +233,28 @@ def test_guessing_is_suspicious_and_twice_as_good_as_half_is_not(classes: int, i
 @pytest.mark.parametrize(("classes", "images"), [(2, 10), (10, 2)])
 def test_too_few_images_are_no_ground_for_suspicion(classes: int, images: int) -> None:
     assert not near_chance(accuracy(0, images), classes)
+
+
+# -- the same in every split ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "said"),
+    [
+        (["n1", "n2", "n3"], ["n1", "n3", "n4"], r"have other class folders \(n2 and n4\), and none is called like"),
+        (["0", "1", "2"], ["1", "2", "3"], r"class folder 1 is output 1 in .*train and output 0 in .*val"),
+    ],
+)  # fmt: skip
+def test_folders_that_mean_other_outputs_in_another_split_are_refused(
+    train: list[str], val: list[str], said: str, tmp_path: Path
+) -> None:
+    for split, names in (("train", train), ("val", val)):
+        touch(tmp_path / split, *(f"{name}/{i}.png" for name in names for i in range(3)))
+    with pytest.raises(InputError, match=said):
+        list_splits(tmp_path, ("cat", "dog", "eel"))
+
+
+def test_some_of_the_classes_are_enough_in_a_split_where_folders_have_their_names(tmp_path: Path) -> None:
+    touch(tmp_path / "train", *(f"{name}/{i}.png" for name in ("cat", "dog", "eel") for i in range(3)))
+    touch(tmp_path / "val", *(f"{name}/{i}.png" for name in ("eel", "dog") for i in range(3)))
+    assert set(list_splits(tmp_path, ("cat", "dog", "eel"))["report"].labels.tolist()) == {1, 2}

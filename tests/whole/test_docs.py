@@ -12,8 +12,8 @@ import typer
 from cost_models import profiling
 from cost_models.host import cached_path
 from search.cli.app import app, main
-from search.runs.config import RunConfig, load_config, normalised, parse_budgets
-from supernet import documents
+from search.cli.search import devices_of
+from search.runs.config import load_config, parse_budgets, resolved, with_device
 from supernet.catalog import Supernet
 from supernet.data import Dataset
 from supernet.parsing import parse_yaml
@@ -94,9 +94,8 @@ def test_a_command_that_is_wrong_is_noticed(line: str, message: str) -> None:
 @pytest.mark.parametrize("line", [line for line in README if line.startswith("search ")])
 def test_a_search_that_is_shown_has_a_valid_config(line: str) -> None:
     _, given = parse(line)
-    overrides = {
-        key: given[key] for key in ("device", "data", "predictor", "trials", "measure", "sampler", "seed")
-    }
+    overrides = {key: given[key] for key in ("data", "predictor", "trials", "measure", "sampler", "seed")}
+    overrides |= devices_of(given["device"])
     config = load_config(given["config"], overrides, parse_budgets(given["budget"] or []))
     assert {key: value for key, value in overrides.items() if value is not None}.items() <= dict(
         config
@@ -106,7 +105,8 @@ def test_a_search_that_is_shown_has_a_valid_config(line: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_yaml_that_is_shown_is_a_valid_search(page: Path) -> None:
     for block in blocks(page, "yaml"):
-        normalised(documents.check(parse_yaml(block, page.name), RunConfig, page.name), page.name)
+        given = with_device(parse_yaml(block, page.name), page.name, page.parent)
+        resolved(given, {}, {}, page.name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -151,6 +151,18 @@ for name, module in sys.modules.items():
     return list(map(Path, run.stdout.split()))
 
 
+OF_EXTRAS = {"codecarbon": "carbon", "pynvml": "carbon"}
+"""Packages that are imported only where they are asked for, with a message where they are missing, and their extras."""
+
+
+def test_what_is_asked_for_is_in_its_extra_and_in_no_module_itself() -> None:
+    for package, extra in OF_EXTRAS.items():
+        brought = names_of(project()["optional-dependencies"][extra])
+        assert undeclared({package}, brought) == set()
+    ours = [path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py")]
+    assert not set().union(*map(imported_at_load, ours)) & set(OF_EXTRAS)
+
+
 @pytest.fixture(scope="module")
 def needed() -> set[str]:
     """Third-party packages that ours import anywhere, and that ``ofa`` imports when we import it."""
@@ -158,7 +170,7 @@ def needed() -> set[str]:
     of_ofa = modules_of_ofa()
     assert of_ofa
     imported = set().union(*map(imported_packages, ours), *map(imported_at_load, of_ofa))
-    return imported - set(sys.stdlib_module_names) - set(PACKAGES) - {""}
+    return imported - set(sys.stdlib_module_names) - set(PACKAGES) - {""} - set(OF_EXTRAS)
 
 
 def undeclared(needed: set[str], declared: set[str]) -> set[str]:

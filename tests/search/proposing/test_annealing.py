@@ -14,6 +14,7 @@ from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.annealing import Cooling, anneal, changed, summed
 from search.proposing.predictor_search import Effort, search_directly
+from search.proposing.waves import Tides
 from supernet.arrays import Floats, SlopesOf
 from supernet.catalog import open_supernet
 from supernet.space import Codes, SearchSpace
@@ -104,7 +105,8 @@ def test_nothing_over_the_budget_is_asked_about_and_fewer_chains_go_on(tmp_path:
 def test_the_same_seed_anneals_alike(tmp_path: Path) -> None:
     within = bounded(tmp_path, 0.3)
     slope = pairwise(within.space, 0)
-    small = Effort(cooling=Cooling(steps=30, chains=((0.0, 4), (0.5, 2))))
+    few = Cooling(steps=30, chains=((0.0, 4), (0.5, 2)))
+    small = Effort(tides=Tides(first=few, later=few, waves=2))
     predict = lambda codes: slope(codes)[0]  # noqa: E731
     first, again = (search_directly(within, predict, 5, 7, small, slope) for _ in range(2))
     assert (first.codes == again.codes).all()

@@ -274,7 +274,7 @@ def test_processes_on_one_storage_propose_different_archs(tmp_path: Path) -> Non
         for _ in range(2)
     ]
     for worker in workers:
-        _, said = worker.communicate(timeout=200)
+        _, said = worker.communicate()
         assert worker.returncode == 0, said
     trials = study.get_trials()
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 24

@@ -18,10 +18,10 @@ import torch
 import yaml
 from torch import nn
 
+import oncefit
 from cost_models import profiling
 from cost_models.profiling import LatencyMeasurement
 from search.cli.app import main
-from search.reports.export import From, export_bundle
 from search.runs.config import RunConfig
 from search.runs.run import conclude, open_run, start
 from search.runs.study import REPORT, saved
@@ -162,6 +162,15 @@ def evaluated(monkeypatch) -> list[str]:
     return splits
 
 
+def export_bundle(
+    folder: Path, which: str, out: Path | None, say=print, calibrated: bool = True, **given
+) -> tuple[Path, dict]:
+    """As the command does; the bundle's folder and its figures."""
+    run = oncefit.open_run(folder, measure=calibrated, say=say, **given)
+    bundle = run.export(which, out, calibrated=calibrated)
+    return bundle.folder, dict(bundle.summary)
+
+
 def reports_in(folder: Path) -> dict[str, dict]:
     """Report accuracies that a run has saved, read with plain SQL."""
     query = "select key, value_json from study_user_attributes where key like 'report:%'"
@@ -176,7 +185,7 @@ def test_an_export_has_the_runs_report_figures_and_measures_them_no_second_time(
     compared = []
     compare = bundles.compare
     monkeypatch.setattr(bundles, "compare", lambda *args: compared.append(args) or compare(*args))
-    bundle, summary = export_bundle(host_run, "best", None, tmp_path / "bundle", print)
+    bundle, summary = export_bundle(host_run, "best", tmp_path / "bundle")
     card = json.loads((bundle / "card.json").read_text())
     assert card["figures"]["measured"]["report"] == reports_in(host_run)[card["arch_id"]]
     assert evaluated == []
@@ -189,7 +198,7 @@ def test_what_an_export_measures_is_kept_in_the_study(host_run, evaluated, tmp_p
     result = conclude(open_run(host_run), print)
     other = next(c.arch.id for c in result.front if c.arch.id not in before)
     for _ in range(2):
-        _, summary = export_bundle(host_run, other, None, tmp_path / "other", print)
+        _, summary = export_bundle(host_run, other, tmp_path / "other")
     assert evaluated == ["report"]
     kept = reports_in(host_run)
     assert kept == {**before, other: summary["measured"]["report"]}
@@ -201,7 +210,7 @@ def test_the_card_tells_predicted_and_measured_costs_and_their_device(host_run, 
     monkeypatch.setattr(
         profiling, "measure_latency_ms", lambda *_: LatencyMeasurement(0.25, 0.2, 0.3, profiling.ROUNDS)
     )
-    export_bundle(host_run, "best", None, tmp_path / "here", print)
+    export_bundle(host_run, "best", tmp_path / "here")
     card = json.loads((tmp_path / "here" / "card.json").read_text())
     device = open_run(host_run).device
     assert card["device"] == {
@@ -210,7 +219,9 @@ def test_the_card_tells_predicted_and_measured_costs_and_their_device(host_run, 
         "latency_error_percent": device.latency.error_percent,
     }  # fmt: skip
     predicted, measured = card["figures"]["predicted"], card["figures"]["measured"]
-    assert set(predicted) == {"macs", "params", "peak_memory_bytes", "latency_ms", "energy_mj", "co2e_mg"}
+    estimated = {f"{name}{end}" for name in ("energy_mj", "co2e_mg") for end in ("", "_low", "_high")}
+    assert set(predicted) == {"macs", "params", "peak_memory_bytes", "latency_ms"} | estimated
+    assert predicted["energy_mj_low"] < predicted["energy_mj"] < predicted["energy_mj_high"]
     assert measured["latency"] == {
         "median_ms": 0.25,
         "low_ms": 0.2,
@@ -220,10 +231,92 @@ def test_the_card_tells_predicted_and_measured_costs_and_their_device(host_run, 
     assert measured["latency"]["median_ms"] != predicted["latency_ms"]
 
     monkeypatch.setattr(profiling, "cpu_name", lambda: "another CPU")
-    export_bundle(host_run, "best", None, tmp_path / "elsewhere", print)
+    export_bundle(host_run, "best", tmp_path / "elsewhere")
     card = json.loads((tmp_path / "elsewhere" / "card.json").read_text())
     assert card["device"]["cpu"] == device.cpu
     assert "latency" not in card["figures"]["measured"], "a latency of this machine is none of that device"
+
+
+def test_the_card_has_the_validation_figure_and_what_is_left_of_it_without_the_choice(host_run, tmp_path):
+    result = conclude(open_run(host_run), print)
+    bundle, _ = export_bundle(host_run, "best", tmp_path / "bundle")
+    figures = json.loads((bundle / "card.json").read_text())["figures"]
+    luck = figures["validation_corrected_for_choice"]
+    expected = result.corrected[result.chosen.arch.id]
+    assert (luck["top1"], luck["top1_low"], luck["top1_high"]) == (
+        expected.value,
+        expected.low,
+        expected.high,
+    )
+    assert luck["among"] == expected.among
+    assert figures["measured"]["validation"]["top1"] == result.chosen.value("top1")
+    assert "corrected for having been chosen" in oncefit.open_bundle(bundle)._repr_html_()
+
+
+# -- an arch that is given -------------------------------------------------------
+
+
+def test_a_run_hands_out_an_arch_in_any_encoding_unless_it_is_over_budget(
+    bare: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = oncefit.open_run(bare / "run")
+    smallest = run.supernet.smallest()
+    (tmp_path / "subnet.json").write_text('{"d": 1, "ks": 3, "e": 2, "r": 18}')
+    said = command(
+        "export",
+        bare / "run",
+        "--pick",
+        tmp_path / "subnet.json",
+        "--uncalibrated",
+        "--json",
+        "--out",
+        tmp_path / "out",
+        capsys=capsys,
+    )
+    card = json.loads(said)
+    assert card["arch_id"] == smallest.id
+    assert card["predicted"]["macs"] == run.supernet.costs(smallest)["macs"]
+    assert card["predicted"]["top1"] == run.result.run.judge(smallest).top1
+    assert run.pick(run.chosen.to_dict()) == run.chosen
+    strict = oncefit.search(
+        "fmnist_mbv3", accuracy=lambda arch: 0.5, budgets={"macs": 2e6}, trials=1, out=tmp_path / "strict"
+    )
+    with pytest.raises(
+        InputError, match=r"is over a budget of .*, macs .* > 2e\+06; .* export it of the supernet"
+    ):
+        strict.pick(strict.supernet.largest())
+
+
+def test_a_supernet_exports_an_arch_without_a_search(
+    bare: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = bare / "bare.yaml"
+    given = str({"d": 1, "ks": 3, "e": 2, "r": 18})
+    out = tmp_path / "out"
+    arguments = ("export", name, "--pick", given, "--uncalibrated", "--out", out)
+    assert "NOT CALIBRATED" in command(*arguments, capsys=capsys)
+    supernet = oncefit.open_supernet(name)
+    found = oncefit.open_bundle(out, supernet=supernet)
+    assert found.arch == supernet.smallest()
+    assert found.card.figures.predicted["macs"] == supernet.costs(found.arch)["macs"]
+    expected = supernet.extract(found.arch, calibrated=False).state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.subnet().state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fmnist_mbv3"], "is a supernet, and nothing was searched in it: give a subnet of it, as --pick FILE"),
+        (["fmnits_mbv3"], "is no folder of a run, nor a supernet: unknown supernet 'fmnits_mbv3'. Did you mean"),
+        (["fmnist_mbv3", "--pick", "nowhere.json"], "cannot read nowhere.json"),
+        (["fmnist_mbv3", "--pick", "{d: 1, ks: 3, e: 9, r: 18}"], "expand.1.1 = 9 is not in space"),
+        (["fmnist_mbv3", "--pick", "{}", "--storage", "sqlite:///x"], "--supernet and --storage are for runs"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_exported_is_told(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in command("export", *arguments, code=2, capsys=capsys)
 
 
 # -- a run whose accuracies are predicted ----------------------------------------
@@ -252,13 +345,13 @@ def photos(data, tmp_path_factory) -> Path:
     return write_folders(data, tmp_path_factory.mktemp("photos"))
 
 
-def test_a_predicted_run_says_what_its_export_needs(bare: Path) -> None:
+def test_a_predicted_run_says_what_its_export_needs(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
         InputError, match=r"bare ships no images: give --data FOLDER .*, or --uncalibrated to go"
     ):
-        export_bundle(bare / "run", "best", None, None, print)
-    with pytest.raises(InputError, match=r"--data x is for calibrating, and --uncalibrated is for no images"):
-        export_bundle(bare / "run", "best", None, None, print, From(data="x", calibrated=False))
+        export_bundle(bare / "run", "best", None)
+    said = command("export", bare / "run", "--data", "x", "--uncalibrated", code=2, capsys=capsys)
+    assert "--data x is for calibrating, and --uncalibrated is for no images" in said
 
 
 def test_missing_weights_are_said_to_be_missing_before_anything_is_read(
@@ -269,20 +362,18 @@ def test_missing_weights_are_said_to_be_missing_before_anything_is_read(
     del keys["weights"]
     (tmp_path / "copy" / "bare.yaml").write_text(yaml.safe_dump(keys))
     without = str(tmp_path / "copy" / "bare.yaml")
-    for given in (From(without, str(photos)), From(without, calibrated=False)):
+    for given in ({"data": str(photos)}, {"calibrated": False}):
         with pytest.raises(
             InputError, match="the weights of bare are not here: oncefit weights import bare FILE"
         ):
-            export_bundle(tmp_path / "copy" / "run", "best", None, None, print, given)
+            export_bundle(tmp_path / "copy" / "run", "best", None, supernet=without, **given)
 
 
 def test_a_predicted_run_is_calibrated_and_measured_on_the_images_given(
     bare: Path, photos: Path, tmp_path
 ) -> None:
     said: list[str] = []
-    folder, summary = export_bundle(
-        bare / "run", "best", None, tmp_path / "out", said.append, From(data=str(photos))
-    )
+    folder, summary = export_bundle(bare / "run", "best", tmp_path / "out", said.append, data=str(photos))
     assert [line.partition(" ")[0] for line in said] == [
         "reading",
         "calibrating",
@@ -348,12 +439,12 @@ def test_a_measured_run_takes_its_own_images_from_where_they_are_now_and_no_othe
     host_run: Path, data, tmp_path
 ) -> None:
     moved = write_folders(data, tmp_path / "moved")
-    export_bundle(host_run, "best", None, tmp_path / "out", print, From(data=str(moved)))
+    export_bundle(host_run, "best", tmp_path / "out", data=str(moved))
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert card["data"]["name"] == str(moved)
     assert card["figures"]["measured"]["report"] == reports_in(host_run)[card["arch_id"]]
     fewer = Path(shutil.copytree(moved, tmp_path / "fewer"))
     next(fewer.glob("validation/*/*.png")).unlink()
     with pytest.raises(InputError, match="give the run's own images with --data"):
-        export_bundle(host_run, "best", None, tmp_path / "other", print, From(data=str(fewer)))
+        export_bundle(host_run, "best", tmp_path / "other", data=str(fewer))
     assert not (tmp_path / "other").exists()

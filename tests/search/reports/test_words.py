@@ -122,7 +122,9 @@ def test_a_device_in_words() -> None:
         ("latency fitted to", "32 subnets of fmnist_mbv3"),
         ("error of the fit, cross-validated", "0.9 % (median)"),
         ("spread of repeated measurements", "2.3 %"),
-        ("power, assumed", "1.9 W, 4.6 pJ per MAC, 160 pJ per byte"),
+        ("power, assumed", "1.9 (0.95 to 3.75) W"),
+        ("energy per MAC, assumed", "4.6 (1.5 to 9.2) pJ"),
+        ("energy per byte, assumed", "160 (1.25 to 160) pJ"),
         ("region", f"WORLD: {grams.grams_per_kwh:.0f} g CO2e per kWh ({grams.year})"),
     ]
     bare = flat(readable.of_device(device(latency=None, cpu=None, date=None, threads=2)))
@@ -174,6 +176,7 @@ def result(
         kind="predicted" if kind == "predicted" else "validation split",
         predictor=None if kind == "measured" else theirs,
         stds=lambda arch: {"latency_ms": 0.004},
+        ranges=lambda candidate: {},
         outside=None,
     )
     reports = {candidates[0].arch.id: ACCURACY} if kind != "predicted" else {}

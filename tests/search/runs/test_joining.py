@@ -70,12 +70,11 @@ def test_eight_processes_on_a_busy_machine(
     with busy(2):
         at_once(folder, sampler, 400, url, processes=8)
     found, seconds = judged(folder), time.monotonic() - began
-    trials = free_run(folder, sampler, 400, url).study().get_trials(deepcopy=False)
-    failed = sum(trial.state == TrialState.FAIL for trial in trials)
-    print(
-        f"{storage} {sampler}: {found.total()} judged, {len(found)} different, {len(trials)} trials, "
-        f"{failed} given up, {seconds:.0f} s"
-    )
+    print(f"{storage} {sampler}: {found.total()} judged, {len(found)} different, {seconds:.0f} s")
+    if storage != "postgresql":  # whose connection this process would leave open
+        trials = free_run(folder, sampler, 400, url).study().get_trials(deepcopy=False)
+        failed = sum(trial.state == TrialState.FAIL for trial in trials)
+        print(f"{len(trials)} trials, {failed} given up")
     assert found.total() == len(found) == 400
 
 

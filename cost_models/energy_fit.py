@@ -1,0 +1,153 @@
+"""Power figures from a meter: the energy of whole subnets, fitted to what an inference takes energy for.
+
+    energy = static power x latency + energy per multiply-add x macs + energy per byte x bytes moved
+
+with non-negative figures that minimise relative errors (Lawson & Hanson, 1974), as latencies are fitted. Static power
+is then all that the meter shows while one inference runs, the idle machine included. The range of a figure holds
+ninety in a hundred fits to subnets drawn anew (Efron's bootstrap); where two of them always come together, one may
+carry the energy of both, and its range says so.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cost_models.device import Device, Power, PowerFit
+from cost_models.energy import MJ_PER_PJ, Work, work_of
+from cost_models.latency_fit import FOLDS, held_out_errors, solve
+from cost_models.meters import POWERCAP, Meter, find_rapl
+from cost_models.ranges import Range
+from supernet.arch import Arch
+from supernet.arrays import Floats
+from supernet.catalog import Supernet
+from supernet.errors import InputError
+from supernet.messages import Say
+
+FIGURES = ("static_w", "pj_per_mac", "pj_per_byte")
+LEAST_SUBNETS = 8
+RESAMPLES, SEED = 200, 0
+LOW, HIGH = 5, 95
+"""Percentiles of the fits to subnets drawn anew."""
+DIGITS = 4
+ROUNDS, SLICE_S = 5, 0.5
+"""How often each subnet is metered and how long: a counter of RAPL moves every millisecond."""
+
+
+@dataclass(frozen=True)
+class MeteredEnergy:
+    """One subnet while it ran: milliseconds and millijoules of an inference, medians of its rounds."""
+
+    latency_ms: float
+    energy_mj: float
+    rounds: int
+
+
+def meter_in_turns(
+    runners: Sequence[Callable[[], object]],
+    meter: Meter,
+    rounds: int = ROUNDS,
+    slice_s: float = SLICE_S,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[MeteredEnergy]:
+    """Run each for ``slice_s`` in every round, all of them before the next round begins, and read the meter around it."""
+    seen: list[list[tuple[float, float]]] = [[] for _ in runners]
+    for _ in range(rounds):
+        for run, mine in zip(runners, seen, strict=True):
+            run()  # warm: the one before left its data in the caches
+            mine.append(metered(run, meter, slice_s, clock))
+    return [
+        MeteredEnergy(
+            statistics.median(ms for ms, _ in mine), statistics.median(mj for _, mj in mine), rounds
+        )
+        for mine in seen
+    ]
+
+
+def metered(
+    run: Callable[[], object], meter: Meter, slice_s: float, clock: Callable[[], float]
+) -> tuple[float, float]:
+    """Milliseconds and millijoules of one run, over ``slice_s`` seconds of them; at least one."""
+    before, start = meter.read(), clock()
+    count, stop = 0, start
+    while not count or stop - start < slice_s:
+        run()
+        count += 1
+        stop = clock()
+    return 1e3 * (stop - start) / count, meter.between(before, meter.read()) / count
+
+
+def with_measured_power(
+    device: Device,
+    supernet: Supernet,
+    archs: Sequence[Arch],
+    runners: Sequence[Callable[[], object]],
+    report: Say,
+    powercap: Path = POWERCAP,
+) -> Device:
+    """The device with power figures of this machine's meter, or as it is where there is no meter, which is said.
+
+    ``runners`` run the subnets ``archs`` of ``supernet`` once each, as the device does.
+    """
+    found = find_rapl(powercap)
+    if isinstance(found, str):
+        report(f"no power meter was found: {found}. Energy stays estimated")
+        return device
+    report(f"metering {len(archs)} subnets with {found.name}, {ROUNDS} rounds")
+    seen = meter_in_turns(runners, found)
+    work = [work_of(m.latency_ms, supernet.layers(arch)) for m, arch in zip(seen, archs, strict=True)]
+    return device.model_copy(update={"power": fit_power(work, [m.energy_mj for m in seen], found.name)})
+
+
+def fit_power(work: Sequence[Work], energies_mj: Sequence[float], meter: str, seed: int = SEED) -> Power:
+    """The power figures of measured subnets, with ranges and the error of each subnet by a fit to the others.
+
+    ``work`` and ``energies_mj`` are of the same subnets, in turn. Raises InputError for too few, and where the meter
+    did not move.
+    """
+    if len(work) != len(energies_mj) or len(work) < LEAST_SUBNETS:
+        raise InputError(
+            f"power figures are fitted to at least {LEAST_SUBNETS} subnets, got {len(work)} with {len(energies_mj)} energies"
+        )
+    energies = np.asarray(energies_mj, dtype=np.float64)
+    if not (energies > 0).all():
+        raise InputError(
+            f"the meter {meter} showed no energy for {int((energies <= 0).sum())} of {len(energies)} subnets; "
+            "measure each for longer"
+        )
+    amounts = np.array(
+        [[w.latency_ms, w.macs * MJ_PER_PJ, w.bytes_moved * MJ_PER_PJ] for w in work], dtype=np.float64
+    )
+    figures = dict(zip(FIGURES, figures_of(amounts, energies, np.random.default_rng(seed)), strict=True))
+    places = np.arange(len(energies))
+    errors = 100 * held_out_errors(amounts, energies, places, min(FOLDS, len(energies)))
+    fitted = PowerFit(
+        meter=meter, subnets=len(energies), error_percent=round(float(np.median(errors)), 2),
+        worst_error_percent=round(float(errors.max()), 2),
+    )  # fmt: skip
+    return Power(**figures, source=f"fitted to {len(energies)} subnets, measured with {meter}", fitted=fitted)
+
+
+def figures_of(amounts: Floats, energies: Floats, rng: np.random.Generator) -> list[Range]:
+    """The prices of the columns, and between which they are when the rows are drawn anew."""
+    prices = solve(amounts, energies)
+    rows = rng.integers(len(energies), size=(RESAMPLES, len(energies)))
+    again = np.array([solve(amounts[drawn], energies[drawn]) for drawn in rows])
+    low, high = np.percentile(again, [LOW, HIGH], axis=0)
+    return [
+        Range(
+            low=rounded(min(float(a), float(p))),
+            value=rounded(float(p)),
+            high=rounded(max(float(b), float(p))),
+        )
+        for p, a, b in zip(prices, low, high, strict=True)
+    ]
+
+
+def rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

@@ -1,0 +1,32 @@
+"""Training of supernets by progressive shrinking."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from supernet.training_job import Trained
+
+
+def train(
+    recipe: str | Path, *, alone: str | None = None, out: str | Path | None = None, progress: bool = False
+) -> Trained:
+    """Train the supernet of a recipe, or with ``alone`` (small, medium or large) one of its subnets from scratch.
+
+    The same call resumes a killed training; ``out`` is ``runs/training/RECIPE`` by default. Raises InputError for a
+    recipe that is not one.
+    """
+    from search.reports.progress import training_progress
+    from supernet import documents, training_job
+    from supernet.atomic import check_writable
+    from supernet.errors import unknown
+
+    if alone is not None and alone not in training_job.SIZES:
+        raise unknown("size", alone, training_job.SIZES)
+    path = documents.find("training", recipe)
+    folder = Path(out) if out is not None else Path("runs") / "training" / path.stem
+    check_writable(folder)
+    with training_progress() if progress else nullcontext(lambda _: None) as show:
+        return training_job.run(path, folder, alone, show)
