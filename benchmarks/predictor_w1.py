@@ -26,7 +26,7 @@ from search.predictors import mlp, training
 from search.predictors.features import step_encoding_of
 from search.predictors.measured import Measured
 from search.predictors.protocol import Prediction
-from search.predictors.scores import POINTS, Scores, score
+from search.predictors.scores import IN_POINTS, Scores, score
 from search.proposing import surrogate
 from search.runs.measured_subnets import read_all
 from supernet.arrays import Floats
@@ -106,15 +106,15 @@ def learned(
     model: object, features: Callable[[Measured], Floats], seen: Measured, unseen: Measured
 ) -> Prediction:
     """By a regression of scikit-learn on features; top-1 in points."""
-    fitted = model.fit(features(seen), POINTS * seen.top1)  # type: ignore[attr-defined]
-    return Prediction(fitted.predict(features(unseen)) / POINTS, None)
+    fitted = model.fit(features(seen), IN_POINTS * seen.top1)  # type: ignore[attr-defined]
+    return Prediction(fitted.predict(features(unseen)) / IN_POINTS, None)
 
 
 def bent() -> TransformedTargetRegressor:
     """Linear below a curve that flattens out towards the ceiling."""
     return TransformedTargetRegressor(
         BayesianRidge(), check_inverse=False,
-        func=lambda y: -np.log(POINTS * CEILING - y), inverse_func=lambda z: POINTS * CEILING - np.exp(-z),
+        func=lambda y: -np.log(IN_POINTS * CEILING - y), inverse_func=lambda z: IN_POINTS * CEILING - np.exp(-z),
     )  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def published(path: Path) -> Callable[[Measured], Floats]:
     """What OFA's predictor for the wider supernet says of the same choices."""
     wider = open_supernet("ofa_mbv3_w1.2")
     made = mlp.import_published("ofa", read_state(path), wider.family.space, wider.fingerprint, "", "")
-    return lambda rows: POINTS * made.predict(rows.space, rows.codes).top1
+    return lambda rows: IN_POINTS * made.predict(rows.space, rows.codes).top1
 
 
 def print_speed(rows: Measured) -> None:

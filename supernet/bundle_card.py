@@ -182,9 +182,9 @@ def describe(
         arch=str(arch),
         device=device,
         figures=Figures(
-            predicted=plain(predicted),
-            measured=plain(measured),
-            validation_corrected_for_choice=plain(corrected) if corrected else None,
+            predicted=plain_figures(predicted),
+            measured=plain_figures(measured),
+            validation_corrected_for_choice=plain_figures(corrected) if corrected else None,
         ),
         calibrated=data is not None,
         data=DataKeys(

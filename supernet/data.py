@@ -154,7 +154,7 @@ def list_splits(folder: Path, classes: tuple[str, ...]) -> dict[str, ImageFiles]
         )
     calibration, validation, report = (list_images(folder / split, classes) for split in SPLITS)
     check_alike(calibration, validation, report)
-    return {"calibration": mixed(calibration), "validation": validation, "report": report}
+    return {"calibration": mixed_images(calibration), "validation": validation, "report": report}
 
 
 def list_train_and_val(folder: Path, classes: tuple[str, ...]) -> dict[str, ImageFiles]:

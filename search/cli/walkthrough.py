@@ -110,10 +110,12 @@ def run_demo(
     """Run every step, tell what it does and why; returns the figures that it printed."""
     check_writable(out)
     with exclusive(out):
-        return steps(out, trials, terminal, as_json, region)
+        return told_steps(out, trials, terminal, as_json, region)
 
 
-def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool, region: str | None) -> dict[str, Any]:
+def told_steps(
+    out: Path, trials: int, terminal: ModuleType, as_json: bool, region: str | None
+) -> dict[str, Any]:
     say: Callable[[str], None] = terminal.say
     supernet, where = oncefit.open_supernet(SUPERNET), in_region(HOST, region)
     stages = Stages()
@@ -197,7 +199,7 @@ def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool, region: s
         **stages.figures(),
         "files": [str(path) for path in [*files, out / "bundle"]],
     }
-    tell(figures, results, comparison.found, terminal, as_json)
+    tell_stage(figures, results, comparison.found, terminal, as_json)
     return figures
 
 

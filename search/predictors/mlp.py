@@ -24,7 +24,7 @@ INPUTS = "inputs"
 SPACES_KEPT = 4
 """Spaces whose layout is kept, besides the last."""
 
-CHUNK = 1024
+PREDICTED_AT_ONCE = 1024
 """Archs at a time: their activations stay in the processor's cache."""
 
 NEGLIGIBLE = 1e-12
@@ -32,7 +32,7 @@ NEGLIGIBLE = 1e-12
 
 Inputs = tuple[tuple[str, tuple[Choice, ...]], ...]
 Matrix = npt.NDArray[np.float32]
-Layout = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+InputLayout = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Mlp:
 
         return (x @ weights[-1][0] + biases[-1][0]).astype(np.float64), of
 
-    def layout(self, space: SearchSpace) -> Layout:
+    def layout(self, space: SearchSpace) -> InputLayout:
         """:func:`layout` of a space, kept: a search asks for it hundreds of times, and hashing a space takes as long."""
         for known, found in self._layouts:
             if known is space:
@@ -88,7 +88,7 @@ class Mlp:
         return made
 
     @cached_property
-    def _layouts(self) -> list[tuple[SearchSpace, Layout]]:
+    def _layouts(self) -> list[tuple[SearchSpace, InputLayout]]:
         return []
 
     @cached_property
@@ -149,7 +149,7 @@ def one_hot(mlp: Mlp, space: SearchSpace, codes: Codes) -> Matrix:
     return found
 
 
-def layout(inputs: Inputs, space: SearchSpace) -> Layout:
+def layout(inputs: Inputs, space: SearchSpace) -> InputLayout:
     """Columns of a space that are inputs, and the input of each of their choices, -1 where there is none."""
     columns, rows, first = [], [], 0
     for name, choices in inputs:

@@ -44,7 +44,7 @@ LEVELS = {0: 1, 1: 40, 2: 9}
 LEARNT = 1024
 """Archs that a guess is learnt from, the best of each niche."""
 
-APART = 4
+CLIMBERS_APART = 4
 """Choices in which the archs that are climbed differ at least."""
 
 
@@ -69,7 +69,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundArchs:
     """The best archs, codes (n, dimensions), and how many were predicted to find them."""
 
     codes: Codes
@@ -124,7 +124,7 @@ def search_directly(
     seed: int,
     effort: Effort | None = None,
     slope: Slope | None = None,
-) -> Found:
+) -> FoundArchs:
     """The ``count`` best distinct archs within the budgets: the front first, then what is next to it.
 
     ``slope``, where the predictor knows its slopes, is asked where nothing but the accuracy is an objective.
@@ -139,7 +139,9 @@ def search_directly(
         return evolve_by_levels(problem, predict, count, seed, effort or Effort())
 
 
-def cool(problem: Problem, predict: Predict, slope: Slope, count: int, seed: int, effort: Effort) -> Found:
+def cool(
+    problem: Problem, predict: Predict, slope: Slope, count: int, seed: int, effort: Effort
+) -> FoundArchs:
     """The most accurate within the budgets, by waves of annealing, and what is next to them."""
     accuracy = Memory(predict)
 
@@ -151,15 +153,15 @@ def cool(problem: Problem, predict: Predict, slope: Slope, count: int, seed: int
     rng = np.random.default_rng(seed)
     search_in_waves(Sea(Region(problem), accuracy, accuracy.known, remembered, effort.tides, rng))
     if not accuracy.known:
-        return Found(problem.space.encode([]), 0)
+        return FoundArchs(problem.space.encode([]), 0)
     pool = Pool(accuracy.codes, np.array(list(accuracy.known.values())), np.empty((len(accuracy.known), 0)))
     pool = pool[problem.within(pool.codes)]
     around = within(problem, distinct(neighbours(problem.space, ranked(pool, count)), accuracy.known))
     pool += Pool(around, accuracy(around), np.empty((len(around), 0)))
-    return Found(ranked(pool, count), len(accuracy.known))
+    return FoundArchs(ranked(pool, count), len(accuracy.known))
 
 
-def evolve(problem: Problem, predict: Predict, count: int, seed: int, effort: Effort) -> Found:
+def evolve_by_levels(problem: Problem, predict: Predict, count: int, seed: int, effort: Effort) -> FoundArchs:
     rng = np.random.default_rng(seed)
     region, space, accuracy = Region(problem), problem.space, Memory(predict)
     levels = cost_levels(problem)
@@ -171,7 +173,7 @@ def evolve(problem: Problem, predict: Predict, count: int, seed: int, effort: Ef
     first = region.repair(np.concatenate([corners, skewed(space, effort.start, rng)]), rng)
     pool = judged(distinct(within(problem, first)))
     if not len(pool.codes):
-        return Found(pool.codes, 0)
+        return FoundArchs(pool.codes, 0)
     for generation in range(effort.generations):
         sheltered = generation < effort.sheltered * effort.generations
         niches = niches_of(pool.codes, pool.costs, problem, levels, sheltered)
@@ -189,7 +191,7 @@ def evolve(problem: Problem, predict: Predict, count: int, seed: int, effort: Ef
     pool = judged(within(problem, accuracy.codes))
     around = distinct(neighbours(space, ranked(pool, max(count, len(levels)))), accuracy.known)
     pool += judged(within(problem, around))
-    return Found(ranked(pool, count), len(accuracy.known))
+    return FoundArchs(ranked(pool, count), len(accuracy.known))
 
 
 def within(problem: Problem, codes: Codes) -> Codes:

@@ -121,7 +121,7 @@ def fleet_legend(found: FleetResult) -> str:
     ]
     devices = counted(len(found.results), "device")
     lines = [
-        f"For each device the best {report.BEST[first.run.kind]} within its budget.",
+        f"For each device the best {report.SPLIT_IN_WORDS[first.run.kind]} within its budget.",
         f"{counted(found.evaluations, 'subnet')} {how}, each once for all {devices}.",
     ]
     if found.common is None:

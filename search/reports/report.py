@@ -39,7 +39,7 @@ CANDIDATES = {
     "own evaluation": "candidates_of_own_evaluation",
 }
 """What the number of candidates is called in JSON, by :attr:`Run.kind`."""
-BEST = {
+SPLIT_IN_WORDS = {
     "validation split": "on the validation split",
     "predicted": "by prediction",
     "own evaluation": "by your own evaluation",
@@ -245,7 +245,7 @@ def legend(result: Result) -> str:
     run = result.run
     limits = " and ".join(amount(name, limit) for name, limit in run.config.budgets.items())
     mark = "*" if len(run.config.objectives) > 1 else "The"
-    by = BEST[run.kind]
+    by = SPLIT_IN_WORDS[run.kind]
     costs = f"costs are predicted for {run.where}" if run.device is not None else "costs are computed"
     count = counted(len(result.candidates), "candidate")
     lines = [f"{mark} best {by}{f' within {limits}' if limits else '; no budget was given'}."]

@@ -13,7 +13,7 @@ from supernet.catalog import DATA_SETS
 FILE_SUFFIXES = (".safetensors", ".yaml")
 MOST_NAMED = 3
 """Devices of a fleet that its folder is named after."""
-DIGITS = 6
+DIGITS_OF_NAME = 6
 """Of a hash in a folder's name, which tell two paths apart."""
 
 
@@ -73,4 +73,4 @@ def data_name(given: object) -> str:
     if given in DATA_SETS:
         return str(given)
     path = Path(str(given)).resolve()
-    return f"{path.name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:DIGITS]}"
+    return f"{path.name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:DIGITS_OF_NAME]}"

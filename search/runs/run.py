@@ -27,7 +27,7 @@ from search.problem.problem import Problem
 from search.runs import study as studies
 from search.runs.carbon_stop import STOPPED
 from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differences, to_yaml
-from search.runs.correction import Corrected, corrected
+from search.runs.correction import Corrected, corrected_estimate
 from search.runs.enqueued import check_enqueued, with_enqueued
 from search.runs.front import best, front
 from search.runs.measuring import MeasuredAccuracy
