@@ -19,7 +19,7 @@ BEST = "best"
 def export(
     source: Annotated[str, typer.Argument(help="Run folder, or a supernet.", metavar="RUN")],
     pick: Annotated[
-        str, typer.Option(help="best, knee, an arch id, or a subnet's file.", metavar="WHICH")
+        str, typer.Option(help="best, knee, arch id or file.", metavar="WHICH")
     ] = BEST,
     data: Annotated[
         str | None,
