@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from supernet.arch import Arch
 from supernet.calibration import recalibrate
 from supernet.catalog import open_supernet
-from supernet.data import Dataset, load_dataset, mixed
+from supernet.data import Dataset, load_dataset, mixed_images
 from supernet.evaluation import evaluate, specialise
 from supernet.fashion_mnist import load_official, split_of_training_images
 from supernet.image_folder import ImageFiles
@@ -47,7 +47,7 @@ def orders(labels: Tensor) -> dict[str, list[int]]:
     """Places of images with these labels, class by class and mixed."""
     by_class = labels.argsort(stable=True).tolist()
     files = ImageFiles(Path(), tuple(map(str, by_class)), labels[by_class])
-    return {"by class": by_class, "mixed": [int(file) for file in mixed(files).files]}
+    return {"by class": by_class, "mixed": [int(file) for file in mixed_images(files).files]}
 
 
 def show(name: str, images: str, subnet: nn.Module, arch: Arch, data: Dataset) -> None:

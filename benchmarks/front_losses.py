@@ -32,11 +32,10 @@ import peers
 from oracles import ORACLES, REFERENCE, Oracle, hypervolume, open_oracle
 from scipy.stats import spearmanr
 
-from search.feasible.region import distinct, neighbours
+from search.feasible.neighbours import distinct, neighbours, single_changes
 from search.problem.problem import Problem
 from search.proposing.acquisition import front, reached
-from search.proposing.guided import described, most_telling, told_apart
-from search.proposing.hill_climbing import single_changes
+from search.proposing.guided import described, most_telling, telling_features
 from search.proposing.history import Known
 from search.proposing.predictor_search import search_directly
 from search.proposing.surrogate import Surrogate, fit_surrogate
@@ -127,7 +126,7 @@ class Believed:
 def believed(problem: Problem, archs: Known) -> Believed:
     told = archs[most_telling(archs, problem)]
     rows = described(problem, told.codes, told.totals)
-    return Believed(problem, fit_surrogate(rows, told.accuracy, told_apart(problem)), told)
+    return Believed(problem, fit_surrogate(rows, told.accuracy, telling_features(problem)), told)
 
 
 def losses(oracle: Oracle, run: Known, best: Known, edges: Floats) -> Floats:

@@ -22,7 +22,7 @@ from cost_models.protocol import Target
 from cost_models.registry import Cost, build
 from supernet.arch import Arch
 from supernet.catalog import open_supernet
-from supernet.ofa_format.settings import settings
+from supernet.ofa_format.settings import settings_of_arch
 
 MODELS = {
     "ofa_mbv3_w1.0": "Mbv3FLOPsModel",
@@ -57,7 +57,7 @@ def measure(name: str) -> dict[str, Any]:
     model = getattr(efficiency_predictor, MODELS[name])(supernet.family.elastic().net)
     codes = space.sample(ARCHS, np.random.default_rng(0))
     archs = space.decode(codes[:THEIRS])
-    given = [settings(space, arch) | {"image_size": arch.resolution} for arch in archs]
+    given = [settings_of_arch(space, arch) | {"image_size": arch.resolution} for arch in archs]
     agree(name, cost, archs, [model.get_efficiency(one) for one in given])
     ours, theirs = [], []
     for _ in range(ROUNDS):

@@ -104,7 +104,7 @@ def compare(predictor: Path, note10: Path, seeds: int, folder: Path) -> list[dic
     accuracy = tutorial_predictor(predictor)
     efficiency = {"latency_ms": Latency(note10, list(RESOLUTIONS)), "macs": flops_table(folder)}
     supernet = open_supernet(SUPERNET)
-    judge = files.read(folder / "predictors" / f"{PREDICTOR}.safetensors")
+    judge = files.read_predictor(folder / "predictors" / f"{PREDICTOR}.safetensors")
     device = open_device(str(folder / "devices" / f"{DEVICE}.yaml"), supernet, lambda _: None)
     part = supernet.restricted({"resolution": RESOLUTIONS})
     costs = {name: build(name, Target(part, device)) for name, _ in BUDGETS}

@@ -25,7 +25,7 @@ import peers
 from oracles import ORACLES, REFERENCE, Oracle, open_oracle
 from results import Results, Row, spread
 
-from search.feasible.region import distinct, neighbours
+from search.feasible.neighbours import distinct, neighbours
 from search.problem.problem import Problem
 from search.proposing.annealing import Cooling
 from search.proposing.predictor_search import Effort, Predict

@@ -17,7 +17,7 @@ import ofa_finders
 from oracles import Oracle
 from threadpoolctl import threadpool_limits
 
-from search.feasible.region import keys
+from search.feasible.neighbours import keys
 from search.problem.problem import Problem
 from search.proposing.acquisition import front
 from search.proposing.annealing import Cooling, Slope

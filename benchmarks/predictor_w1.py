@@ -23,10 +23,10 @@ from sklearn.svm import SVR
 
 from oncefit.predictors import read_state
 from search.predictors import mlp, training
-from search.predictors.features import encoding_of
+from search.predictors.features import step_encoding_of
 from search.predictors.measured import Measured
 from search.predictors.protocol import Prediction
-from search.predictors.scores import POINTS, Scores, score
+from search.predictors.scores import IN_POINTS, Scores, score
 from search.proposing import surrogate
 from search.runs.measured_subnets import read_all
 from supernet.arrays import Floats
@@ -106,15 +106,15 @@ def learned(
     model: object, features: Callable[[Measured], Floats], seen: Measured, unseen: Measured
 ) -> Prediction:
     """By a regression of scikit-learn on features; top-1 in points."""
-    fitted = model.fit(features(seen), POINTS * seen.top1)  # type: ignore[attr-defined]
-    return Prediction(fitted.predict(features(unseen)) / POINTS, None)
+    fitted = model.fit(features(seen), IN_POINTS * seen.top1)  # type: ignore[attr-defined]
+    return Prediction(fitted.predict(features(unseen)) / IN_POINTS, None)
 
 
 def bent() -> TransformedTargetRegressor:
     """Linear below a curve that flattens out towards the ceiling."""
     return TransformedTargetRegressor(
         BayesianRidge(), check_inverse=False,
-        func=lambda y: -np.log(POINTS * CEILING - y), inverse_func=lambda z: POINTS * CEILING - np.exp(-z),
+        func=lambda y: -np.log(IN_POINTS * CEILING - y), inverse_func=lambda z: IN_POINTS * CEILING - np.exp(-z),
     )  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def one_hot(rows: Measured) -> Floats:
 def steps(rows: Measured) -> Floats:
     """1 for each choice that is reached."""
     everything = rows.space.sample(1000, np.random.default_rng(0))
-    encoding = encoding_of(rows.space, everything)
+    encoding = step_encoding_of(rows.space, everything)
     return encoding.columns(rows.codes)[: len(encoding.steps)].T.astype(np.float64)
 
 
@@ -155,11 +155,11 @@ def published(path: Path) -> Callable[[Measured], Floats]:
     """What OFA's predictor for the wider supernet says of the same choices."""
     wider = open_supernet("ofa_mbv3_w1.2")
     made = mlp.import_published("ofa", read_state(path), wider.family.space, wider.fingerprint, "", "")
-    return lambda rows: POINTS * made.predict(rows.space, rows.codes).top1
+    return lambda rows: IN_POINTS * made.predict(rows.space, rows.codes).top1
 
 
 def print_speed(rows: Measured) -> None:
-    made = training.fit(SUPERNET, rows)
+    made = training.fit_saturating(SUPERNET, rows)
     codes = rows.space.sample(SPEED_ARCHS, np.random.default_rng(0))
     start = time.perf_counter()
     made.predict(rows.space, codes)

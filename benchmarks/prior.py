@@ -51,7 +51,7 @@ Expected = Callable[[Codes], Floats]
 @cache
 def trained(oracle: Oracle) -> Predictor:
     """The predictor of 50 measured subnets."""
-    made, _ = training.train(
+    made, _ = training.train_predictor(
         open_supernet(SUPERNET), measured(oracle, TRAINED_ON, 0), name="poor", split="validation"
     )
     return made
@@ -74,7 +74,7 @@ def mixed_up(oracle: Oracle) -> Expected:
     """What a predictor says that was fitted to the same subnets, each with the top-1 of another."""
     supernet, rows = open_supernet(SUPERNET), measured(oracle, TRAINED_ON, 0)
     mixed = replace(rows, top1=np.random.default_rng(4).permutation(rows.top1))
-    made = training.fit(supernet, mixed)
+    made = training.fit_saturating(supernet, mixed)
     return lambda codes: made.predict(supernet.space, codes).top1
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from oracles import ORACLES, REFERENCE, Oracle, open_oracle
 
-from search.feasible.region import Region, distinct
+from search.feasible.neighbours import distinct, single_changes
+from search.feasible.region import Region
 from search.proposing.annealing import summed
 from search.proposing.first_archs import skewed
-from search.proposing.hill_climbing import climb, single_changes
+from search.proposing.hill_climbing import climb
 from search.reports.units import amount
 from supernet.space import Codes
 

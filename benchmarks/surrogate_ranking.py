@@ -46,7 +46,7 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     codes, macs, top1 = read(Path(sys.argv[1]))
-    thermometer = surrogate.features(SPACE, codes, macs[:, None])
+    thermometer = surrogate.features_of_archs(SPACE, codes, macs[:, None])
     ways: dict[str, Callable[[list[int], list[int], Floats], Floats]] = {
         "RBF on thermometer codes": lambda a, b, y: process(thermometer, a, b, y),
         "RBF on one-hot codes": lambda a, b, y: process(one_hot(codes, macs), a, b, y),

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from cost_models.feature_sums import feature_sums
 from cost_models.latency_fit import groups
+from cost_models.latency_tables import RESOLUTION
 from cost_models.layer_features import features, whatever_size
 from cost_models.robust_prices import covariance
 from cost_models.tables import layers_by_choice
@@ -44,7 +45,6 @@ MOST_CANDIDATES = 2000
 """Rows that are looked at, a random part of more."""
 NOISE = 0.05
 """Relative error of a measurement, beside deviations of prices that are as large as the prices."""
-RESOLUTION = "resolution"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def choose_archs(supernet: Supernet, count: int, rng: np.random.Generator) -> De
     needed = fresh(covering(supernet, list(chosen)), chosen)
     chosen |= dict.fromkeys(needed)
     candidates = space.decode(leaning_sample(space, POOL * count, rng))
-    picked = pick(supernet, list(chosen), fresh(candidates, chosen), count - len(chosen))
+    picked = pick_probes(supernet, list(chosen), fresh(candidates, chosen), count - len(chosen))
     return Design(tuple(ends), tuple(drawn), (*needed, *picked))
 
 
@@ -129,7 +129,9 @@ def where_kinds_are(supernet: Supernet) -> dict[str, dict[str, Choice]]:
     return found
 
 
-def pick(supernet: Supernet, chosen: Sequence[Arch], candidates: Sequence[Arch], count: int) -> list[Arch]:
+def pick_probes(
+    supernet: Supernet, chosen: Sequence[Arch], candidates: Sequence[Arch], count: int
+) -> list[Arch]:
     """``count`` of the candidates, one after the other: the one whose time is the least certain by then."""
     if count <= 0 or not candidates:
         return []

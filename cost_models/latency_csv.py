@@ -187,7 +187,7 @@ def in_pixels(
 
     Raises InputError for rows that are neither: a file holds one or the other.
     """
-    given = [settings.resolution(row) if any(key in row for key in settings.SIZES) else None for row in data]
+    given = [settings.resolution(row) if any(key in row for key in settings.RESOLUTION_KEYS) else None for row in data]
     if all(size in sizes for size in given):
         return
     foreign = [i for i, size in enumerate(given) if size not in sizes]
@@ -199,7 +199,7 @@ def in_pixels(
             f"{some(sizes)}, or in all rows its index, 0 to {len(sizes) - 1}"
         )
     for row, index in zip(data, given, strict=True):
-        key = next(key for key in settings.SIZES if key in row)
+        key = next(key for key in settings.RESOLUTION_KEYS if key in row)
         row[key] = sizes[int(index or 0)]
 
 

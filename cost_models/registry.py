@@ -64,7 +64,7 @@ def build(name: str, target: Target, extra: Mapping[str, str] | None = None) -> 
     if name not in known:
         raise unknown("cost", name, [*known, *ALIASES])
     path = known[name]
-    builder = load(path)
+    builder = load_dotted(path)
     if not callable(builder):
         raise InputError(f"cost {name!r}: {path} is not a function of a Target")
     with blaming(name, path, "called with a Target"):
@@ -80,7 +80,7 @@ def build(name: str, target: Target, extra: Mapping[str, str] | None = None) -> 
     return Cost(model, target.supernet.space, path)
 
 
-def load(path: str) -> object:
+def load_dotted(path: str) -> object:
     """The object at ``package.module:name``. Raises InputError where there is none."""
     module, _, attribute = path.partition(":")
     if not DOTTED.fullmatch(path):

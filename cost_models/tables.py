@@ -46,7 +46,7 @@ class Factor:
 
 
 @dataclass(frozen=True)
-class Entries:
+class TableEntries:
     """The tables of many factors in one row, so that a population needs one look-up and not one a factor."""
 
     factors: tuple[Factor, ...]
@@ -108,8 +108,8 @@ class TableCost:
         return self._reach
 
     @cached_property
-    def _entries(self) -> Entries:
-        return Entries(self.factors, len(self.space.dimensions))
+    def _entries(self) -> TableEntries:
+        return TableEntries(self.factors, len(self.space.dimensions))
 
     @cached_property
     def _reach(self) -> Reach:

@@ -53,7 +53,7 @@ def carbon(
 class Carbon:
     """A ledger: two plans, what they emit, and the break-even."""
 
-    found: ledgers.Ledger
+    found: ledgers.TwoPlans
 
     @property
     def break_even_requests(self) -> float | None:

@@ -59,7 +59,7 @@ class Comparison:
 
     def write(self, out: str | Path) -> list[Path]:
         """Write ``comparison.csv``, ``.png`` and ``.json`` into a folder; returns their paths."""
-        return comparing.write(self.found, Path(out))
+        return comparing.write_comparison(self.found, Path(out))
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(one.label for one in self.found.runs)})"

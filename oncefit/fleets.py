@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from oncefit.runs import Run, planned
 from oncefit.supernets import Supernet
 from search.reports import fleet as reporting
-from search.runs.fleet import FleetResult, conclude_fleet, start_fleet
+from search.runs.fleet import FleetResult, ShowMember, conclude_fleet, start_fleet
 from search.runs.fleet import open_fleet as open_recorded
 from search.runs.own import AccuracyFunction, CostFunction, OwnSupernet
-from search.runs.run import Progress
 from supernet.arch import Arch, Choice
 from supernet.messages import Say, say
 
@@ -25,12 +24,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from optuna.samplers import BaseSampler
 
-Show = Callable[[str, Progress], None]
 Devices = Sequence[str | Mapping[str, object]] | Mapping[str, Mapping[str, float]]
 """Devices as a list of names, files or variants, or as a mapping of names or files to budgets of their own."""
 
 
-class Settings(TypedDict, total=False):
+class FleetSettings(TypedDict, total=False):
     """Those of :func:`oncefit.search` that need no other words for several devices."""
 
     objectives: Sequence[str] | None
@@ -54,9 +52,9 @@ def search_fleet(
     costs: Mapping[str, str | CostFunction] | None = None,
     out: str | Path | None = None,
     storage: str | None = None,
-    progress: bool | Show = False,
+    progress: bool | ShowMember = False,
     say: Say = say,
-    **settings: Unpack[Settings],
+    **settings: Unpack[FleetSettings],
 ) -> Fleet:
     """Find the best subnet, or a front, for each of several devices; every arch is evaluated once for all of them.
 
@@ -75,7 +73,7 @@ def search_fleet(
     return Fleet(conclude_fleet(fleet, say), say)
 
 
-def showing_fleet(progress: bool | Show, fleet: Any) -> Any:
+def showing_fleet(progress: bool | ShowMember, fleet: Any) -> Any:
     """A context with what is called after every candidate."""
     if callable(progress):
         return nullcontext(progress)

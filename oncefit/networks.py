@@ -96,12 +96,14 @@ def cost(
     asked = any_in_region(known, region)
     if asked is None:
         return NetworkCosts(network, name, costs)
-    device_name, predicted = of_device(network, name, asked, say)
+    device_name, predicted = costs_of_device(network, name, asked, say)
     return NetworkCosts(network, name, costs | predicted, device_name)
 
 
-def of_device(network: Network, file: str, given: str | Variant, say: Say) -> tuple[str, dict[str, float]]:
-    """A device's own name, and what it predicts for the network; a table knows ``latency_ms_std`` too, ranges are ``NAME_low`` and ``NAME_high``."""
+def costs_of_device(
+    network: Network, file: str, given: str | Variant, say: Say
+) -> tuple[str, dict[str, float]]:
+    """A device's own name, and what it predicts for the network; a table knows ``latency_ms_std``, ranges have ends."""
     from cost_models.device import device_costs
     from cost_models.devices import open_device
     from cost_models.energy import ranges

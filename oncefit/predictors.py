@@ -109,9 +109,9 @@ def list_predictors(*, say: Say = say) -> Mapping[str, PredictorCard]:
     from search.predictors import files
 
     cards = {}
-    for name in files.names():
+    for name in files.predictor_names():
         try:
-            cards[name] = files.read(files.find(name)).card
+            cards[name] = files.read_predictor(files.find_predictor(name)).card
         except InputError as error:
             say(f"warning: the predictor {name} is left out: {error}")
     return cards
@@ -121,8 +121,8 @@ def open_predictor(name: str | Path) -> Predictor:
     """A predictor by its name or file. Raises InputError that lists the names there are."""
     from search.predictors import files
 
-    path = files.find(str(name))
-    return Predictor(files.read(path), path, str(name))
+    path = files.find_predictor(str(name))
+    return Predictor(files.read_predictor(path), path, str(name))
 
 
 def import_predictor(
@@ -147,7 +147,7 @@ def import_predictor(
         name, state, opened.family.space, opened.fingerprint, split, f"imported from {source.name}",
         file_sha256(source),
     )  # fmt: skip
-    return kept(made, path, name)
+    return kept_predictor(made, path, name)
 
 
 def train_predictor(
@@ -173,14 +173,18 @@ def train_predictor(
     path, opened = target(name, out, replace), as_supernet(supernet).described
     rows = read_all(paths(sources), opened, say)
     say(f"fitting to {len(rows):,} rows of {len(rows.merged()):,} subnets")
-    made, figures = training.train(opened, rows, name=name, split=split or MEASURED_SPLIT, seed=seed, say=say)
-    return kept(made, path, name, figures)
+    made, figures = training.train_predictor(
+        opened, rows, name=name, split=split or MEASURED_SPLIT, seed=seed, say=say
+    )
+    return kept_predictor(made, path, name, figures)
 
 
-def kept(made: Made, path: Path, name: str, held_out_by: Mapping[str, Scores] | None = None) -> Predictor:
+def kept_predictor(
+    made: Made, path: Path, name: str, held_out_by: Mapping[str, Scores] | None = None
+) -> Predictor:
     from search.predictors import files
 
-    files.write(made, path)
+    files.write_predictor(made, path)
     return Predictor(made, path, name, held_out_by or {})
 
 
@@ -234,11 +238,11 @@ def target(name: str, out: str | Path | None, replace: bool) -> Path:
     from supernet.atomic import check_writable
 
     check_name(name)
-    if out is None and (files.PRETRAINED / f"{name}{files.SUFFIX}").exists():
+    if out is None and (files.PRETRAINED_PREDICTORS / f"{name}{files.SUFFIX}").exists():
         raise InputError(
             f"{name} is a predictor that ships; give yours another name, or a file of its own with --out"
         )
-    path = Path(out) if out is not None else files.folder() / f"{name}{files.SUFFIX}"
+    path = Path(out) if out is not None else files.predictor_folder() / f"{name}{files.SUFFIX}"
     if path.suffix != files.SUFFIX:
         raise InputError(f"a predictor's file ends in {files.SUFFIX}, got {path}")
     check_writable(path.parent)

@@ -237,7 +237,7 @@ class Run:
     def _frame(self, candidates: Sequence[Any]) -> pd.DataFrame:
         import pandas as pd
 
-        rows = report.rows_of(self.result, candidates)
+        rows = report.candidate_rows(self.result, candidates)
         return pd.DataFrame(rows).set_index("arch_id")
 
     @property
@@ -259,7 +259,7 @@ class Run:
 
     def write(self) -> list[Path]:
         """Write ``front.csv``, ``front.png`` and ``result.json`` into the run's folder; returns their paths."""
-        return report.write(self.result)
+        return report.write_report(self.result)
 
     def plot(self) -> Figure:
         """Accuracy against cost: candidates, front, the chosen one and the budget."""

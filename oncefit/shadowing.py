@@ -6,12 +6,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-PACKAGES = ("configs", "supernet", "cost_models", "search")
+OUR_PACKAGES = ("configs", "supernet", "cost_models", "search")
 
 
 def check_not_shadowed(root: Path = Path(__file__).parents[1]) -> None:
     """Raises ImportError that names the file which hides one of oncefit's own packages."""
-    for name in PACKAGES:
+    for name in OUR_PACKAGES:
         found = place_of(name)
         if found is not None and found != (root / name).resolve():
             raise ImportError(

@@ -25,7 +25,7 @@ from supernet.accuracy import Accuracy
 from supernet.arch import Arch
 from supernet.errors import InputError
 from supernet.messages import Say, say
-from supernet.ofa_format.given import Given, arch_of
+from supernet.ofa_format.given import Given, given_arch
 from supernet.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Supernet:
         """
         if isinstance(choices, Mapping) and set(choices) & set(self.space.index):
             return self.space.arch(choices)
-        return arch_of(choices, self.described)
+        return given_arch(choices, self.described)
 
     def smallest(self) -> Arch:
         return self.space.smallest()
@@ -120,7 +120,7 @@ class Supernet:
         """
         opened = open_device(device, self.described, say) if isinstance(device, str) else device
         folder = Path(out) if out is not None else None
-        found = arch_of(arch, self.described)
+        found = given_arch(arch, self.described)
         target, summary = export_arch(self.measuring, found, opened, folder, say, calibrated)
         return open_bundle(target, supernet=self, summary=summary)
 

@@ -21,7 +21,7 @@ def list_weights(*, cache_dir: Path | None = None) -> Mapping[str, Record | None
     """
     from supernet import kept_weights
 
-    return {name: kept_weights.read_record(name, cache_dir) for name in kept_weights.names(cache_dir)}
+    return {name: kept_weights.read_record(name, cache_dir) for name in kept_weights.kept_names(cache_dir)}
 
 
 def fetch_weights(

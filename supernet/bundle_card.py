@@ -21,7 +21,7 @@ from supernet import documents
 from supernet.arch import Arch
 from supernet.catalog import PreprocessingKeys, Supernet
 from supernet.checkpoints import sha256_of
-from supernet.data import SPLITS, Dataset, Network
+from supernet.data import SPLITS, Dataset, WithPreprocessing
 from supernet.errors import InputError
 from supernet.onnx_export import INPUT, OUTPUT
 from supernet.preprocessing import shorter_side
@@ -163,7 +163,7 @@ def describe(
 
     Raises InputError where it has another number of outputs than there are classes.
     """
-    images: Network = data if data is not None else supernet
+    images: WithPreprocessing = data if data is not None else supernet
     layers, resolution, how = supernet.layers(arch), arch.resolution, images.preprocessing
     channels, outputs = layers[0].in_channels, layers[-1].out_channels
     if outputs != len(images.classes):
@@ -182,9 +182,9 @@ def describe(
         arch=str(arch),
         device=device,
         figures=Figures(
-            predicted=plain(predicted),
-            measured=plain(measured),
-            validation_corrected_for_choice=plain(corrected) if corrected else None,
+            predicted=plain_figures(predicted),
+            measured=plain_figures(measured),
+            validation_corrected_for_choice=plain_figures(corrected) if corrected else None,
         ),
         calibrated=data is not None,
         data=DataKeys(
@@ -198,7 +198,7 @@ def describe(
         classes=images.classes,
         input=Port(name=INPUT, shape=("n", channels, resolution, resolution)),
         output=Port(name=OUTPUT, shape=("n", outputs)),
-        versions=versions(),
+        versions=versions_of_packages(),
         files=dict(files),
     )
 
@@ -221,7 +221,7 @@ def describe_preprocessing(resolution: int, channels: int, how: PreprocessingKey
     )
 
 
-def versions() -> dict[str, str]:
+def versions_of_packages() -> dict[str, str]:
     """Of Python and of the packages that made a bundle."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
@@ -276,7 +276,7 @@ def parse_card(content: bytes, path: Path) -> Card:
     return card
 
 
-def plain(figures: Mapping[str, object]) -> dict[str, Any]:
+def plain_figures(figures: Mapping[str, object]) -> dict[str, Any]:
     """Figures as JSON can hold them: dataclasses as mappings, NumPy numbers as Python's.
 
     Raises ValueError for a number that is not finite: an unknown figure is left out, never NaN.

@@ -27,7 +27,7 @@ USUAL = ("state_dict", "model", "model_state_dict", "net")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundState:
     """A state dict at ``key``, names of keys joined by dots; ``left`` are tensors beside it that are no part of it."""
 
     key: str
@@ -36,10 +36,10 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenState:
     """The one that was taken, and the keys of others that would fit too."""
 
-    taken: Found
+    taken: FoundState
     others: tuple[str, ...] = ()
 
     def told(self, called: str) -> list[str]:
@@ -58,7 +58,7 @@ class Choice:
         return found
 
 
-def states_in(loaded: object, own: Collection[str]) -> list[Found]:
+def states_in(loaded: object, own: Collection[str]) -> list[FoundState]:
     """Every state dict in what a file holds; ``own`` are the first parts of the network's names."""
     return [
         found for key, state in mappings_of_tensors(loaded, "", DEPTH) for found in unwrapped(key, state, own)
@@ -77,7 +77,7 @@ def mappings_of_tensors(value: object, key: str, depth: int) -> Iterator[tuple[s
             yield from mappings_of_tensors(inner, f"{key}.{name}".lstrip("."), depth - 1)
 
 
-def unwrapped(key: str, state: State, own: Collection[str]) -> list[Found]:
+def unwrapped(key: str, state: State, own: Collection[str]) -> list[FoundState]:
     """The state dicts in one, by what stands before the first part of a name that is the network's own.
 
     It is one as it is where nothing does. Where different things do, as in a Lightning module of a network and
@@ -92,9 +92,9 @@ def unwrapped(key: str, state: State, own: Collection[str]) -> list[Found]:
         else:
             left.append(name)
     if not parts or "" in parts:
-        return [Found(key, state)]
+        return [FoundState(key, state)]
     keys = {before: key if len(parts) == 1 else f"{key}.{before}".lstrip(".") for before in parts}
-    return [Found(keys[before], part, tuple(left)) for before, part in parts.items()]
+    return [FoundState(keys[before], part, tuple(left)) for before, part in parts.items()]
 
 
 def split(name: str, own: Collection[str]) -> tuple[str, str]:
@@ -106,7 +106,9 @@ def split(name: str, own: Collection[str]) -> tuple[str, str]:
     return name, ""
 
 
-def choose(found: list[Found], key: str | None, called: str, check: Callable[[State], None]) -> Choice:
+def choose_state(
+    found: list[FoundState], key: str | None, called: str, check: Callable[[State], None]
+) -> ChosenState:
     """The state dict that is meant: the one at ``key``, else the only one that fits, else the moving average.
 
     ``check`` raises InputError for one that does not fit. Raises InputError for an unknown key, and what ``check``
@@ -123,16 +125,16 @@ def choose(found: list[Found], key: str | None, called: str, check: Callable[[St
             errors.append(error)
     if not fitting:
         raise errors[0]
-    return Choice(fitting[0], tuple(other.key for other in fitting[1:]))
+    return ChosenState(fitting[0], tuple(other.key for other in fitting[1:]))
 
 
-def rank(found: Found) -> tuple[bool, int]:
+def rank(found: FoundState) -> tuple[bool, int]:
     """Small for what is taken first; in the order of the file where equal."""
     usual = USUAL.index(found.key) if found.key in USUAL else len(USUAL)
     return AVERAGE.search(found.key) is None, usual
 
 
-def chosen(found: list[Found], key: str, called: str, check: Callable[[State], None]) -> Choice:
+def chosen(found: list[FoundState], key: str, called: str, check: Callable[[State], None]) -> ChosenState:
     keys = [candidate.key for candidate in found]
     if keys == [""]:
         raise InputError(
@@ -142,4 +144,4 @@ def chosen(found: list[Found], key: str, called: str, check: Callable[[State], N
         raise unknown(f"key in {called}:", key, keys)
     taken = found[keys.index(key)]
     check(taken.state)
-    return Choice(taken)
+    return ChosenState(taken)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from supernet.checkpoint_states import Choice, State, choose, states_in
+from supernet.checkpoint_states import ChosenState, State, choose_state, states_in
 from supernet.checkpoints import misfit
 from supernet.errors import InputError, some
 
@@ -23,7 +23,7 @@ COUNTER = "num_batches_tracked"
 """Batches that a batch norm has seen, which nothing here reads; checkpoints before PyTorch 0.4.1 lack it."""
 
 
-def load_checkpoint(net: nn.Module, path: Path, called: str, key: str | None = None) -> Choice:
+def load_checkpoint(net: nn.Module, path: Path, called: str, key: str | None = None) -> ChosenState:
     """Load a checkpoint into ``net``: safetensors, or torch's format, old key names of ``ofa`` included.
 
     Of several state dicts in it the one at ``key`` is taken, else see :func:`~supernet.checkpoint_states.choose`.
@@ -42,7 +42,7 @@ def load_checkpoint(net: nn.Module, path: Path, called: str, key: str | None = N
         check_finite(state, called)
         check_fits(inner, state, called)
 
-    choice = choose(found, key, called, check)
+    choice = choose_state(found, key, called, check)
     inner.load_state_dict(choice.taken.state)
     return choice
 

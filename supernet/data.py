@@ -32,7 +32,7 @@ VALIDATION_EVERY = 5
 """One of so many images of each class in ``val/`` is for the search, the others are for the report."""
 
 
-class Network(Protocol):
+class WithPreprocessing(Protocol):
     """What a data set must fit: a supernet, or a bundle cut out of one."""
 
     @property
@@ -100,7 +100,7 @@ class Dataset:
         }
 
 
-def load_dataset(name_or_folder: str, network: Network) -> Dataset:
+def load_dataset(name_or_folder: str, network: WithPreprocessing) -> Dataset:
     """``fashion_mnist``, which ships, or a folder of images of the network's classes.
 
     The folder has ``calibration``, ``validation`` and ``report``, or ``train`` and ``val`` as
@@ -154,7 +154,7 @@ def list_splits(folder: Path, classes: tuple[str, ...]) -> dict[str, ImageFiles]
         )
     calibration, validation, report = (list_images(folder / split, classes) for split in SPLITS)
     check_alike(calibration, validation, report)
-    return {"calibration": mixed(calibration), "validation": validation, "report": report}
+    return {"calibration": mixed_images(calibration), "validation": validation, "report": report}
 
 
 def list_train_and_val(folder: Path, classes: tuple[str, ...]) -> dict[str, ImageFiles]:
@@ -185,13 +185,13 @@ def list_train_and_val(folder: Path, classes: tuple[str, ...]) -> dict[str, Imag
             f"{val.folder} has one image a class; it needs some to search with and others to report"
         )
     return {
-        "calibration": mixed(train.picked([i * len(train) // count for i in range(count)])),
+        "calibration": mixed_images(train.picked([i * len(train) // count for i in range(count)])),
         "validation": val.picked(places[True]),
         "report": val.picked(places[False]),
     }
 
 
-def mixed(images: ImageFiles) -> ImageFiles:
+def mixed_images(images: ImageFiles) -> ImageFiles:
     """The same images in an order in which each batch of statistics has some of every class.
 
     Files come class by class, and a batch of few classes varies too little: subnets of the embedded
@@ -201,7 +201,7 @@ def mixed(images: ImageFiles) -> ImageFiles:
     return images.picked([i for first in range(batches) for i in range(first, len(images), batches)])
 
 
-def load_folder(folder: Path, network: Network) -> Images | ImageFiles:
+def load_folder(folder: Path, network: WithPreprocessing) -> Images | ImageFiles:
     """Images below ``folder/CLASS``, in memory where the network takes ``stored`` ones."""
     check_preprocessing(network.preprocessing)
     files = list_images(folder, network.classes)

@@ -33,7 +33,7 @@ OTHER_CONTENT = "it is not the file that is known"
 """How the errors about content begin."""
 LFS_POINTER = b"version https://git-lfs.github.com/"
 
-Progress = Callable[[int, int | None], None]
+DownloadProgress = Callable[[int, int | None], None]
 """Takes the bytes that are here and those of the whole file, None where the server does not say."""
 
 
@@ -47,7 +47,7 @@ class Content(Document):
 def download(
     url: str,
     path: Path,
-    progress: Progress,
+    progress: DownloadProgress,
     expected: Content | None = None,
     timeout_s: float = TIMEOUT_S,
     called: str | None = None,
@@ -59,7 +59,7 @@ def download(
     for ``timeout_s`` seconds, an end before the end, a web page, another content than ``expected``.
     """
     partial = partial_path(url, path.with_name(called) if called is not None else path)
-    with held(partial) as file:
+    with held_partial(partial) as file:
         receive(url, file, validator_path(partial), progress, expected, timeout_s)
         found = content_of(partial)
         if expected is not None and found != expected:
@@ -90,7 +90,7 @@ def forget(partial: Path) -> None:
 
 
 @contextmanager
-def held(partial: Path) -> Iterator[BinaryIO]:
+def held_partial(partial: Path) -> Iterator[BinaryIO]:
     """The partial file, open for reading and writing by this process alone.
 
     Raises InputError where another process is writing it.
@@ -106,14 +106,19 @@ def held(partial: Path) -> Iterator[BinaryIO]:
 
 
 def receive(
-    url: str, file: BinaryIO, validator: Path, progress: Progress, expected: Content | None, timeout_s: float
+    url: str,
+    file: BinaryIO,
+    validator: Path,
+    progress: DownloadProgress,
+    expected: Content | None,
+    timeout_s: float,
 ) -> None:
     """Complete ``file`` from ``url``: from its end where the server still has that version, else anew."""
     version = validator.read_text(encoding="utf-8") if validator.is_file() else ""
     # without a version, nothing tells that what is here is the beginning of what is there
     done = start = file.seek(0, os.SEEK_END) if version else 0
     try:
-        with opened(url, start, version, timeout_s) as response:
+        with opened_url(url, start, version, timeout_s) as response:
             if response.status != HTTPStatus.PARTIAL_CONTENT:
                 done = start = 0  # the server does not resume, or has another version now
             total = whole_size(response, start)
@@ -122,7 +127,7 @@ def receive(
             first = head(response)
             if not start:
                 check_is_file(response, first)
-            begin(file, start, validator, version_of(response))
+            begin_partial(file, start, validator, version_of(response))
             for piece in chain([first], pieces(response)):
                 append(file, piece)
                 done += len(piece)
@@ -141,7 +146,7 @@ def receive(
     file.flush()
 
 
-def opened(url: str, start: int, version: str, timeout_s: float) -> HTTPResponse:
+def opened_url(url: str, start: int, version: str, timeout_s: float) -> HTTPResponse:
     """Ask for the file, or for what follows byte ``start`` if it is still that version."""
     headers = {"User-Agent": "oncefit", "Accept-Encoding": "identity"}
     if start:
@@ -195,7 +200,7 @@ def pieces(response: HTTPResponse) -> Iterator[bytes]:
     return iter(lambda: response.read1(CHUNK_BYTES), b"")
 
 
-def begin(file: BinaryIO, start: int, validator: Path, version: str) -> None:
+def begin_partial(file: BinaryIO, start: int, validator: Path, version: str) -> None:
     """Write on from ``start``; a new beginning has a new version."""
     try:
         file.seek(start)

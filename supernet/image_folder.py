@@ -162,11 +162,13 @@ def class_folders(folder: Path) -> list[str]:
 def visible(folder: Path, folders_only: bool = False) -> list[str]:
     """Names of what a folder holds, sorted, without hidden ones. Raises InputError where it cannot be read."""
     return sorted(
-        entry.name for entry in held(folder) if not hidden(entry) and (not folders_only or is_folder(entry))
+        entry.name
+        for entry in held_in_folder(folder)
+        if not hidden(entry) and (not folders_only or is_folder(entry))
     )
 
 
-def held(folder: Path) -> Iterator[os.DirEntry[str]]:
+def held_in_folder(folder: Path) -> Iterator[os.DirEntry[str]]:
     """What a folder holds. Raises InputError where it cannot be read."""
     try:
         with os.scandir(folder) as entries:  # a training set has more than a million files
@@ -218,7 +220,7 @@ def walked(folder: Path, name: str) -> Walk:
         if real in above:
             found.circular.append(inside)
             continue
-        for entry in held(folder / inside):
+        for entry in held_in_folder(folder / inside):
             path = f"{inside}/{entry.name}"
             if hidden(entry):
                 found.hidden.append(path)
@@ -234,7 +236,7 @@ def walked(folder: Path, name: str) -> Walk:
 
 def left_out_of(folder: Path, walks: Mapping[str, Walk]) -> tuple[str, ...]:
     """Clauses on what is in a folder and is not read, and why."""
-    beside = [entry for entry in held(folder) if hidden(entry) or not is_folder(entry)]
+    beside = [entry for entry in held_in_folder(folder) if hidden(entry) or not is_folder(entry)]
     others = sum((walk.others for walk in walks.values()), Counter[str]())
     passed_over = sum(map(hidden, beside)) + sum(len(walk.hidden) for walk in walks.values())
     circular = [path for walk in walks.values() for path in walk.circular]

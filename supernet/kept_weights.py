@@ -23,7 +23,7 @@ from supernet.errors import InputError
 from supernet.stored_weights import StoredWeights
 
 OFFICIAL = documents.CONFIGS / "weights" / "official.yaml"
-DIGITS = 12
+HASH_DIGITS = 12
 """Of a sha256 in the name of a file."""
 
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
@@ -56,7 +56,7 @@ class Record(Document):
     key: str | None = None
 
 
-def published() -> Mapping[str, Published]:
+def published_weights() -> Mapping[str, Published]:
     """The published checkpoints by supernet."""
     return read_published(OFFICIAL)
 
@@ -66,7 +66,7 @@ def read_published(path: Path) -> Mapping[str, Published]:
     return documents.read(path, PublishedFile).supernets
 
 
-def folder(cache: Path | None = None) -> Path:
+def kept_folder(cache: Path | None = None) -> Path:
     """Where weights are kept."""
     return (cache if cache is not None else default_cache()) / "weights"
 
@@ -85,7 +85,7 @@ def locate(name: str, cache: Path | None = None) -> StoredWeights:
 def remedy(name: str) -> str:
     """What to do where the weights of a supernet are missing or damaged, with a network and without."""
     by_import = f"oncefit weights import {name} FILE"
-    if name not in published():
+    if name not in published_weights():
         return f"{by_import} takes them from a checkpoint, or name their file under weights in its YAML"
     return (
         f"oncefit weights fetch {name} downloads them; without a network "
@@ -110,7 +110,7 @@ def recorded(path: Path) -> Record:
 
 
 def record_path(name: str, cache: Path | None) -> Path:
-    return folder(cache) / f"{name}.yaml"
+    return kept_folder(cache) / f"{name}.yaml"
 
 
 def weights_path(name: str, cache: Path | None) -> Path:
@@ -120,9 +120,12 @@ def weights_path(name: str, cache: Path | None) -> Path:
 
 def kept_path(name: str, record: Record, cache: Path | None) -> Path:
     """Where the weights of a record are kept."""
-    return folder(cache) / f"{name}.{record.weights.sha256[:DIGITS]}.safetensors"
+    return kept_folder(cache) / f"{name}.{record.weights.sha256[:HASH_DIGITS]}.safetensors"
 
 
-def names(cache: Path | None = None) -> list[str]:
+def kept_names(cache: Path | None = None) -> list[str]:
     """Supernets with published weights, and those whose weights were imported."""
-    return [*published(), *sorted({path.stem for path in folder(cache).glob("*.yaml")} - set(published()))]
+    return [
+        *published_weights(),
+        *sorted({path.stem for path in kept_folder(cache).glob("*.yaml")} - set(published_weights())),
+    ]

@@ -32,7 +32,7 @@ from supernet.space import SearchSpace
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """Where a training stands; losses are means since the last report."""
 
     step: int
@@ -50,7 +50,7 @@ def train(
     labels: Tensor,
     how: PreprocessingKeys,
     checkpoint: Path,
-    report: Callable[[Progress], None],
+    report: Callable[[TrainingProgress], None],
     alone: Arch | None = None,
     report_every: int = 20,
 ) -> None:
@@ -95,7 +95,7 @@ def train(
             raise FloatingPointError(f"the loss at step {step} is {losses[-1]}; lower the learning rate")
         if len(losses) == report_every or step + 1 == steps:
             speed = len(losses) * recipe.batch_size / (time.monotonic() - began)
-            report(Progress(step + 1, steps, phase.name, sum(losses) / len(losses), speed))
+            report(TrainingProgress(step + 1, steps, phase.name, sum(losses) / len(losses), speed))
             save_checkpoint(checkpoint, net, optimizer, recipe, alone, step + 1)
             losses, began = [], time.monotonic()
 

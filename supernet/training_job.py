@@ -18,7 +18,7 @@ from supernet.errors import InputError
 from supernet.evaluation import evaluate, recalibrate_on_images, specialise
 from supernet.recipes import read_recipe
 from supernet.space import SearchSpace
-from supernet.training import Progress, elastic, train
+from supernet.training import TrainingProgress, elastic, train
 
 SIZES = ("small", "medium", "large")
 
@@ -36,7 +36,9 @@ def arch_of_size(space: SearchSpace, size: str) -> Arch:
     return {"small": space.smallest, "medium": space.middle, "large": space.largest}[size]()
 
 
-def run(recipe_file: Path, folder: Path, alone: str | None, report: Callable[[Progress], None]) -> Trained:
+def run(
+    recipe_file: Path, folder: Path, alone: str | None, report: Callable[[TrainingProgress], None]
+) -> Trained:
     """Train as the recipe says, or continue where a killed process stopped.
 
     ``alone`` is one of :data:`SIZES`: that subnet from scratch, on labels only, for as

@@ -16,16 +16,16 @@ from supernet.atomic import make_folder
 from supernet.cache import VARIABLE
 from supernet.catalog import Supernet, open_supernet
 from supernet.documents import Document
-from supernet.downloads import OTHER_CONTENT, TIMEOUT_S, Content, Progress, content_of, download
+from supernet.downloads import OTHER_CONTENT, TIMEOUT_S, Content, DownloadProgress, content_of, download
 from supernet.errors import InputError
 from supernet.kept_weights import (
-    DIGITS,
+    HASH_DIGITS,
     Address,
     Published,
     Record,
-    folder,
+    kept_folder,
     kept_path,
-    published,
+    published_weights,
     read_record,
     record_path,
     recorded,
@@ -45,7 +45,7 @@ def fetch(
     name: str,
     today: str,
     report: Say,
-    progress: Progress,
+    progress: DownloadProgress,
     cache: Path | None = None,
     addresses: Sequence[str] = (),
     replace: bool = False,
@@ -65,20 +65,20 @@ def fetch(
     if not replace and record is not None and key in (None, record.key):
         report(f"the weights of {name} are here since {record.date}; --replace gets them again")
         return record
-    official = published().get(name)
+    official = published_weights().get(name)
     if not addresses and official is None:
         raise InputError(f"no address is known for {name}: give one with --from URL; or {remedy(name)}")
     given = documents.check({"addresses": tuple(addresses)}, Addresses, "--from") if addresses else official
     assert given is not None
     failures = []
-    with alone(name, cache):
+    with alone_in_cache(name, cache):
         expected = None if replace else known_content(name, cache)
-        checkpoint = folder(cache) / f".{name}.{os.getpid()}.checkpoint"
+        checkpoint = kept_folder(cache) / f".{name}.{os.getpid()}.checkpoint"
         for url in given.addresses:
             report(f"downloading {url}")
             try:
                 content = download(url, checkpoint, progress, expected, timeout_s, f"{name}.checkpoint")
-                return keep(supernet, checkpoint, "the file", url, content, today, cache, key, report)
+                return keep_weights(supernet, checkpoint, "the file", url, content, today, cache, key, report)
             except InputError as error:
                 failures.append(f"{url}: {error}")
             finally:
@@ -118,17 +118,19 @@ def import_file(
     supernet = without_weights(name)
     name = supernet.name
     content = content_of(file)
-    with alone(name, cache):
+    with alone_in_cache(name, cache):
         before = None if replace else before_now(name, cache)
         if before is not None and before.checkpoint != content:
             raise InputError(
                 f"another checkpoint of {name} was taken from {before.source} on {before.date}: its sha256 is "
                 f"{before.checkpoint.sha256}, that of {file} is {content.sha256}; --replace takes the new one"
             )
-        official = published().get(name)
+        official = published_weights().get(name)
         if official is not None and official.checkpoint not in (None, content):
             report(f"{file} is not, byte for byte, the checkpoint that was published")
-        return keep(supernet, file, str(file), str(file.resolve()), content, today, cache, key, report)
+        return keep_weights(
+            supernet, file, str(file), str(file.resolve()), content, today, cache, key, report
+        )
 
 
 def without_weights(name: str) -> Supernet:
@@ -159,11 +161,11 @@ def known_content(name: str, cache: Path | None) -> Content | None:
     before = before_now(name, cache)
     if before is not None:
         return before.checkpoint
-    official = published().get(name)
+    official = published_weights().get(name)
     return official.checkpoint if official is not None else None
 
 
-def keep(
+def keep_weights(
     supernet: Supernet,
     file: Path,
     called: str,
@@ -182,7 +184,7 @@ def keep(
     choice = load_checkpoint(net, file, called, key)
     for line in choice.told(called):
         report(line)
-    unnamed = folder(cache) / f".{supernet.name}.{os.getpid()}.safetensors"
+    unnamed = kept_folder(cache) / f".{supernet.name}.{os.getpid()}.safetensors"
     sha256 = save_weights(net, unnamed)
     weights = Content(size=unnamed.stat().st_size, sha256=sha256)
     record = Record(
@@ -199,22 +201,22 @@ def keep(
 def remove_others(name: str, record: Record, cache: Path | None) -> None:
     """Remove weights that the record is not of, and what killed processes left."""
     known = re.escape(name)
-    weights = rf"{known}\.[0-9a-f]{{{DIGITS}}}\.safetensors"
+    weights = rf"{known}\.[0-9a-f]{{{HASH_DIGITS}}}\.safetensors"
     left = rf"\.+{known}\.\d+\.(checkpoint|safetensors)(\.\d+\.partial)?"
     kept = kept_path(name, record, cache)
-    for path in folder(cache).iterdir():
+    for path in kept_folder(cache).iterdir():
         if path != kept and re.fullmatch(f"{weights}|{left}", path.name):
             with suppress(OSError):
                 path.unlink()
 
 
 @contextmanager
-def alone(name: str, cache: Path | None) -> Iterator[None]:
+def alone_in_cache(name: str, cache: Path | None) -> Iterator[None]:
     """One process at a time gets the weights of a supernet; the folder is made.
 
     Raises InputError where another is at it, and where the folder cannot be written.
     """
-    where = folder(cache)
+    where = kept_folder(cache)
     writable(where)
     refusal = f"another process is getting the weights of {name} into {where}; wait for it"
     with held(where / f".{name}.lock", refusal):

@@ -46,7 +46,7 @@ def carbon(
         return
     import oncefit
     from search.cli import terminal
-    from search.reports.carbon_tables import sentences, table
+    from search.reports.carbon_tables import carbon_table, sentences
 
     made = oncefit.carbon(
         run, deployment, requests_per_day=requests_per_day, life_days=life_days, devices=devices, region=region,
@@ -56,7 +56,7 @@ def carbon(
     if as_json:
         terminal.print_json(made.to_dict())
     else:
-        terminal.show(table(made.found))
+        terminal.show(carbon_table(made.found))
         terminal.show(sentences(made.found))
     terminal.say_files(files)
 

@@ -55,7 +55,7 @@ def list_predictors(as_json: Json = False) -> None:
         return
     rows = [[name, card.supernet, domain(card), error_of(card.held_out)] for name, card in cards.items()]
     terminal.show_titled(
-        f"predictors; one's own are in {files.folder()}",
+        f"predictors; one's own are in {files.predictor_folder()}",
         figures_table(("predictor", "supernet", "trained on", "RMSE (points)"), rows),
     )
 
@@ -200,9 +200,11 @@ def rows_of(card: PredictorCard) -> list[list[tuple[str, str]]]:
 
 
 def domain(card: PredictorCard) -> str:
-    from search.predictors.files import listed
+    from search.predictors.files import listed_choices
 
-    return "; ".join(f"{name} {listed(seen)}" for name, seen in card.domain.items()) or "the whole space"
+    return (
+        "; ".join(f"{name} {listed_choices(seen)}" for name, seen in card.domain.items()) or "the whole space"
+    )
 
 
 def error_of(held: HeldOut | None) -> str:

@@ -88,7 +88,7 @@ def search(
         else:
             run = oncefit.search(**without(settings, DEVICES), track_carbon=track_carbon)
             files, figures = run.write(), run.to_dict()
-            table, note = report.table(run.result), report.legend(run.result)
+            table, note = report.result_table(run.result), report.legend(run.result)
     if as_json:
         terminal.print_json(figures)
     else:

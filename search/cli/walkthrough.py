@@ -41,7 +41,7 @@ TAKEN_UP = "taken up from an earlier run"
 
 
 @dataclass(frozen=True)
-class Stage:
+class WalkthroughStage:
     """A stage of the demo; ``peak_memory_mib`` is the process's largest resident set up to its end."""
 
     name: str
@@ -54,7 +54,7 @@ class Stage:
 class Stages:
     """The stages of the demo that have ended."""
 
-    ended: list[Stage] = field(default_factory=list)
+    ended: list[WalkthroughStage] = field(default_factory=list)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[list[str]]:
@@ -62,7 +62,7 @@ class Stages:
         began, notes = time.monotonic(), list[str]()
         yield notes
         seconds = round(time.monotonic() - began, 1)
-        self.ended.append(Stage(name, seconds, peak_memory_mib(), ", ".join(notes)))
+        self.ended.append(WalkthroughStage(name, seconds, peak_memory_mib(), ", ".join(notes)))
 
     def figures(self) -> dict[str, Any]:
         return {
@@ -110,10 +110,12 @@ def run_demo(
     """Run every step, tell what it does and why; returns the figures that it printed."""
     check_writable(out)
     with exclusive(out):
-        return steps(out, trials, terminal, as_json, region)
+        return told_steps(out, trials, terminal, as_json, region)
 
 
-def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool, region: str | None) -> dict[str, Any]:
+def told_steps(
+    out: Path, trials: int, terminal: ModuleType, as_json: bool, region: str | None
+) -> dict[str, Any]:
     say: Callable[[str], None] = terminal.say
     supernet, where = oncefit.open_supernet(SUPERNET), in_region(HOST, region)
     stages = Stages()
@@ -197,7 +199,7 @@ def steps(out: Path, trials: int, terminal: ModuleType, as_json: bool, region: s
         **stages.figures(),
         "files": [str(path) for path in [*files, out / "bundle"]],
     }
-    tell(figures, results, comparison.found, terminal, as_json)
+    tell_stage(figures, results, comparison.found, terminal, as_json)
     return figures
 
 
@@ -398,7 +400,7 @@ def beside(subnets: dict[str, Any], budget_ms: float) -> Table:
     return table
 
 
-def tell(
+def tell_stage(
     figures: dict[str, Any],
     results: list[Result],
     comparison: comparing.Comparison,

@@ -44,9 +44,9 @@ def list_weights(cache_dir: CacheDir = None, as_json: Json = False) -> None:
     found = oncefit.list_weights(cache_dir=cache_dir)
     if as_json:
         listed = {name: record_dict(name, record, cache_dir) for name, record in found.items()}
-        terminal.print_json({"folder": str(kept_weights.folder(cache_dir)), "weights": listed})
+        terminal.print_json({"folder": str(kept_weights.kept_folder(cache_dir)), "weights": listed})
     else:
-        terminal.show_titled(f"weights in {kept_weights.folder(cache_dir)}", weights_table(found), NOTE)
+        terminal.show_titled(f"weights in {kept_weights.kept_folder(cache_dir)}", weights_table(found), NOTE)
 
 
 @app.command()

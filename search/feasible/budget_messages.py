@@ -10,7 +10,8 @@ import numpy as np
 from cost_models.registry import REACH_SAMPLE
 from cost_models.tables import TableCost
 from search.feasible.certificate import PROVEN, certify, nearest_of
-from search.feasible.region import Region, descend, neighbours
+from search.feasible.neighbours import descend, neighbours
+from search.feasible.region import Region
 from search.problem.limits import over_budget
 from search.problem.problem import Problem
 from supernet.arch import Arch

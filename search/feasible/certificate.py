@@ -18,16 +18,16 @@ from functools import lru_cache
 import numpy as np
 
 from cost_models.tables import Factor, TableCost, extreme
-from search.feasible.integer_program import Line, Program, Total, solve
+from search.feasible.integer_program import Line, Program, Total, solve_program
 from search.problem.problem import Problem
 from supernet.arrays import Floats
 from supernet.space import Codes
 
-SECONDS = 5.0
+NEAREST_SECONDS = 5.0
 """For the integer program; whole spaces of ImageNet's supernets take a second or two."""
 CUTS = 30
 """Weights that are tried."""
-ROUNDING = 1e-9
+MEAN_ROUNDING = 1e-9
 """A mean must be above 1 by more than this to prove anything."""
 PROVEN = 3e-6
 """And a bound of the integer program by this, since its solver rounds."""
@@ -45,7 +45,7 @@ class Joint:
 
     @property
     def infeasible(self) -> bool:
-        return self.bound > 1 + ROUNDING
+        return self.bound > 1 + MEAN_ROUNDING
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def certify(problem: Problem) -> Joint:
             return Joint(np.inf, np.concatenate(visited))
         ratios = np.array([model.batch(codes)[0] / limit for model, limit in sums])
         bound = max(bound, float(weights @ ratios))
-        if bound > 1 + ROUNDING or problem.within(codes)[0]:
+        if bound > 1 + MEAN_ROUNDING or problem.within(codes)[0]:
             break
         cuts.append(ratios)
         weights = better_weights(cuts)
@@ -125,7 +125,9 @@ def nearest(problem: Problem, known: Codes) -> Nearest:
     worst = np.max(ratios, axis=0)
     best, least = known[[worst.argmin()]], float(worst.min())
     found = (
-        solve(Program(problem.space, (), tuple(totals), (tuple(lines),)), SECONDS, -least) if totals else None
+        solve_program(Program(problem.space, (), tuple(totals), (tuple(lines),)), NEAREST_SECONDS, -least)
+        if totals
+        else None
     )
     if found is None:
         return Nearest(0.0, best, exact=False)
@@ -148,6 +150,6 @@ def better_weights(cuts: Sequence[Floats]) -> Floats | None:
         b_eq=[1.0],
         bounds=[(0, None)] * k + [(None, None)],
     )
-    if found.x is None or found.x[k] <= 1 + ROUNDING:
+    if found.x is None or found.x[k] <= 1 + MEAN_ROUNDING:
         return None
     return np.asarray(found.x[:k], dtype=np.float64)

@@ -51,7 +51,7 @@ SPLIT = 4
 """A dimension that more scopes share is fixed to one choice after the other."""
 ADDED = 15
 """Variables of each scope that are added at a time."""
-ROUNDS = 100
+RELAXATION_ROUNDS = 100
 INTEGER = 1500
 """Variables that an integer program may have; where more are left, the relaxation's bound stays."""
 PENALTY = 1e3
@@ -106,7 +106,7 @@ class Answer:
     proven: bool
 
 
-def solve(program: Program, seconds: float, known: float = -np.inf) -> Answer | None:
+def solve_program(program: Program, seconds: float, known: float = -np.inf) -> Answer | None:
     """The greatest value of a program, or a bound of it where time runs out; archs below ``known`` are disregarded.
 
     None where a scope has too many combinations.
@@ -421,7 +421,7 @@ def relax(layout: Layout, until: float) -> Relaxed:
     ends = space.encode([space.smallest(), space.largest()])
     chosen = np.unique(np.concatenate([layout.of(ends[:1]), layout.of(ends[1:]), first_of_each(layout)]))
     bound, losses, shares = np.inf, np.zeros(variables), np.zeros(variables)
-    for _ in range(ROUNDS):
+    for _ in range(RELAXATION_ROUNDS):
         rows = layout.rows_for(chosen, soft=True)
         found = linprog(
             -rows.gain, A_ub=rows.below, b_ub=rows.levels, A_eq=rows.equal, b_eq=rows.right,

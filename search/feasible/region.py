@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 
 from search.feasible.certificate import certify, nearest_of
+from search.feasible.neighbours import descend, distinct, keys, neighbours
 from search.problem.problem import Problem
 from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
@@ -17,50 +17,6 @@ from supernet.space import Codes, SearchSpace
 WALK_STEP = 20
 WALK_LIMIT = 20_000
 """Archs that :meth:`Region.fresh` looks at before it calls the region exhausted."""
-
-
-def keys(codes: Codes) -> list[bytes]:
-    """One hashable key for each row of canonical codes."""
-    rows = np.ascontiguousarray(codes, dtype=np.int16)
-    whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))
-    return cast("list[bytes]", whole.ravel().tolist())
-
-
-def distinct(codes: Codes, seen: Container[bytes] = ()) -> Codes:
-    """The first of each of several equal rows, without those in ``seen``, in order."""
-    first = {key: i for i, key in reversed(list(enumerate(keys(codes)))) if key not in seen}
-    return codes[sorted(first.values())]
-
-
-def neighbours(space: SearchSpace, codes: Codes) -> Codes:
-    """Archs of one row of ``codes`` with one choice changed, canonical and distinct."""
-    changed = []
-    for column, size in enumerate(space.sizes):
-        for choice in range(size):
-            rows = codes.copy()
-            rows[:, column] = choice
-            changed.append(rows)
-    return distinct(space.canonical(np.concatenate(changed)), set(keys(codes)))
-
-
-def descend(
-    start: Codes, score: Callable[[Codes], Floats], around: Callable[[Codes], Codes], enough: float
-) -> tuple[Codes, float]:
-    """From the best of ``start`` to its best neighbour while that is better, until ``enough`` is reached.
-
-    Less is better. Returns one arch, shape (1, dimensions), and its score; at most four steps a dimension.
-    """
-    scores = score(start)
-    here, least = start[[scores.argmin()]], float(scores.min())
-    for _ in range(4 * start.shape[1]):
-        if least <= enough:
-            break
-        near = around(here)
-        scores = score(near)
-        if not len(near) or scores.min() >= least:
-            break
-        here, least = near[[scores.argmin()]], float(scores.min())
-    return here, least
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -12,14 +12,14 @@ import numpy.typing as npt
 from supernet.arch import Choice
 from supernet.errors import InputError
 from supernet.space import Codes, SearchSpace
+from supernet.steps import Groups, Steps, grouped_places, skipped_as_negative, steps_of, summing
 
 EncodedRows = npt.NDArray[np.float32]
 """One row an arch, or one column an arch where a function says so."""
-Groups = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
-class Encoding:
+class StepEncoding:
     """Archs of one supernet as numbers.
 
     ``choices`` are those of each dimension, in the space's order. A step ``(dimension, code)``
@@ -40,7 +40,7 @@ class Encoding:
         keys: list[Hashable] = []
         for (dimension, code), kind, stage in zip(self.steps, self.kinds, self._stage_of, strict=True):
             keys.append((kind, stage, self.choices[dimension][1][code]) if stage else kind)
-        return grouped(keys)
+        return grouped_places(keys)
 
     @cached_property
     def sum_kinds(self) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ class Encoding:
     def stages(self) -> Groups:
         """The steps of each stage."""
         inside = [i for i, stage in enumerate(self._stage_of) if stage]
-        groups = grouped([self._stage_of[i] for i in inside])
+        groups = grouped_places(self._stage_of[i] for i in inside)
         return tuple(tuple(inside[i] for i in group) for group in groups)
 
     @cached_property
@@ -83,20 +83,18 @@ class Encoding:
         return tuple(self.choices[d][0].partition(".")[2].partition(".")[0] for d, _ in self.steps)
 
     @cached_property
-    def _steps(self) -> npt.NDArray[np.int16]:
-        return np.array(self.steps, dtype=np.int16).reshape(-1, 2)
+    def _steps(self) -> Steps:
+        dimensions, codes = np.array(self.steps, dtype=np.intp).reshape(-1, 2).T
+        return Steps(dimensions, codes.astype(np.int16))
 
     @cached_property
     def _summing(self) -> EncodedRows:
-        """Steps -> sums, shape (sums, steps), scaled so that n independent steps vary like one."""
-        matrix = np.zeros((len(self.sums), len(self.steps)), dtype=np.float32)
-        for row, members in zip(matrix, self.sums, strict=True):
-            row[list(members)] = len(members) ** -0.5
-        return matrix
+        """Steps -> sums, shape (sums, steps)."""
+        return summing(self.sums, len(self.steps)).astype(np.float32)
 
     def columns(self, codes: Codes) -> EncodedRows:
         """Steps, then sums, shape (steps + sums, n), of canonical codes of all choices."""
-        steps = (codes.T[self._steps[:, 0]] >= self._steps[:, 1:]).astype(np.float32)
+        steps = np.ascontiguousarray(self._steps.taken(codes).T, dtype=np.float32)
         return np.concatenate([steps, self._summing @ steps], dtype=np.float32)
 
     def products(self, columns: EncodedRows) -> EncodedRows:
@@ -122,24 +120,14 @@ class Encoding:
         return found
 
 
-def encoding_of(space: SearchSpace, codes: Codes) -> Encoding:
+def step_encoding_of(space: SearchSpace, codes: Codes) -> StepEncoding:
     """For canonical codes (n, dimensions) of ``space``: with the steps that some of them take and others do not."""
-    active = space.active(codes)
-    steps = [
-        (i, code)
-        for i, d in enumerate(space.dimensions)
-        for code in range(1, len(d.choices))
-        if 0 < np.count_nonzero(active[:, i] & (codes[:, i] >= code)) < len(codes)
-    ]
-    return Encoding(tuple((d.name, d.choices) for d in space.dimensions), tuple(steps))
-
-
-def grouped(keys: Sequence[Hashable]) -> Groups:
-    """Indices of equal keys together, in the order in which they first appear."""
-    members: dict[Hashable, list[int]] = {}
-    for i, key in enumerate(keys):
-        members.setdefault(key, []).append(i)
-    return tuple(tuple(found) for found in members.values())
+    every = steps_of(space)
+    count = every.taken(skipped_as_negative(space, codes)).sum(axis=0)
+    # what a block's first choice tells, the depth of its stage tells already
+    kept = (every.codes > 0) & (count > 0) & (count < len(codes))
+    steps = zip(every.dimensions[kept].tolist(), every.codes[kept].tolist(), strict=True)
+    return StepEncoding(tuple((d.name, d.choices) for d in space.dimensions), tuple(steps))
 
 
 @lru_cache(maxsize=16)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Tensors = Mapping[str, npt.NDArray[np.float32]]
 
 SUFFIX = ".safetensors"
-PRETRAINED = Path(__file__).parent / "pretrained"
+PRETRAINED_PREDICTORS = Path(__file__).parent / "pretrained"
 """Predictors that ship with the package."""
 CARD = "card"
 SAMPLE = 64
@@ -35,17 +35,23 @@ PLAUSIBLE = (-0.5, 1.5)
 """Top-1 as a fraction that an intact predictor may say: far beyond the data it may leave 0 to 1, but not by much."""
 
 
-def folder() -> Path:
+def predictor_folder() -> Path:
     """Where predictors of one's own are kept."""
     return default_cache() / "predictors"
 
 
-def names() -> list[str]:
+def predictor_names() -> list[str]:
     """The predictors that are known by name: those that ship, and one's own."""
-    return sorted({path.stem for place in (PRETRAINED, folder()) for path in place.glob(f"*{SUFFIX}")})
+    return sorted(
+        {
+            path.stem
+            for place in (PRETRAINED_PREDICTORS, predictor_folder())
+            for path in place.glob(f"*{SUFFIX}")
+        }
+    )
 
 
-def find(name_or_path: str) -> Path:
+def find_predictor(name_or_path: str) -> Path:
     """The file of a predictor: one's own by name, one that ships, or a path.
 
     Raises InputError that lists the names there are.
@@ -54,12 +60,12 @@ def find(name_or_path: str) -> Path:
         if Path(name_or_path).is_file():
             return Path(name_or_path)
         raise InputError(
-            f"there is no predictor file {name_or_path}; known by name: {some(names()) or 'none'}"
+            f"there is no predictor file {name_or_path}; known by name: {some(predictor_names()) or 'none'}"
         )
-    for place in (folder(), PRETRAINED):
+    for place in (predictor_folder(), PRETRAINED_PREDICTORS):
         if (place / f"{name_or_path}{SUFFIX}").is_file():
             return place / f"{name_or_path}{SUFFIX}"
-    error = unknown("predictor", name_or_path, names())
+    error = unknown("predictor", name_or_path, predictor_names())
     raise InputError(
         f"{error} Make it with oncefit predictor import {name_or_path} FILE --supernet NAME, or with "
         "oncefit predictor train"
@@ -67,11 +73,13 @@ def find(name_or_path: str) -> Path:
 
 
 def is_known(name_or_path: str) -> bool:
-    """Whether :func:`find` leads somewhere."""
-    return name_or_path in names() or (name_or_path.endswith(SUFFIX) and Path(name_or_path).is_file())
+    """Whether :func:`find_predictor` leads somewhere."""
+    return name_or_path in predictor_names() or (
+        name_or_path.endswith(SUFFIX) and Path(name_or_path).is_file()
+    )
 
 
-def read(path: Path) -> Predictor:
+def read_predictor(path: Path) -> Predictor:
     """The predictor in a file. Raises InputError for a file that holds none, or a damaged one."""
     from safetensors import SafetensorError, safe_open
 
@@ -98,7 +106,7 @@ def read(path: Path) -> Predictor:
     return made
 
 
-def write(predictor: Predictor, path: Path) -> None:
+def write_predictor(predictor: Predictor, path: Path) -> None:
     """Write a predictor's file, whole or not at all."""
     from safetensors.numpy import save
 
@@ -110,8 +118,8 @@ def write(predictor: Predictor, path: Path) -> None:
 
 def open_predictor(name_or_path: str, supernet: Supernet) -> Predictor:
     """The predictor of a name or a file, made for ``supernet``. Raises InputError for another's."""
-    path = find(name_or_path)
-    predictor = read(path)
+    path = find_predictor(name_or_path)
+    predictor = read_predictor(path)
     check_supernet(predictor.card, supernet, path)
     return predictor
 
@@ -122,7 +130,9 @@ def fitting(supernet: Supernet) -> str | None:
     Of several the one whose held-out error is least, those last that tell none; files that cannot be read
     are passed over, as ``oncefit predictor list`` does.
     """
-    found = [(error, name) for name in names() if (error := error_where_fit(name, supernet)) is not None]
+    found = [
+        (error, name) for name in predictor_names() if (error := error_where_fit(name, supernet)) is not None
+    ]
     return min(found)[1] if found else None
 
 
@@ -201,13 +211,13 @@ def outside_domain(card: PredictorCard, space: SearchSpace) -> str | None:
         )
         if foreign:
             return (
-                f"warning: the predictor {card.name} was trained on {name} {listed(seen)} only and is asked about "
-                f"{listed(foreign)}, where it extrapolates; to keep the search where it knows something, put "
-                f"space: {{{name}: [{listed(seen)}]}} into its YAML"
+                f"warning: the predictor {card.name} was trained on {name} {listed_choices(seen)} only and is asked about "
+                f"{listed_choices(foreign)}, where it extrapolates; to keep the search where it knows something, put "
+                f"space: {{{name}: [{listed_choices(seen)}]}} into its YAML"
             )
     return None
 
 
-def listed(choices: Iterable[object]) -> str:
+def listed_choices(choices: Iterable[object]) -> str:
     found = [f"{choice:g}" if isinstance(choice, float) else str(choice) for choice in choices]
     return ", ".join(found) if len(found) <= 10 else f"{', '.join(found[:5])}, ..., {found[-1]}"

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from supernet.catalog import Supernet
 
 SUBNET = "Sub-network"
-ARCH_ID = "arch_id"
-FORMS = f"{SUBNET} and {PERCENT!r}, or a column for each dimension of the space and {' or '.join(FRACTIONS)}"
+ARCH_ID_COLUMN = "arch_id"
+CSV_FORMS = (
+    f"{SUBNET} and {PERCENT!r}, or a column for each dimension of the space and {' or '.join(FRACTIONS)}"
+)
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def check_columns(columns: Sequence[str], space: SearchSpace, path: Path) -> Non
         missing.append(PERCENT if SUBNET in columns else FRACTIONS[-1])
     if missing:
         raise InputError(
-            f"{path} has no column {some(missing)}; for {space.name} a file has {FORMS}; "
+            f"{path} has no column {some(missing)}; for {space.name} a file has {CSV_FORMS}; "
             f"this one has {some(columns) or 'none'}"
         )
 
@@ -156,10 +158,10 @@ def arch_of_row(row: Mapping[str, str | None], supernet: Supernet, where: str) -
         arch = of_text(row[SUBNET], supernet) if SUBNET in row else of_columns(row, space)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    given = row.get(ARCH_ID)
+    given = row.get(ARCH_ID_COLUMN)
     if given and SUBNET not in row and given != arch.id:
         raise InputError(
-            f"{where}: column {ARCH_ID}: {given} is not the arch of this row in {space.name}, which is "
+            f"{where}: column {ARCH_ID_COLUMN}: {given} is not the arch of this row in {space.name}, which is "
             f"{arch.id}; the file is of another supernet, or was changed"
         )
     return arch

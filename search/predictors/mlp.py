@@ -24,7 +24,7 @@ INPUTS = "inputs"
 SPACES_KEPT = 4
 """Spaces whose layout is kept, besides the last."""
 
-CHUNK = 1024
+PREDICTED_AT_ONCE = 1024
 """Archs at a time: their activations stay in the processor's cache."""
 
 NEGLIGIBLE = 1e-12
@@ -32,7 +32,7 @@ NEGLIGIBLE = 1e-12
 
 Inputs = tuple[tuple[str, tuple[Choice, ...]], ...]
 Matrix = npt.NDArray[np.float32]
-Layout = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+InputLayout = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Mlp:
         """In float32, as ``ofa`` does; no deviation is known."""
         weights, biases = self._lean
         top1 = np.empty(len(codes))
-        for start in range(0, len(codes), CHUNK):
-            x = one_hot(self, space, codes[start : start + CHUNK])
+        for start in range(0, len(codes), PREDICTED_AT_ONCE):
+            x = one_hot(self, space, codes[start : start + PREDICTED_AT_ONCE])
             for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
                 x = x @ weight.T
                 x += bias
                 np.maximum(x, 0, out=x)
-            top1[start : start + CHUNK] = x @ weights[-1][0] + biases[-1][0]
+            top1[start : start + PREDICTED_AT_ONCE] = x @ weights[-1][0] + biases[-1][0]
         return Prediction(top1, None)
 
     def slopes(self, space: SearchSpace, codes: Codes) -> tuple[Floats, SlopesOf]:
@@ -78,7 +78,7 @@ class Mlp:
 
         return (x @ weights[-1][0] + biases[-1][0]).astype(np.float64), of
 
-    def layout(self, space: SearchSpace) -> Layout:
+    def layout(self, space: SearchSpace) -> InputLayout:
         """:func:`layout` of a space, kept: a search asks for it hundreds of times, and hashing a space takes as long."""
         for known, found in self._layouts:
             if known is space:
@@ -88,7 +88,7 @@ class Mlp:
         return made
 
     @cached_property
-    def _layouts(self) -> list[tuple[SearchSpace, Layout]]:
+    def _layouts(self) -> list[tuple[SearchSpace, InputLayout]]:
         return []
 
     @cached_property
@@ -149,7 +149,7 @@ def one_hot(mlp: Mlp, space: SearchSpace, codes: Codes) -> Matrix:
     return found
 
 
-def layout(inputs: Inputs, space: SearchSpace) -> Layout:
+def layout(inputs: Inputs, space: SearchSpace) -> InputLayout:
     """Columns of a space that are inputs, and the input of each of their choices, -1 where there is none."""
     columns, rows, first = [], [], 0
     for name, choices in inputs:
@@ -193,7 +193,7 @@ UNKNOWN_SPLIT = "images that its file does not name"
 
 
 @dataclass(frozen=True)
-class PublishedFile:
+class PublishedPredictor:
     """What is known of a file that OFA's authors published, and that it does not say itself."""
 
     name: str
@@ -205,10 +205,10 @@ class PublishedFile:
 PUBLISHED = {
     # Resolutions are those that ofa.tutorial searches. It was trained on no others: the weights of its inputs
     # 112, 128 and 144 are those of torch's initialisation, and it rates 144 above 176.
-    "48685122a3540636b06699af66cd816456b25f29b69563e2fda9bed4018eeba0": PublishedFile(
+    "48685122a3540636b06699af66cd816456b25f29b69563e2fda9bed4018eeba0": PublishedPredictor(
         "acc_predictor.pth", "ofa_mbv3_w1.2", (160, 176, 192, 208, 224)
     ),
-    "68912b4b4be38feb504c5b773dc847af23a637984d5eaabf548de72cd0f79529": PublishedFile(
+    "68912b4b4be38feb504c5b773dc847af23a637984d5eaabf548de72cd0f79529": PublishedPredictor(
         "ofa_resnet50_acc_predictor.pth", "ofa_resnet50", RESNET_RESOLUTIONS
     ),
 }
@@ -235,7 +235,7 @@ def resnet_inputs(space: SearchSpace) -> Inputs:
     )
 
 
-def published(
+def published_layers(
     state: Mapping[str, npt.NDArray[Any]], space: SearchSpace
 ) -> tuple[Inputs, list[Matrix], list[Matrix]]:
     """Inputs, weights and biases of a published state dict. Raises InputError for another format or space."""
@@ -290,7 +290,7 @@ def import_published(
     known = PUBLISHED.get(sha256 or "")
     if known is not None:
         check_published(known, space, fingerprint)
-    inputs, weights, biases = published(state, space)
+    inputs, weights, biases = published_layers(state, space)
     seen = known.trained if known is not None else dict(inputs)["resolution"]
     if split is None:
         split = OFA_SPLIT if known is not None else UNKNOWN_SPLIT
@@ -305,7 +305,7 @@ def import_published(
     )
 
 
-def check_published(known: PublishedFile, space: SearchSpace, fingerprint: str) -> None:
+def check_published(known: PublishedPredictor, space: SearchSpace, fingerprint: str) -> None:
     """Raises InputError where one of OFA's files is to be the predictor of a supernet that it is not of."""
     from supernet.catalog import open_supernet
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_models.tables import Factor
-from search.predictors.features import EncodedRows, Encoding
+from search.predictors.features import EncodedRows, StepEncoding
 from search.predictors.form import Form
 from search.predictors.protocol import Prediction, PredictorCard
 from search.predictors.saturating_form import form_of
@@ -28,7 +28,7 @@ KIND = "saturating"
 CHOICES = "choices"
 """Setting of the card: pairs of a dimension and its choices."""
 
-CHUNK = 256
+ENCODED_AT_ONCE = 256
 """Archs at a time: their features stay in the processor's cache."""
 
 EXTRAPOLATION = 0.2
@@ -81,7 +81,7 @@ class Saturating:
     """
 
     card: PredictorCard
-    encoding: Encoding
+    encoding: StepEncoding
     sizes: tuple[Size, ...]
     curve: Curve
     weights: EncodedRows
@@ -130,7 +130,7 @@ def from_tensors(card: PredictorCard, tensors: Mapping[str, npt.NDArray[Any]]) -
         names = dict.fromkeys(key.partition("/")[0] for key in tensors if "/" in key)
         made = Saturating(
             card,
-            Encoding(choices, steps),
+            StepEncoding(choices, steps),
             tuple(size_of(name, tensors) for name in sorted(names)),
             Curve(float(ceiling), float(gap), float(latent_noise), float(noise), float(least)),
             np.ascontiguousarray(tensors["weights"], dtype=np.float32),
@@ -157,11 +157,13 @@ def size_of(name: str, tensors: Mapping[str, npt.NDArray[Any]]) -> Size:
     return Size(name, factors, float(tensors[f"{name}/middle"][0]))
 
 
-def chunks(encoding: Encoding, sizes: tuple[Size, ...], codes: Codes) -> Iterator[tuple[slice, EncodedRows]]:
+def chunks(
+    encoding: StepEncoding, sizes: tuple[Size, ...], codes: Codes
+) -> Iterator[tuple[slice, EncodedRows]]:
     """Features of canonical codes, shape (features, archs of the chunk): 1, steps, sums, sizes, products."""
     totals = [size.columns(codes) for size in sizes]
-    for start in range(0, len(codes), CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, len(codes), ENCODED_AT_ONCE):
+        part = slice(start, start + ENCODED_AT_ONCE)
         columns = encoding.columns(codes[part])
         one = np.ones((1, columns.shape[1]), dtype=np.float32)
         both = [total[:, part] for total in totals]

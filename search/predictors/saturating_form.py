@@ -33,7 +33,7 @@ import numpy.typing as npt
 
 from cost_models.tables import Factor
 from search.feasible.integer_program import closed, grid
-from search.predictors.features import Encoding
+from search.predictors.features import StepEncoding
 from search.predictors.form import Bend, Form, Mixtures
 from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
@@ -41,11 +41,11 @@ from supernet.space import Codes, SearchSpace
 MOST_ENTRIES = 100_000
 """Of a table."""
 NOTHING = 1e-12
-LEAST_SPREAD = 0.3
+SPREAD_OF_ALL = 0.3
 """Of the mean variance of the sums, added to each: a mixture does not show all that may be mixed."""
 
 
-class Size(Protocol):
+class SizeTables(Protocol):
     """A sum of lookup tables over the choices of the predictor's own space, relative to its ``middle``."""
 
     @property
@@ -65,10 +65,10 @@ class Parts(Protocol):
     """What of a predictor its form is made of; ``weights`` (1 + r, features) begin with their mean."""
 
     @property
-    def encoding(self) -> Encoding: ...
+    def encoding(self) -> StepEncoding: ...
 
     @property
-    def sizes(self) -> Sequence[Size]: ...
+    def sizes(self) -> Sequence[SizeTables]: ...
 
     @property
     def curve(self) -> Latent: ...
@@ -103,7 +103,7 @@ class Group:
     ``columns`` (features, combinations) are those of ``features``, steps before sums; ``sums`` are places among all.
     """
 
-    encoding: Encoding
+    encoding: StepEncoding
     space: SearchSpace
     scope: tuple[int, ...]
     features: tuple[int, ...]
@@ -161,7 +161,7 @@ def spread_form(predictor: Parts, groups: tuple[Group, ...], sizes: tuple[Bend, 
         # scaled to a mean variance of 1, then half of the way from the last spread: whole steps swing to and fro
         middle = max(float(np.trace(found)) / max(sums, 1), NOTHING)
         return spread_form(
-            predictor, groups, sizes, (spread + found / middle + LEAST_SPREAD * np.eye(sums)) / 2
+            predictor, groups, sizes, (spread + found / middle + SPREAD_OF_ALL * np.eye(sums)) / 2
         )
 
     level = float(predictor.weights[0, 0])
@@ -182,7 +182,7 @@ def split_weights(predictor: Parts) -> tuple[Floats, Floats, Floats]:
 
 
 def group_of(
-    encoding: Encoding,
+    encoding: StepEncoding,
     space: SearchSpace,
     scope: tuple[int, ...],
     steps: tuple[int, ...],
@@ -193,7 +193,7 @@ def group_of(
     return Group(encoding, space, scope, features, sums, columns.astype(np.float64))
 
 
-def sums_of(encoding: Encoding, space: SearchSpace, codes: Codes) -> Floats:
+def sums_of(encoding: StepEncoding, space: SearchSpace, codes: Codes) -> Floats:
     """Shape (sums, n)."""
     known = encoding.recoded(space, space.canonical(codes))
     return encoding.columns(known)[len(encoding.steps) :].astype(np.float64)
@@ -208,7 +208,7 @@ def power(log: float, inverse: float, x: Floats) -> Floats:
     return log * np.log(x) + inverse * (1 / x - 1)
 
 
-def relative(size: Size, encoding: Encoding, space: SearchSpace) -> tuple[Factor, ...]:
+def relative(size: SizeTables, encoding: StepEncoding, space: SearchSpace) -> tuple[Factor, ...]:
     """A size's tables in a space that may have a part of the choices, divided by its middle."""
     places: list[npt.NDArray[np.intp]] = [
         np.array([known.index(choice) for choice in d.choices])

@@ -10,7 +10,7 @@ from search.predictors.protocol import Prediction
 from supernet.accuracy import NINETY_PERCENT
 from supernet.arrays import Floats
 
-POINTS = 100.0
+IN_POINTS = 100.0
 """Points of top-1 in a fraction of 1."""
 
 
@@ -34,7 +34,7 @@ def score(prediction: Prediction, top1: Floats) -> Scores:
     """Of predictions and measured fractions (n,); Kendall's tau is tau-b, which allows for ties."""
     from scipy.stats import kendalltau, spearmanr
 
-    errors = POINTS * np.abs(prediction.top1 - top1)
+    errors = IN_POINTS * np.abs(prediction.top1 - top1)
     ranked = len(top1) > 1 and np.ptp(top1) > 0 and np.ptp(prediction.top1) > 0
     coverage = None
     if prediction.std is not None:

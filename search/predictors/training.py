@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from search.predictors.features import Encoding, encoding_of
+from search.predictors.features import StepEncoding, step_encoding_of
 from search.predictors.measured import Measured
 from search.predictors.protocol import HeldOut, Prediction, PredictorCard
 from search.predictors.saturating import CHOICES, KIND, Curve, Saturating, Size, chunks
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from supernet.space import Codes
 
 LEAST_ROWS = 10
-FOLDS = 5
-RANDOM_FOLDS = f"random, {FOLDS} folds"
+FOLDS_OF_TRAINING = 5
+RANDOM_FOLDS = f"random, {FOLDS_OF_TRAINING} folds"
 LIKELIHOOD_ROWS = 800
 """The marginal likelihood is that of at most so many rows, picked at random; the weights are fitted to all."""
-STEPS = 60
+SOLVER_STEPS = 60
 DIRECTIONS = 64
 POPULATION = 1000
 """Random archs whose doubt the kept directions explain."""
@@ -56,7 +56,7 @@ JITTER = 1e-9
 """Of the largest variance: keeps the covariance positive where the optimiser tries far too large scales."""
 
 
-def train(
+def train_predictor(
     supernet: Supernet,
     rows: Measured,
     *,
@@ -71,7 +71,7 @@ def train(
     """
     figures = cross_validate(supernet, rows, seed=seed, say=say)
     say("fitting to all rows")
-    made = fit(supernet, rows, seed=seed)
+    made = fit_saturating(supernet, rows, seed=seed)
     held = figures[RANDOM_FOLDS]
     groups = ", ".join(f"{group} ({len(rows.of(group))})" for group in dict.fromkeys(rows.groups))
     card = made.card.model_copy(
@@ -80,7 +80,7 @@ def train(
             "split": split,
             "source": f"trained on {len(rows)} measurements of {len(rows.merged())} subnets: {groups}",
             "held_out": HeldOut(
-                rows=held.rows, folds=FOLDS, rmse_points=held.rmse_points,
+                rows=held.rows, folds=FOLDS_OF_TRAINING, rmse_points=held.rmse_points,
                 largest_error_points=held.largest_error_points,
                 kendall_tau=None if math.isnan(held.kendall_tau) else held.kendall_tau,
                 spearman=None if math.isnan(held.spearman) else held.spearman,
@@ -102,11 +102,16 @@ def cross_validate(
     check_rows(merged)
     order = np.random.default_rng(seed).permutation(len(merged))
     parts = []
-    for fold in range(FOLDS):
-        say(f"fold {fold + 1} of {FOLDS}")
-        seen, unseen = merged[np.delete(order, np.s_[fold::FOLDS])], merged[order[fold::FOLDS]]
+    for fold in range(FOLDS_OF_TRAINING):
+        say(f"fold {fold + 1} of {FOLDS_OF_TRAINING}")
+        seen, unseen = (
+            merged[np.delete(order, np.s_[fold::FOLDS_OF_TRAINING])],
+            merged[order[fold::FOLDS_OF_TRAINING]],
+        )
         parts.append((predicted(supernet, seen, unseen, seed), unseen.top1))
-    figures = {RANDOM_FOLDS: score(joined([p for p, _ in parts]), np.concatenate([y for _, y in parts]))}
+    figures = {
+        RANDOM_FOLDS: score(joined_predictions([p for p, _ in parts]), np.concatenate([y for _, y in parts]))
+    }
     groups = list(dict.fromkeys(rows.groups))
     for group in groups if len(groups) > 1 else ():
         others = rows[[i for i, other in enumerate(rows.groups) if other != group]].merged()
@@ -122,7 +127,7 @@ def predicted(supernet: Supernet, seen: Measured, unseen: Measured, seed: int = 
     return fitted(supernet, seen, seed).predict(unseen.space, unseen.codes)
 
 
-def joined(parts: list[Prediction]) -> Prediction:
+def joined_predictions(parts: list[Prediction]) -> Prediction:
     stds = [part.std for part in parts if part.std is not None]
     return Prediction(np.concatenate([part.top1 for part in parts]), np.concatenate(stds))
 
@@ -140,7 +145,7 @@ def check_rows(merged: Measured) -> None:
         )
 
 
-def fit(supernet: Supernet, rows: Measured, *, seed: int = 0) -> Saturating:
+def fit_saturating(supernet: Supernet, rows: Measured, *, seed: int = 0) -> Saturating:
     """A predictor fitted to all rows; its card says nothing of left-out ones.
 
     What has the same choice in all rows, as the resolution may have, is not predicted for another.
@@ -165,10 +170,10 @@ def fitted(supernet: Supernet, rows: Measured, seed: int) -> Saturating:
     merged = rows.merged()
     check_rows(merged)
     rng = np.random.default_rng(seed)
-    encoding = encoding_of(merged.space, merged.codes)
+    encoding = step_encoding_of(merged.space, merged.codes)
     sizes = sizes_of(supernet, merged)
     features = all_features(encoding, sizes, merged.codes)
-    layout = Layout(encoding, 2 * len(sizes))
+    layout = FeatureLayout(encoding, 2 * len(sizes))
     level, spread = float(merged.top1.mean()), float(merged.top1.std())
     targets = (merged.top1 - level) / spread
     some = rng.permutation(len(targets))[:LIKELIHOOD_ROWS]
@@ -190,7 +195,7 @@ def fitted(supernet: Supernet, rows: Measured, seed: int) -> Saturating:
     )
     card = PredictorCard(
         name=f"{supernet.name}, trained", kind=KIND, supernet=supernet.name, fingerprint=supernet.fingerprint,
-        split="top-1 on the images that its rows were measured on", domain=domain(supernet, merged), source="",
+        split="top-1 on the images that its rows were measured on", domain=domain_of_rows(supernet, merged), source="",
         settings={
             CHOICES: [[name, list(choices)] for name, choices in encoding.choices],
             "seed": seed,
@@ -220,13 +225,13 @@ def sizes_of(supernet: Supernet, rows: Measured) -> tuple[Size, ...]:
     return tuple(found)
 
 
-def all_features(encoding: Encoding, sizes: tuple[Size, ...], codes: Codes) -> Floats:
+def all_features(encoding: StepEncoding, sizes: tuple[Size, ...], codes: Codes) -> Floats:
     """Shape (n, features)."""
     parts = [columns for _, columns in chunks(encoding, sizes, codes)]
     return np.ascontiguousarray(np.concatenate(parts, axis=1).T, dtype=np.float64)
 
 
-def domain(supernet: Supernet, rows: Measured) -> dict[str, tuple[Choice, ...]]:
+def domain_of_rows(supernet: Supernet, rows: Measured) -> dict[str, tuple[Choice, ...]]:
     """Choices from the least to the greatest that was seen, of the dimensions where that is not all."""
     active = rows.space.active(rows.codes)
     found = {}
@@ -242,13 +247,13 @@ def domain(supernet: Supernet, rows: Measured) -> dict[str, tuple[Choice, ...]]:
 
 
 @dataclass(frozen=True)
-class Layout:
+class FeatureLayout:
     """Which features share a scale: those of one kind, as steps, as sums, in pairs of a stage and of sums.
 
     Features are in the order of :func:`search.predictors.saturating.chunks`.
     """
 
-    encoding: Encoding
+    encoding: StepEncoding
     n_sizes: int
 
     @cached_property
@@ -363,7 +368,7 @@ class Kernel:
         return found
 
 
-def kernel_of(layout: Layout, features: Floats) -> Kernel:
+def kernel_of(layout: FeatureLayout, features: Floats) -> Kernel:
     place = {name: i for i, name in enumerate(layout.names)}
 
     def products(columns: tuple[int, ...]) -> Floats:
@@ -386,7 +391,7 @@ def unbent(targets: Floats, ceiling: float) -> tuple[Floats, Floats]:
 class Posterior:
     """Density of the scales, given targets (n,) of mean 0 whose greatest is ``greatest``."""
 
-    layout: Layout
+    layout: FeatureLayout
     kernel: Kernel
     targets: Floats
     greatest: float
@@ -424,7 +429,9 @@ class Posterior:
         return float(value), gradient + off / self.layout.doubt
 
 
-def most_likely(layout: Layout, features: Floats, targets: Floats, greatest: float, most: float) -> Floats:
+def most_likely(
+    layout: FeatureLayout, features: Floats, targets: Floats, greatest: float, most: float
+) -> Floats:
     """Logarithms of the scales of greatest posterior density, with no ceiling above ``most``."""
     from scipy.optimize import minimize
 
@@ -434,7 +441,7 @@ def most_likely(layout: Layout, features: Floats, targets: Floats, greatest: flo
     found = minimize(
         Posterior(layout, kernel_of(layout, features), targets, greatest),
         np.clip(layout.start, low, high), jac=True, method="L-BFGS-B",
-        bounds=list(zip(low, high, strict=True)), options={"maxiter": STEPS, "ftol": 1e-7},
+        bounds=list(zip(low, high, strict=True)), options={"maxiter": SOLVER_STEPS, "ftol": 1e-7},
     )  # fmt: skip
     return np.asarray(found.x, dtype=np.float64)
 

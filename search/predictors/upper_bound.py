@@ -14,15 +14,15 @@ from search.predictors.protocol import Predictor
 from search.problem.problem import Problem
 from supernet.space import Codes
 
-SECONDS = 5.0
+BOUND_SECONDS = 5.0
 FORMS = 4
 """Ways of writing the same prediction that are tried, each after what the relaxation of the last one mixed."""
-ROUNDING = 1e-5
+LATENT_ROUNDING = 1e-5
 """Of the latent quality, which predictors compute in single precision."""
 
 
 def upper_bound(
-    problem: Problem, predictor: Predictor, best: Codes, seconds: float = SECONDS
+    problem: Problem, predictor: Predictor, best: Codes, seconds: float = BOUND_SECONDS
 ) -> float | None:
     """Top-1 that no arch within the budgets is predicted above; None where the predictor's form allows no proof.
 
@@ -44,7 +44,7 @@ def upper_bound(
             break
         form = form.tighter(relaxed[0].mixtures)
     bound = max(known, min(*bounds, finish(relaxed, until, known).bound))
-    return float(form.top1(np.array(bound + form.level + ROUNDING))) if np.isfinite(bound) else None
+    return float(form.top1(np.array(bound + form.level + LATENT_ROUNDING))) if np.isfinite(bound) else None
 
 
 def program_of(problem: Problem, form: Form) -> Program:

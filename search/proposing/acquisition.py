@@ -30,10 +30,10 @@ import numpy.typing as npt
 
 from supernet.arrays import Floats
 
-STEPS = {1: 64, 2: 14}
+MOST_STEPS = {1: 64, 2: 14}
 """Most steps of the front along each of so many costs; a longer front is thinned out."""
 
-FEW = 6
+FEW_STEPS = 6
 """The same for more costs."""
 
 
@@ -78,7 +78,10 @@ def improvement(accuracy: Floats, costs: Floats, floor: float, ceiling: Floats) 
         none = np.empty((1, 0))
         return Improvement(none, none, np.array([max([floor, *accuracy.tolist()])]))
     kept = front(accuracy, costs)
-    steps = [np.concatenate([[-np.inf], thinned(costs[kept, i], STEPS.get(k, FEW))]) for i in range(k)]
+    steps = [
+        np.concatenate([[-np.inf], thinned_values(costs[kept, i], MOST_STEPS.get(k, FEW_STEPS))])
+        for i in range(k)
+    ]
     tops = [np.append(step[1:], top) for step, top in zip(steps, ceiling, strict=True)]
     lower = np.stack([grid.ravel() for grid in np.meshgrid(*steps, indexing="ij")], axis=1)
     upper = np.stack([grid.ravel() for grid in np.meshgrid(*tops, indexing="ij")], axis=1)
@@ -87,7 +90,7 @@ def improvement(accuracy: Floats, costs: Floats, floor: float, ceiling: Floats) 
     return Improvement(lower, upper, best)
 
 
-def thinned(values: Floats, most: int) -> Floats:
+def thinned_values(values: Floats, most: int) -> Floats:
     """The distinct values in ascending order, or ``most`` of them evenly by rank."""
     values = np.unique(values)
     if len(values) <= most:

@@ -16,7 +16,7 @@ from search.problem.problem import Problem
 from search.proposing.distributions import distributions
 from search.proposing.history import History, fixed_columns
 
-Values = dict[str, Any]
+ArchValues = dict[str, Any]
 """A value for each dimension of the space: an arch as a trial suggests it."""
 
 
@@ -33,7 +33,9 @@ class Around(BaseSampler):
         self._history = History(problem)
 
     @abstractmethod
-    def choose(self, study: Study, trial: FrozenTrial, draw: Callable[[], Values], region: Region) -> Values:
+    def choose(
+        self, study: Study, trial: FrozenTrial, draw: Callable[[], ArchValues], region: Region
+    ) -> ArchValues:
         """The arch that a trial proposes; called once a trial, unless all of its arch was enqueued.
 
         ``draw`` gives another arch of ``inner`` each time; ``region`` has the choices that were enqueued.
@@ -45,7 +47,7 @@ class Around(BaseSampler):
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> Values:
+    ) -> ArchValues:
         """One arch; called once a trial."""
         fixed = trial.system_attrs.get("fixed_params", {})
         if all(name in fixed for name in search_space):
@@ -77,8 +79,8 @@ def drawn_by(
     study: Study,
     trial: FrozenTrial,
     search_space: dict[str, BaseDistribution],
-    fixed: Values,
-) -> Values:
+    fixed: ArchValues,
+) -> ArchValues:
     """One arch as a sampler by itself would have proposed it."""
     together = sampler.infer_relative_search_space(study, trial)
     params = sampler.sample_relative(study, trial, together)

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from search.feasible.region import Region, distinct, keys
+from search.feasible.neighbours import distinct, keys
+from search.feasible.region import Region
 from search.problem.problem import Problem
-from search.proposing.around import Around, Values
+from search.proposing.around import ArchValues, Around
 from search.proposing.following import storage_of
 from search.proposing.history import CLAIM, History, codes_of, values_of
 from supernet.space import Codes
@@ -92,11 +93,13 @@ class ClaimingSampler(Around):
 
     claims = True
 
-    def choose(self, study: Study, trial: FrozenTrial, draw: Callable[[], Values], region: Region) -> Values:
+    def choose(
+        self, study: Study, trial: FrozenTrial, draw: Callable[[], ArchValues], region: Region
+    ) -> ArchValues:
         """The first of some draws that no other trial has; where there is none, anything new of the region."""
         space = self._problem.space
         rng = np.random.default_rng([self._seed, trial.number])
-        drawn: list[Values] = []
+        drawn: list[ArchValues] = []
 
         def proposals() -> Iterator[Codes]:
             for _ in range(ATTEMPTS // 2):

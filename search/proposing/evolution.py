@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from search.feasible.region import Region, distinct, keys, neighbours
+from search.feasible.neighbours import Score, ascend, best_first, distinct, join, neighbours
+from search.feasible.region import Region
 from supernet.arrays import Floats
 from supernet.space import Codes
 
-Score = Callable[[Codes], Floats]
-"""Codes (n, dimensions) -> how good they are, shape (n,); more is better."""
-
 
 @dataclass(frozen=True)
-class Effort:
+class InnerEffort:
     """How long to search: the work is bounded by these numbers whatever the budgets."""
 
     population: int = 64
@@ -27,27 +24,24 @@ class Effort:
 
 
 def evolve(
-    score: Score, region: Region, start: Codes, rng: np.random.Generator, effort: Effort | None = None
+    score: Score, region: Region, start: Codes, rng: np.random.Generator, effort: InnerEffort | None = None
 ) -> tuple[Codes, Floats]:
     """Distinct archs within the budgets and their scores, the best first; begins at ``start`` (n, dimensions)."""
-    effort = effort or Effort()
+    effort = effort or InnerEffort()
     codes = distinct(region.repair(start, rng))
     scores = score(codes)
     for _ in range(effort.generations):
         codes, scores = best_first(codes, scores, effort.population)
         codes, scores = join(codes, scores, region.repair(offspring(codes, region, effort, rng), rng), score)
-    for _ in range(effort.climbs):
-        codes, scores = best_first(codes, scores)
-        leaders = codes[: effort.climbers]
-        around = region.pin(neighbours(region.space, leaders))
-        around = around[region.problem.within(around)]
-        codes, scores = join(codes, scores, around, score)
-        if scores.max() <= scores[0]:
-            break
-    return best_first(codes, scores)
+
+    def around(leaders: Codes) -> Codes:
+        near = region.pin(neighbours(region.space, leaders))
+        return near[region.problem.within(near)]
+
+    return ascend(codes, scores, score, around, effort.climbs, effort.climbers)
 
 
-def offspring(codes: Codes, region: Region, effort: Effort, rng: np.random.Generator) -> Codes:
+def offspring(codes: Codes, region: Region, effort: InnerEffort, rng: np.random.Generator) -> Codes:
     """Children of ``codes``, which stand best first: two parents mixed, then about two choices changed."""
     n, sizes = effort.children, region.space.sizes
     rank = (len(codes) * rng.random((2, n)) ** 2).astype(np.intp)
@@ -73,17 +67,3 @@ def children_of(parents: Codes, count: int, sizes: Codes, rng: np.random.Generat
 
 CHANGES = (1, 2, 3, 4, 6)
 """How many choices of a child are drawn anew, each as likely."""
-
-
-def join(codes: Codes, scores: Floats, more: Codes, score: Score) -> tuple[Codes, Floats]:
-    """Those of ``more`` that are new, scored, behind what was there."""
-    more = distinct(more, set(keys(codes)))
-    if not len(more):
-        return codes, scores
-    return np.concatenate([codes, more]), np.concatenate([scores, score(more)])
-
-
-def best_first(codes: Codes, scores: Floats, most: int | None = None) -> tuple[Codes, Floats]:
-    """Sorted by score, equal ones in the order they came."""
-    order = np.argsort(-scores, kind="stable")[:most]
-    return codes[order], scores[order]

@@ -7,12 +7,13 @@ from collections.abc import Container
 import numpy as np
 import numpy.typing as npt
 
-from search.feasible.region import Region, distinct
+from search.feasible.neighbours import distinct
+from search.feasible.region import Region
 from search.problem.problem import Problem
 from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
 
-POOL = 256
+DRAWN_FIRST = 256
 
 
 def skewed(space: SearchSpace, n: int, rng: np.random.Generator) -> Codes:
@@ -34,7 +35,7 @@ def spread(
     all that are looked at: strata are the resolutions, whose effect on cost hides that of all else.
     """
     problem = region.problem
-    pool = distinct(region.repair(skewed(region.space, POOL, rng), rng), seen)
+    pool = distinct(region.repair(skewed(region.space, DRAWN_FIRST, rng), rng), seen)
     if not len(pool):
         return pool
     if problem.cost_objectives:

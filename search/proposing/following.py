@@ -40,7 +40,7 @@ class Follower:
 
         ``but`` is the number of a trial that is left for later: the one that is asked for.
         """
-        found = read(study, [number for number in self._open if number != but], self._next)
+        found = read_trials(study, [number for number in self._open if number != but], self._next)
         left = {number for number in (*self._open, *(trial.number for trial in found)) if number == but}
         self._next = max([self._next, *(trial.number + 1 for trial in found)])
         news = [trial for trial in found if trial.number != but]
@@ -48,7 +48,7 @@ class Follower:
         return news
 
 
-def read(study: Study, numbers: list[int], after: int) -> list[FrozenTrial]:
+def read_trials(study: Study, numbers: list[int], after: int) -> list[FrozenTrial]:
     """The trials of these numbers, and all from number ``after`` on."""
     storage, study_id = storage_of(study)
     if after == 0 or len(numbers) > FEW:

@@ -25,7 +25,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from threadpoolctl import ThreadpoolController
 
-from search.feasible.region import Region, distinct
+from search.feasible.neighbours import distinct
+from search.feasible.region import Region
 from search.problem.problem import Problem
 from search.proposing.acquisition import front, improvement, reached, roots
 from search.proposing.claims import claim, claimable
@@ -38,7 +39,7 @@ from search.proposing.surrogate import (
     Shape,
     Surrogate,
     conditioned,
-    features,
+    features_of_archs,
     fitted_shape,
     logs,
     scaling_of,
@@ -47,7 +48,7 @@ from supernet.arch import Choice
 from supernet.arrays import Floats
 from supernet.space import Codes
 
-MOST = 128
+MOST_TOLD = 128
 """Archs that the surrogate is fitted to; its time grows with their cube."""
 
 NEWEST = 32
@@ -229,14 +230,14 @@ class GuidedSampler(BaseSampler):
             shape = fitted_shape(
                 described(problem, told.codes, told.totals),
                 told.accuracy,
-                told_apart(problem),
+                telling_features(problem),
                 told.noise,
             )
             self._learnt = (name, Learnt(chosen, shape))
         learnt = self._learnt[1]
         data = known[np.concatenate([learnt.rows, np.arange(len(settled), len(known))])]
         rows = described(problem, data.codes, data.totals)
-        scaling = scaling_of(rows, data.accuracy, told_apart(problem))
+        scaling = scaling_of(rows, data.accuracy, telling_features(problem))
         targets = (data.accuracy - scaling.level) / scaling.spread
         return data, conditioned(scaling, learnt.shape, scaling.near(rows), targets, data.noise)
 
@@ -258,26 +259,26 @@ class Learnt:
 
 def milestone(n: int) -> int:
     """The number of known archs, up to ``n``, at which the surrogate was last settled."""
-    step = 1 if n < 32 else 4 if n < MOST else 16
+    step = 1 if n < 32 else 4 if n < MOST_TOLD else 16
     return n // step * step
 
 
 def most_telling(known: Known, problem: Problem) -> npt.NDArray[np.intp]:
-    """Rows of at most :data:`MOST` archs: the newest, and those nearest below the front."""
-    if len(known) <= MOST:
+    """Rows of at most :data:`MOST_TOLD` archs: the newest, and those nearest below the front."""
+    if len(known) <= MOST_TOLD:
         return np.arange(len(known))
     costs = known.totals[:, list(problem.cost_objectives)]
     below = reached(known.accuracy, costs, costs) - known.accuracy
-    nearest = np.argsort(below[:-NEWEST], kind="stable")[: MOST - NEWEST]
+    nearest = np.argsort(below[:-NEWEST], kind="stable")[: MOST_TOLD - NEWEST]
     return np.concatenate([np.sort(nearest), np.arange(len(known) - NEWEST, len(known))])
 
 
 def described(problem: Problem, codes: Codes, totals: Floats) -> Floats:
     """What the surrogate sees, shape (n, features): choices, costs, and what was expected beforehand."""
-    rows = features(problem.space, codes, totals)
+    rows = features_of_archs(problem.space, codes, totals)
     return rows if problem.expected is None else np.column_stack([rows, problem.expected(codes)])
 
 
-def told_apart(problem: Problem) -> int:
+def telling_features(problem: Problem) -> int:
     """How many of the last features tell most: the costs, and what was expected."""
     return len(problem.costs) + (problem.expected is not None)

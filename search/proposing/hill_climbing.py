@@ -18,20 +18,16 @@ Notation, for an arch with ``m`` single changes and ``c`` costs:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from search.feasible.region import distinct
+from search.feasible.neighbours import Score, distinct, single_changes
 from search.problem.problem import Problem
 from search.proposing.annealing import Slope, summed
 from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
-
-Judge = Callable[[Codes], Floats]
-"""Codes (n, dimensions) -> how good they are, shape (n,); more is better."""
 
 KEPT = 48
 """Single changes of an arch that are put together: the most gainful, and those that save most for what they lose."""
@@ -61,7 +57,7 @@ def climb(
     problem: Problem,
     codes: Codes,
     limits: Floats,
-    judge: Judge,
+    judge: Score,
     steps: int,
     slope: Slope | None = None,
 ) -> tuple[Codes, Floats]:
@@ -88,7 +84,7 @@ def climb(
 
 
 def proposed(
-    problem: Problem, codes: Codes, good: Floats, limits: Floats, judge: Judge, slope: Slope | None
+    problem: Problem, codes: Codes, good: Floats, limits: Floats, judge: Score, slope: Slope | None
 ) -> tuple[Codes, npt.NDArray[np.intp]]:
     """Archs within the limits that are worth a look, and the row of ``codes`` that each comes from."""
     space, totals = problem.space, problem.totals(codes)
@@ -131,19 +127,6 @@ def told_by_slopes(
     )
 
 
-def single_changes(
-    space: SearchSpace, codes: Codes
-) -> tuple[Codes, npt.NDArray[np.intp], npt.NDArray[np.intp], Codes]:
-    """Every arch one choice away: codes, the row it comes from, the dimension and the choice."""
-    dimensions = np.repeat(np.arange(len(space.sizes)), space.sizes)
-    choices = np.concatenate([np.arange(size, dtype=np.int16) for size in space.sizes])
-    rows = np.repeat(codes[:, None], len(choices), axis=1)
-    rows[:, np.arange(len(choices)), dimensions] = choices
-    rows = space.canonical(rows.reshape(-1, codes.shape[1])).reshape(rows.shape)
-    owner, change = np.nonzero((rows != codes[:, None]).any(axis=2))
-    return rows[owner, change], owner, dimensions[change], choices[change]
-
-
 def combined(
     space: SearchSpace, code: Codes, changes: Changes, room: Floats, slack: Floats, tried: int
 ) -> Codes:
@@ -158,7 +141,7 @@ def combined(
     first, second = first[apart], second[apart]
     gains, costs = changes.gains[first] + changes.gains[second], changes.costs[first] + changes.costs[second]
     pairs = most(np.where((costs <= room).all(axis=1), gains, -np.inf), tried)
-    parts = [changed(code, changes, np.stack([first[pairs], second[pairs]], axis=1))]
+    parts = [with_changes(code, changes, np.stack([first[pairs], second[pairs]], axis=1))]
     # all triples would be 17,000 of 48 changes; those of the most gainful pairs have nearly all that are worth it
     third_of = most(gains, 2 * tried)  # over the limits too: the third may pay for them
     gains3 = gains[third_of][:, None] + changes.gains
@@ -169,7 +152,7 @@ def combined(
     gains3 = np.where((costs3 <= room).all(axis=2) & ~taken, gains3, -np.inf)
     pair, third = np.divmod(most(gains3.ravel(), tried), m)
     pair = third_of[pair]
-    parts.append(changed(code, changes, np.stack([first[pair], second[pair], third], axis=1)))
+    parts.append(with_changes(code, changes, np.stack([first[pair], second[pair], third], axis=1)))
     return distinct(space.canonical(np.concatenate(parts)))
 
 
@@ -197,7 +180,7 @@ def most(values: Floats, count: int) -> npt.NDArray[np.intp]:
     return np.asarray(places[values[places] > -np.inf])
 
 
-def changed(code: Codes, changes: Changes, which: npt.NDArray[np.intp]) -> Codes:
+def with_changes(code: Codes, changes: Changes, which: npt.NDArray[np.intp]) -> Codes:
     """One arch (dimensions,) with the changes in each row of ``which`` (n, several) made."""
     rows = np.repeat(code[None], len(which), axis=0)
     for column in which.T:

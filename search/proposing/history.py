@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from search.feasible.region import keys
+from search.feasible.neighbours import keys
 from search.problem.problem import Problem
 from search.proposing.following import ARCH_ID, IDENTITY, Follower
 from supernet.arch import Choice

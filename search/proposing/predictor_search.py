@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from search.feasible.region import Region, distinct, keys, neighbours
+from search.feasible.neighbours import distinct, keys, neighbours
+from search.feasible.region import Region
 from search.problem.problem import Problem
 from search.proposing.acquisition import front, reached
 from search.proposing.annealing import Slope
@@ -43,7 +44,7 @@ LEVELS = {0: 1, 1: 40, 2: 9}
 LEARNT = 1024
 """Archs that a guess is learnt from, the best of each niche."""
 
-APART = 4
+CLIMBERS_APART = 4
 """Choices in which the archs that are climbed differ at least."""
 
 
@@ -68,7 +69,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundArchs:
     """The best archs, codes (n, dimensions), and how many were predicted to find them."""
 
     codes: Codes
@@ -123,7 +124,7 @@ def search_directly(
     seed: int,
     effort: Effort | None = None,
     slope: Slope | None = None,
-) -> Found:
+) -> FoundArchs:
     """The ``count`` best distinct archs within the budgets: the front first, then what is next to it.
 
     ``slope``, where the predictor knows its slopes, is asked where nothing but the accuracy is an objective.
@@ -135,10 +136,12 @@ def search_directly(
     with threadpool_limits(1, "blas"):
         if slope is not None and not problem.cost_objectives:
             return cool(problem, predict, slope, count, seed, effort or Effort())
-        return evolve(problem, predict, count, seed, effort or Effort())
+        return evolve_by_levels(problem, predict, count, seed, effort or Effort())
 
 
-def cool(problem: Problem, predict: Predict, slope: Slope, count: int, seed: int, effort: Effort) -> Found:
+def cool(
+    problem: Problem, predict: Predict, slope: Slope, count: int, seed: int, effort: Effort
+) -> FoundArchs:
     """The most accurate within the budgets, by waves of annealing, and what is next to them."""
     accuracy = Memory(predict)
 
@@ -150,15 +153,15 @@ def cool(problem: Problem, predict: Predict, slope: Slope, count: int, seed: int
     rng = np.random.default_rng(seed)
     search_in_waves(Sea(Region(problem), accuracy, accuracy.known, remembered, effort.tides, rng))
     if not accuracy.known:
-        return Found(problem.space.encode([]), 0)
+        return FoundArchs(problem.space.encode([]), 0)
     pool = Pool(accuracy.codes, np.array(list(accuracy.known.values())), np.empty((len(accuracy.known), 0)))
     pool = pool[problem.within(pool.codes)]
     around = within(problem, distinct(neighbours(problem.space, ranked(pool, count)), accuracy.known))
     pool += Pool(around, accuracy(around), np.empty((len(around), 0)))
-    return Found(ranked(pool, count), len(accuracy.known))
+    return FoundArchs(ranked(pool, count), len(accuracy.known))
 
 
-def evolve(problem: Problem, predict: Predict, count: int, seed: int, effort: Effort) -> Found:
+def evolve_by_levels(problem: Problem, predict: Predict, count: int, seed: int, effort: Effort) -> FoundArchs:
     rng = np.random.default_rng(seed)
     region, space, accuracy = Region(problem), problem.space, Memory(predict)
     levels = cost_levels(problem)
@@ -170,7 +173,7 @@ def evolve(problem: Problem, predict: Predict, count: int, seed: int, effort: Ef
     first = region.repair(np.concatenate([corners, skewed(space, effort.start, rng)]), rng)
     pool = judged(distinct(within(problem, first)))
     if not len(pool.codes):
-        return Found(pool.codes, 0)
+        return FoundArchs(pool.codes, 0)
     for generation in range(effort.generations):
         sheltered = generation < effort.sheltered * effort.generations
         niches = niches_of(pool.codes, pool.costs, problem, levels, sheltered)
@@ -188,7 +191,7 @@ def evolve(problem: Problem, predict: Predict, count: int, seed: int, effort: Ef
     pool = judged(within(problem, accuracy.codes))
     around = distinct(neighbours(space, ranked(pool, max(count, len(levels)))), accuracy.known)
     pool += judged(within(problem, around))
-    return Found(ranked(pool, count), len(accuracy.known))
+    return FoundArchs(ranked(pool, count), len(accuracy.known))
 
 
 def within(problem: Problem, codes: Codes) -> Codes:
@@ -258,7 +261,7 @@ def starts(pool: Pool, problem: Problem, levels: Floats, count: int) -> tuple[Co
     for row in np.argsort(-pool.accuracy, kind="stable"):
         if len(chosen) >= count:
             break
-        if (pool.codes[chosen] != pool.codes[row]).sum(axis=1).min() >= APART:
+        if (pool.codes[chosen] != pool.codes[row]).sum(axis=1).min() >= CLIMBERS_APART:
             chosen.append(int(row))
     return pool.codes[chosen], np.repeat(limits, len(chosen), axis=0)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Seed:
+class SamplerSeed:
     """The run's seed, and how many trials its study had when the sampler was made.
 
     A sampler with one stream of random numbers takes ``stream``, so that a resumed run
@@ -33,17 +33,17 @@ class Seed:
         return int(np.random.SeedSequence((self.run, self.trials_before)).generate_state(1)[0])
 
 
-Builder = Callable[[Problem, Seed, int], "BaseSampler"]
+Builder = Callable[[Problem, SamplerSeed, int], "BaseSampler"]
 
 
-def guided(problem: Problem, seed: Seed, trials: int) -> BaseSampler:
+def guided(problem: Problem, seed: SamplerSeed, trials: int) -> BaseSampler:
     """Ours: a surrogate of accuracy, searched under the budgets; seeds itself anew for each trial."""
     from search.proposing.guided import GuidedSampler
 
     return GuidedSampler(problem, seed=seed.run, startup=min(16, max(4, trials // 5)))
 
 
-def nsga2(problem: Problem, seed: Seed, trials: int) -> BaseSampler:
+def nsga2(problem: Problem, seed: SamplerSeed, trials: int) -> BaseSampler:
     """Optuna's NSGA-II; the population leaves a small number of trials at least five generations."""
     from optuna.samplers import NSGAIISampler
 
@@ -51,21 +51,21 @@ def nsga2(problem: Problem, seed: Seed, trials: int) -> BaseSampler:
     return within_budget(NSGAIISampler(population_size=population, seed=seed.stream), problem, seed)
 
 
-def tpe(problem: Problem, seed: Seed, trials: int) -> BaseSampler:
+def tpe(problem: Problem, seed: SamplerSeed, trials: int) -> BaseSampler:
     """Optuna's tree-structured Parzen estimator; it learns from the constraints of what is over budget."""
     from optuna.samplers import TPESampler
 
     return TPESampler(n_startup_trials=min(10, max(4, trials // 5)), seed=seed.stream)
 
 
-def random(problem: Problem, seed: Seed, trials: int) -> BaseSampler:
+def random(problem: Problem, seed: SamplerSeed, trials: int) -> BaseSampler:
     """Each choice uniform, whatever was measured before."""
     from optuna.samplers import RandomSampler
 
     return within_budget(RandomSampler(seed=seed.stream), problem, seed)
 
 
-def within_budget(sampler: BaseSampler, problem: Problem, seed: Seed) -> BaseSampler:
+def within_budget(sampler: BaseSampler, problem: Problem, seed: SamplerSeed) -> BaseSampler:
     """The sampler, led to propose within the budgets; as it is where there are none."""
     from search.proposing.within_budget import WithinBudget
 
@@ -83,4 +83,4 @@ def build_sampler(name: str, problem: Problem, seed: int, trials: int, trials_be
     """
     if name not in SAMPLERS:
         raise unknown("sampler", name, SAMPLERS)
-    return SAMPLERS[name](problem, Seed(seed, trials_before), trials)
+    return SAMPLERS[name](problem, SamplerSeed(seed, trials_before), trials)

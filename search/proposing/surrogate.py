@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from supernet.arrays import Floats
 from supernet.space import Codes, SearchSpace
+from supernet.steps import grouped_places, skipped_as_negative, steps_of, summing
 
 LENGTH_SCALES = (0.7, 1.0, 1.5, 2.5, 4.0)
 """In units of the root mean square distance of a measured arch from their mean."""
@@ -47,16 +47,15 @@ LEAST_SPREAD = 1e-6
 """Keeps a division defined where all measured accuracies or costs are equal."""
 
 
-def features(space: SearchSpace, codes: Codes, totals: Floats) -> Floats:
+def features_of_archs(space: SearchSpace, codes: Codes, totals: Floats) -> Floats:
     """Shape (n, features): ``code >= v`` of each choice, 0 where skipped, sums of these, then log costs.
 
     What a larger kernel does in one block it tends to do in others: the same step is summed over the
     blocks of each stage and over all, scaled so that n independent steps vary like one. ``totals`` are
     the costs of the codes, shape (n, costs), all positive.
     """
-    columns, least, summing = steps_of(space)
-    steps = ((codes[:, columns] >= least) & space.active(codes)[:, columns]).astype(np.float64)
-    return np.concatenate([steps, steps @ summing, logs(totals)], axis=1)
+    steps = steps_of(space).taken(skipped_as_negative(space, codes)).astype(np.float64)
+    return np.concatenate([steps, steps @ sums_of_steps(space), logs(totals)], axis=1)
 
 
 def logs(totals: Floats) -> Floats:
@@ -65,21 +64,15 @@ def logs(totals: Floats) -> Floats:
 
 
 @lru_cache(maxsize=16)
-def steps_of(space: SearchSpace) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
-    """Dimension and least code of each step, shape (steps,), and how they are summed, (steps, sums)."""
-    first = [0 if d.needs else 1 for d in space.dimensions]
-    columns = np.repeat(np.arange(len(first)), space.sizes - first)
-    least = np.concatenate([np.arange(low, n) for low, n in zip(first, space.sizes, strict=True)])
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for step, (column, code) in enumerate(zip(columns, least, strict=True)):
+def sums_of_steps(space: SearchSpace) -> Floats:
+    """Which steps are summed, shape (steps, sums): the same one of all blocks, and of the blocks of each stage."""
+    steps, keys = steps_of(space), []
+    for column, code in zip(steps.dimensions, steps.codes, strict=True):
         kind, _, place = space.dimensions[column].name.partition(".")
-        groups.setdefault((kind, str(code)), []).append(step)
-        groups.setdefault((kind, str(code), place.partition(".")[0]), []).append(step)
-    several = [members for members in groups.values() if len(members) > 1]
-    summing = np.zeros((len(columns), len(several)))
-    for row, members in enumerate(several):
-        summing[members, row] = len(members) ** -0.5
-    return columns, least, summing
+        keys += [(kind, str(code)), (kind, str(code), place.partition(".")[0])]
+    # two keys a step, one after the other
+    groups = [[place // 2 for place in members] for members in grouped_places(keys)]
+    return summing([members for members in groups if len(members) > 1], len(steps.codes)).T
 
 
 @dataclass(frozen=True)
@@ -171,13 +164,13 @@ def fit_surrogate(rows: Floats, accuracy: Floats, n_costs: int = 0, noise: Float
     noise = np.ones(len(rows)) if noise is None else noise
     scaling = scaling_of(rows, accuracy, n_costs)
     near, targets = scaling.near(rows), (accuracy - scaling.level) / scaling.spread
-    return conditioned(scaling, most_likely(near, targets, noise), near, targets, noise)
+    return conditioned(scaling, most_likely_shape(near, targets, noise), near, targets, noise)
 
 
 def fitted_shape(rows: Floats, accuracy: Floats, n_costs: int, noise: Floats) -> Shape:
     """The shape that :func:`fit_surrogate` gives the kernel."""
     scaling = scaling_of(rows, accuracy, n_costs)
-    return most_likely(scaling.near(rows), (accuracy - scaling.level) / scaling.spread, noise)
+    return most_likely_shape(scaling.near(rows), (accuracy - scaling.level) / scaling.spread, noise)
 
 
 def scaling_of(rows: Floats, accuracy: Floats, n_costs: int) -> Scaling:
@@ -191,7 +184,7 @@ def scaling_of(rows: Floats, accuracy: Floats, n_costs: int) -> Scaling:
     return Scaling(centre, scale, float(accuracy.mean()), max(float(accuracy.std()), LEAST_SPREAD))
 
 
-def most_likely(near: Floats, targets: Floats, noise: Floats) -> Shape:
+def most_likely_shape(near: Floats, targets: Floats, noise: Floats) -> Shape:
     tried = []
     for length in LENGTH_SCALES:
         for linear in LINEAR:

@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from search.feasible.region import Region, distinct
+from search.feasible.neighbours import distinct
+from search.feasible.region import Region
 from search.problem.problem import Problem
 from search.proposing.annealing import Cooling, Slope, anneal
 from search.proposing.first_archs import skewed
@@ -122,12 +123,12 @@ def search_in_waves(sea: Sea) -> None:
         return
     families, regions = found, {code: island(sea, code) for code in found}
     for _ in range(tides.waves):
-        code = most_promising(sea, families)
+        code = most_hopeful(sea, families)
         family = next_wave(sea, regions[code])
         if not len(family):
             break
         families[code].append(family)
-        if times_found(sea, families) >= tides.same and is_best(sea, families, most_promising(sea, families)):
+        if times_found(sea, families) >= tides.same and is_best(sea, families, most_hopeful(sea, families)):
             break
     code = max(families, key=lambda code: highest(sea, families[code]))
     half = sea.tides.family // 2
@@ -150,11 +151,11 @@ def first_wave(sea: Sea, start: Codes) -> dict[int, list[Codes]] | None:
     ends = np.concatenate([tops, sea.climbed(ends[2 * AGREED :])])
     of_end = np.full(len(ends), ANY) if sea.column is None else ends[:, sea.column]
     families = {int(code): sea.best(ends[of_end == code], tides.family) for code in np.unique(of_end)}
-    side_by_side(sea, families)
+    waves_side_by_side(sea, families)
     return {code: [family] for code, family in families.items()}
 
 
-def side_by_side(sea: Sea, families: dict[int, Codes]) -> None:
+def waves_side_by_side(sea: Sea, families: dict[int, Codes]) -> None:
     """Mate the most promising families, a round of each in turn; those that fall behind are given up."""
     tides = sea.tides
     live = sorted(families, key=lambda code: -sea.height(families[code]))[: tides.islands]
@@ -188,7 +189,7 @@ def island(sea: Sea, code: int) -> Region:
     return Region(sea.problem, {sea.column: code})
 
 
-def most_promising(sea: Sea, families: dict[int, list[Codes]]) -> int:
+def most_hopeful(sea: Sea, families: dict[int, list[Codes]]) -> int:
     """The resolution whose best arch, and what may still be hoped for it, are most; less is hoped after each wave."""
 
     def promise(code: int) -> float:
@@ -259,10 +260,10 @@ def starts_of_chains(region: Region, count: int, rng: np.random.Generator) -> Co
     codes = distinct(region.repair(codes, rng))
     codes = codes[region.problem.within(codes)]
     resolution = space.index.get("resolution")
-    return codes[:count] if resolution is None else codes[in_turn(codes[:, resolution])[:count]]
+    return codes[:count] if resolution is None else codes[resolutions_in_turn(codes[:, resolution])[:count]]
 
 
-def in_turn(kinds: Codes) -> npt.NDArray[np.intp]:
+def resolutions_in_turn(kinds: Codes) -> npt.NDArray[np.intp]:
     """Rows in order of their rank in their kind (n,): the first of every kind, then the second of every one, and so on."""
     rank = np.empty(len(kinds), dtype=np.intp)
     for kind in np.unique(kinds):

@@ -14,9 +14,10 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search.feasible.region import Region, keys
+from search.feasible.neighbours import keys
+from search.feasible.region import Region
 from search.problem.problem import Problem
-from search.proposing.around import Around, Values
+from search.proposing.around import ArchValues, Around
 from search.proposing.history import codes_of, values_of
 
 DRAWS = 64
@@ -35,7 +36,9 @@ class WithinBudget(Around):
         super().__init__(inner, problem, seed)
         self._draws = draws
 
-    def choose(self, study: Study, trial: FrozenTrial, draw: Callable[[], Values], region: Region) -> Values:
+    def choose(
+        self, study: Study, trial: FrozenTrial, draw: Callable[[], ArchValues], region: Region
+    ) -> ArchValues:
         """The first draw that is within and new, else the last one, mended."""
         space = self._problem.space
         self._history.follow(study, trial)

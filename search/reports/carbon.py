@@ -25,12 +25,12 @@ from supernet.errors import InputError
 LARGEST = "largest"
 """The baseline where none is given: the largest subnet, which needs no search."""
 SECONDS_PER_HOUR = 3600
-SHARED = ("training", "embodied")
+TAKEN_ALIKE = ("training", "embodied")
 """What every subnet of a supernet takes alike."""
 
 
 @dataclass(frozen=True)
-class Ledger:
+class TwoPlans:
     """Two plans of a deployment; ``notes`` say of each figure how it is known, ``saved_mg`` is that of a request."""
 
     specialised: Plan
@@ -100,7 +100,9 @@ def saved_mg(mine: Served, other: Served, power: Power | None, place: Place | No
     return other.mg(power, place) - mine.mg(power, place)
 
 
-def ledger(deployment: Deployment, folder: Path, result: Result | None = None, which: str = "best") -> Ledger:
+def ledger(
+    deployment: Deployment, folder: Path, result: Result | None = None, which: str = "best"
+) -> TwoPlans:
     """The ledger of a deployment, and of a run's subnet if there is one; paths in the deployment are from ``folder``.
 
     Raises InputError for what is missing: power or region of the run's device, or an inference without a run.
@@ -117,14 +119,14 @@ def ledger(deployment: Deployment, folder: Path, result: Result | None = None, w
     plan = Plan(mine.name, kg, mine.mg(power, place))
     region = str(place) if place is not None else ""
     if other is None:
-        return Ledger(plan, None, deployment.requests, None, notes, region)
-    theirs = {name: found for name, found in kg.items() if name in SHARED}
+        return TwoPlans(plan, None, deployment.requests, None, notes, region)
+    theirs = {name: found for name, found in kg.items() if name in TAKEN_ALIKE}
     if other.given is not None:
         theirs = {name: found for name, found in kg.items() if name == "embodied"}
         if other.given.training is not None:
             theirs["training"] = other.given.training.emitted(place, folder).kg
     against = Plan(other.name, theirs, other.mg(power, place))
-    return Ledger(plan, against, deployment.requests, saved_mg(mine, other, power, place), notes, region)
+    return TwoPlans(plan, against, deployment.requests, saved_mg(mine, other, power, place), notes, region)
 
 
 def specialised_of(deployment: Deployment, result: Result | None, which: str) -> Served:
@@ -253,7 +255,7 @@ def of_search(run: Run) -> Emitted:
 # -- for programs -----------------------------------------------------------------
 
 
-def ledger_dict(found: Ledger) -> dict[str, Any]:
+def ledger_dict(found: TwoPlans) -> dict[str, Any]:
     """What ``--json`` prints; kilograms with their ranges, and null for what never comes."""
     plans = {"specialised": found.specialised, "baseline": found.baseline}
     made: dict[str, Any] = {"region": found.region, "requests": found.requests}

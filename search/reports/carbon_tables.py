@@ -10,8 +10,8 @@ import numpy as np
 from cost_models.carbon_ledger import BreakEven, Plan
 from cost_models.grid_hours import Schedule
 from cost_models.ranges import Range
-from search.reports.carbon import Ledger
-from search.reports.plots import COLOURS, new_figure, save
+from search.reports.carbon import TwoPlans
+from search.reports.plots import COLOURS, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ def with_range(kg: Range, between: str = "\n") -> str:
     return f"{mass(kg.value)}{between}({figure_in(kg.low, unit)} to {figure_in(kg.high, unit)})"
 
 
-def table(found: Ledger) -> Table:
+def carbon_table(found: TwoPlans) -> Table:
     """What each plan takes, a line a part; ranges are from the least to the greatest."""
     from rich import box
     from rich.table import Table
@@ -81,7 +81,7 @@ def once(plan: Plan, part: str) -> str:
     return with_range(plan.once_kg[part]) if part in plan.once_kg else "-"
 
 
-def sentences(found: Ledger) -> str:
+def sentences(found: TwoPlans) -> str:
     """The break-even and what is saved, as far as the ranges allow to say it."""
     if found.pays_after is None or found.baseline is None or found.saved_kg is None:
         return "No baseline was given, so there is nothing that specialising is held against."
@@ -134,11 +134,11 @@ def schedule_words(found: Schedule, job_hours: float) -> str:
 # -- the plot ----------------------------------------------------------------------
 
 
-def draw(found: Ledger, path: Path) -> None:
-    save(figure(found), path)
+def draw(found: TwoPlans, path: Path) -> None:
+    save_figure(figure(found), path)
 
 
-def figure(found: Ledger) -> Figure:
+def figure(found: TwoPlans) -> Figure:
     """Cumulative CO2e against requests, with ranges as bands, the break-even and the deployment's own requests."""
     made, axes = new_figure()
     requests = axis_of(found)
@@ -172,7 +172,7 @@ def figure(found: Ledger) -> Figure:
     return made
 
 
-def axis_of(found: Ledger) -> np.ndarray:
+def axis_of(found: TwoPlans) -> np.ndarray:
     """Numbers of requests around the break-even and the deployment's own."""
     marks = [found.requests]
     if found.pays_after is not None:

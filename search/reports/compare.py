@@ -16,7 +16,7 @@ from search.feasible.budget_messages import round_up
 from search.problem.limits import check_limit
 from search.problem.objectives import Objective
 from search.reports.csv_text import csv_text
-from search.reports.plots import COLOURS, draw_steps, new_figure, save
+from search.reports.plots import COLOURS, draw_steps, new_figure, save_figure
 from search.reports.report import candidate_dict as as_candidate
 from search.reports.units import amount, heading, scaled
 from search.runs.config import OWN
@@ -267,7 +267,7 @@ def check_same_comparison(comparison: Comparison, folder: Path) -> None:
         )
 
 
-def write(comparison: Comparison, folder: Path) -> list[Path]:
+def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     """The fronts as CSV, the comparison as JSON, and both fronts in one plot.
 
     Raises InputError where the folder holds the comparison of other runs.
@@ -282,7 +282,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     ]  # fmt: skip
     documents.write_text(csv, csv_text(rows))
     documents.write_text(js, json.dumps(comparison_dict(comparison), indent=2) + "\n")
-    save(comparison_figure(comparison), png)
+    save_figure(comparison_figure(comparison), png)
     return [csv, png, js]
 
 

@@ -24,7 +24,7 @@ from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
 from supernet.messages import Say, say
-from supernet.ofa_format.given import Given, arch_of, called, is_inline
+from supernet.ofa_format.given import Given, called, given_arch, is_inline
 
 if TYPE_CHECKING:
     from supernet.bundle import Bundle
@@ -49,11 +49,11 @@ def export_picked(
     if calibrated and result.run.measures:
         check_images(result.run)
     candidate = picked(result, which)
-    target = out or result.run.folder / BUNDLES / folder_name(candidate.arch, calibrated)
+    target = out or result.run.folder / BUNDLES / bundle_folder_name(candidate.arch, calibrated)
     return target, export_candidate(result, candidate, target, say, calibrated)
 
 
-def folder_name(arch: Arch, calibrated: bool) -> str:
+def bundle_folder_name(arch: Arch, calibrated: bool) -> str:
     return arch.id if calibrated else f"{arch.id}-{UNCALIBRATED}"
 
 
@@ -67,7 +67,7 @@ def picked(result: Result, which: Given) -> Candidate:
         return pick(
             list({c.arch.id: c for c in [*result.front, result.chosen]}.values()), result.run.axes, which
         )
-    run, arch = result.run, arch_of(which, result.run.supernet)
+    run, arch = result.run, given_arch(which, result.run.supernet)
     if (known := next((c for c in result.candidates if c.arch == arch), None)) is not None:
         return known
     costs = {name: cost(arch) for name, cost in run.costs.items()}
@@ -123,7 +123,7 @@ def export_candidate(
         if run.measures:  # else the study knows neither weights nor images, which may be others next time
             save(run.study(), arch, report)
 
-    known = Known(
+    known = KnownFigures(
         {**candidate.costs, **range_figures(run.ranges(candidate)), **predicted_figures(candidate)},
         candidate.validation, corrected_figures(result, candidate), result.reports.get(arch.id), keep,
     )  # fmt: skip
@@ -144,12 +144,12 @@ def export_arch(
     target = Target(supernet, device)
     costs = {name: build(name, target)(arch) for name in free_costs(supernet, device)}
     costs |= range_figures(ranges(device, costs.get("latency_ms"), supernet.layers(arch)))
-    folder = out or Path("runs") / BUNDLES / folder_name(arch, calibrated)
-    return folder, write_arch(measuring, arch, device, Known(costs), folder, say, calibrated)
+    folder = out or Path("runs") / BUNDLES / bundle_folder_name(arch, calibrated)
+    return folder, write_arch(measuring, arch, device, KnownFigures(costs), folder, say, calibrated)
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownFigures:
     """What is known of an arch before it is exported; ``keep`` takes the report figure that is measured then.
 
     ``corrected`` is the validation accuracy without what the choice by it added.
@@ -166,7 +166,7 @@ def write_arch(
     measuring: MeasuredAccuracy,
     arch: Arch,
     device: Device | None,
-    known: Known,
+    known: KnownFigures,
     target: Path,
     say: Say,
     calibrated: bool,

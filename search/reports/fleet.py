@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cost_models.registry import OF_A_DEVICE
 from search.reports import report
 from search.reports.csv_text import csv_text
-from search.reports.plots import COLOURS, draw_steps, save
+from search.reports.plots import COLOURS, draw_steps, save_figure
 from search.reports.units import amount, counted, heading, percent, scaled
 from search.runs.fleet import FleetResult, of_run
 from search.runs.run import Result
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FLEET_CSV, FLEET_PNG, FLEET_JSON = "fleet.csv", "fleet.png", "fleet.json"
-COLUMNS = 3
+PANELS_BESIDE = 3
 """Panels beside each other in the picture."""
 PANEL = (3.6, 3.0)
 """Inches of one panel."""
@@ -33,7 +33,7 @@ def fleet_rows(found: FleetResult) -> list[dict[str, Any]]:
     """One flat row a device: its budgets, the chosen arch with its figures, and how it fares with one arch for all."""
     rows = []
     for label, result in found.results.items():
-        [row] = report.rows_of(result, [result.chosen])
+        [row] = report.candidate_rows(result, [result.chosen])
         row.pop("chosen")
         limits = {f"budget_{name}": limit for name, limit in result.run.config.budgets.items()}
         kept = {name: value for name, value in row.items() if name not in result.chosen.arch.values}
@@ -64,11 +64,11 @@ def fleet_dict(found: FleetResult) -> dict[str, Any]:
 def write_fleet_files(found: FleetResult) -> list[Path]:
     """Write the three files into the fleet's folder, and each run's own into its folder; returns the former's paths."""
     for result in found.results.values():
-        report.write(result)
+        report.write_report(result)
     table, png, js = (found.fleet.folder / name for name in (FLEET_CSV, FLEET_PNG, FLEET_JSON))
     documents.write_text(table, csv_text(fleet_rows(found)))
     documents.write_text(js, json.dumps(fleet_dict(found), indent=2) + "\n")
-    save(fleet_figure(found), png)
+    save_figure(fleet_figure(found), png)
     return [table, png, js]
 
 
@@ -92,11 +92,11 @@ def fleet_table(found: FleetResult) -> Table:
     made.add_column("\nbudget", justify="right")
     made.add_column("\nfront", justify="right")
     for label, result in found.results.items():
-        made.add_row(label, *line_of(result))
+        made.add_row(label, *line_of_device(result))
     return made
 
 
-def line_of(result: Result) -> list[str]:
+def line_of_device(result: Result) -> list[str]:
     """The figures of a device's chosen subnet, in the order of the table's columns."""
     run, chosen = result.run, result.chosen
     accuracy = run.axes[0].name
@@ -121,7 +121,7 @@ def fleet_legend(found: FleetResult) -> str:
     ]
     devices = counted(len(found.results), "device")
     lines = [
-        f"For each device the best {report.BEST[first.run.kind]} within its budget.",
+        f"For each device the best {report.SPLIT_IN_WORDS[first.run.kind]} within its budget.",
         f"{counted(found.evaluations, 'subnet')} {how}, each once for all {devices}.",
     ]
     if found.common is None:
@@ -140,7 +140,7 @@ def fleet_figure(found: FleetResult) -> Figure:
     from matplotlib.figure import Figure
 
     count = len(found.results)
-    columns = min(COLUMNS, count)
+    columns = min(PANELS_BESIDE, count)
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.6), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)

@@ -31,14 +31,14 @@ def new_figure() -> tuple[Figure, Any]:
     return figure, figure.subplots()
 
 
-def save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     with whole(path) as partial:
         figure.savefig(partial, format="png")
 
 
 def draw_front(result: Result, path: Path) -> None:
     """Write what :func:`front_figure` shows."""
-    save(front_figure(result), path)
+    save_figure(front_figure(result), path)
 
 
 def front_figure(result: Result) -> Figure:

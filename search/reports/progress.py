@@ -16,7 +16,7 @@ from supernet.messages import say
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from supernet.training import Progress as TrainingProgress
+    from supernet.training import TrainingProgress as TrainingProgress
 
 WIDTH_WITHOUT_TERMINAL = 130
 SECONDS_BETWEEN_LINES = 10

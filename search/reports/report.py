@@ -23,7 +23,7 @@ from search.proposing.samplers import GUIDED
 from search.reports import words as readable
 from search.reports.csv_text import csv_text
 from search.reports.plots import draw_front
-from search.reports.units import amount, counted, heading, percent, predicted_percent, scaled, short
+from search.reports.units import amount, counted, heading, percent, predicted_percent, scaled, short_number
 from search.runs.config import OWN
 from search.runs.correction import Corrected
 from search.runs.front import knee
@@ -42,7 +42,7 @@ CANDIDATES = {
     "own evaluation": "candidates_of_own_evaluation",
 }
 """What the number of candidates is called in JSON, by :attr:`Run.kind`."""
-BEST = {
+SPLIT_IN_WORDS = {
     "validation split": "on the validation split",
     "predicted": "by prediction",
     "own evaluation": "by your own evaluation",
@@ -141,7 +141,7 @@ def result_dict(result: Result) -> dict[str, Any]:
     }
 
 
-def rows_of(result: Result, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+def candidate_rows(result: Result, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
     """One flat row a candidate, for CSV and data frames; what was not measured is absent."""
     rows = []
     for candidate in candidates:
@@ -166,17 +166,17 @@ def rows_of(result: Result, candidates: Sequence[Candidate]) -> list[dict[str, A
     return rows
 
 
-def write(result: Result) -> list[Path]:
+def write_report(result: Result) -> list[Path]:
     """Write the three files into the run folder; returns their paths."""
     folder = result.run.folder
-    table, png, js = (folder / name for name in (FRONT_CSV, FRONT_PNG, RESULT_JSON))
-    documents.write_text(table, csv_text(rows_of(result, result.front)))
+    front, png, js = (folder / name for name in (FRONT_CSV, FRONT_PNG, RESULT_JSON))
+    documents.write_text(front, csv_text(candidate_rows(result, result.front)))
     documents.write_text(js, json.dumps(result_dict(result), indent=2) + "\n")
     draw_front(result, png)
-    return [table, png, js]
+    return [front, png, js]
 
 
-def table(result: Result) -> Table:
+def result_table(result: Result) -> Table:
     """The front, or for one objective the chosen subnet, for the terminal."""
     return front_table(result) if len(result.run.config.objectives) > 1 else chosen_table(result)
 
@@ -241,7 +241,7 @@ def share_of(luck: Corrected | None) -> str:
 
 
 def cost_figure(name: str, candidate: Candidate, _: Accuracy | None) -> str:
-    return short(scaled(name, candidate.costs[name]))
+    return short_number(scaled(name, candidate.costs[name]))
 
 
 def legend(result: Result) -> str:
@@ -249,7 +249,7 @@ def legend(result: Result) -> str:
     run = result.run
     limits = " and ".join(amount(name, limit) for name, limit in run.config.budgets.items())
     mark = "*" if len(run.config.objectives) > 1 else "The"
-    by = BEST[run.kind]
+    by = SPLIT_IN_WORDS[run.kind]
     costs = f"costs are predicted for {run.where}" if run.device is not None else "costs are computed"
     count = counted(len(result.candidates), "candidate")
     lines = [f"{mark} best {by}{f' within {limits}' if limits else '; no budget was given'}."]

@@ -47,7 +47,7 @@ def scaled(name: str, value: float) -> float:
     return value / SCALES.get(name, (1.0, name))[0]
 
 
-def short(value: float) -> str:
+def short_number(value: float) -> str:
     """Four significant digits, and whole numbers where these would take an exponent."""
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
@@ -61,7 +61,7 @@ def amount(name: str, value: float) -> str:
     """A cost with its unit, for people: ``0.12 ms``, ``2 M MACs``."""
     label, _, unit = heading(name).removesuffix(")").partition(" (")
     if not unit:
-        return f"{short(value)} {label}"
+        return f"{short_number(value)} {label}"
     bound = label.partition(", ")[2]
     said = f" {label}" if len(unit) == 1 else f" ({bound})" if bound else ""
-    return f"{short(scaled(name, value))} {unit}{said}"
+    return f"{short_number(scaled(name, value))} {unit}{said}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost_models.registry import OF_A_DEVICE
-from search.reports.units import counted, heading, percent, predicted_percent, scaled, short
+from search.reports.units import counted, heading, percent, predicted_percent, scaled, short_number
 from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def of_subnet(
     known, between_ = stds or {}, ranges or {}
     costs = [
         (heading(name) + (f", {HOW_KNOWN.get(name, 'predicted')} for {device}" if name in OF_A_DEVICE else ""),
-         short(scaled(name, value)) + (f" (std {scaled(name, known[name]):.2g})" if name in known else "")
+         short_number(scaled(name, value)) + (f" (std {scaled(name, known[name]):.2g})" if name in known else "")
          + (f" ({to(name, between_[name])})" if name in between_ else ""))
         for name, value in predicted.items()
     ]  # fmt: skip
@@ -154,7 +154,7 @@ HOW_KNOWN = {"energy_mj": "estimated", "co2e_mg": "estimated"}
 
 def to(name: str, found: Range) -> str:
     """``0.21 to 1.3``, the range of a cost as it is shown."""
-    return f"{short(scaled(name, found.low))} to {short(scaled(name, found.high))}"
+    return f"{short_number(scaled(name, found.low))} to {short_number(scaled(name, found.high))}"
 
 
 def between(found: Range, form: str = "g") -> str:

@@ -21,7 +21,7 @@ def no_longer_pays(run: Run, study: optuna.Study, ledger: Ledger) -> bool:
     stop = run.config.stop
     if stop is None or len(ledger.known) < stop.after:
         return False
-    found = standing(run, stop, study, ledger)
+    found = carbon_so_far(run, stop, study, ledger)
     if found.pays:
         return False
     study.set_user_attr(STOPPED, asdict(found))
@@ -33,7 +33,7 @@ def no_longer_pays(run: Run, study: optuna.Study, ledger: Ledger) -> bool:
     return True
 
 
-def standing(run: Run, stop: CarbonStop, study: optuna.Study, ledger: Ledger) -> Prospect:
+def carbon_so_far(run: Run, stop: CarbonStop, study: optuna.Study, ledger: Ledger) -> Prospect:
     """What the next trials are expected to save, and to take by what those that were made took on average."""
     worst = run.costs[COST](run.supernet.space.largest())
     in_turn = sorted(ledger.known.values(), key=lambda candidate: candidate.number)

@@ -32,7 +32,7 @@ from search.runs.racing import Bits, packed_bits
 from search.runs.study import Candidate
 from supernet.arrays import Floats
 
-SPLITS = 100
+RANDOM_SPLITS = 100
 """Random splits in two; with twice as many the corrected figure moves by less than 0.01 points."""
 AT_ONCE = 1_000
 """Candidates whose hits are numbers at the same time, 20 MB for 5,000 images."""
@@ -56,7 +56,7 @@ class Corrected:
     among: int
 
 
-def corrected(
+def corrected_estimate(
     candidates: Sequence[Candidate],
     chosen: Candidate,
     members: Sequence[Candidate],
@@ -94,14 +94,14 @@ def crossed(hits: Sequence[Bits], pools: Pools, rng: np.random.Generator) -> Flo
     that cannot be decoded, changes nothing.
     """
     images = len(hits[0])
-    halves = (rng.permuted(np.tile(np.arange(images) % 2, (SPLITS, 1)), axis=1).T).astype(np.float32)
-    first, whole = np.empty((len(hits), SPLITS)), np.empty((len(hits), 1))
+    halves = (rng.permuted(np.tile(np.arange(images) % 2, (RANDOM_SPLITS, 1)), axis=1).T).astype(np.float32)
+    first, whole = np.empty((len(hits), RANDOM_SPLITS)), np.empty((len(hits), 1))
     for start in range(0, len(hits), AT_ONCE):
         some = slice(start, start + AT_ONCE)
         numbers = np.array(hits[some], dtype=np.float32)  # sums of so few ones are exact
         first[some], whole[some] = numbers @ halves, numbers.sum(axis=1, keepdims=True)
-    other, splits = whole - first, np.arange(SPLITS)
-    found = np.empty((len(pools), SPLITS))
+    other, splits = whole - first, np.arange(RANDOM_SPLITS)
+    found = np.empty((len(pools), RANDOM_SPLITS))
     for row, pool in zip(found, pools, strict=True):
         by_first = np.where(pool[:, None], first, -1).argmax(axis=0)
         by_other = np.where(pool[:, None], other, -1).argmax(axis=0)

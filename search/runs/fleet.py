@@ -7,7 +7,7 @@ them is a trial of all (:mod:`search.runs.fleet_trials`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from search.runs.fleet_devices import DEVICES
 from search.runs.front import best
 from search.runs.naming import base
 from search.runs.own import Own
-from search.runs.run import Result, Run, conclude, open_run, start
+from search.runs.run import Progress, Result, Run, conclude, open_run, start
 from search.runs.study import Candidate
 from supernet import documents
 from supernet.atomic import check_writable
@@ -30,6 +30,10 @@ from supernet.messages import Say
 FLEET = "fleet.yaml"
 FEWEST = 2
 """Devices of a fleet; one is a run."""
+
+
+ShowMember = Callable[[str, Progress], None]
+"""Told of the device's name, and where the search of the fleet stands with the best for this device."""
 
 
 @dataclass(frozen=True)

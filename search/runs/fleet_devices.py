@@ -28,7 +28,7 @@ def parse_devices(given: object, where: str, folder: Path) -> list[dict[str, obj
     if isinstance(given, Mapping):
         pairs = [*given.items()]
     elif isinstance(given, (list, tuple)):
-        pairs = [entry_of(entry) for entry in given]
+        pairs = [device_and_budgets(entry) for entry in given]
     else:
         raise InputError(
             f"{where}: got {short(repr(given))}; devices are a list, as [note10, host], or a mapping to their "
@@ -43,7 +43,7 @@ def parse_devices(given: object, where: str, folder: Path) -> list[dict[str, obj
     ]
 
 
-def entry_of(entry: object) -> tuple[object, object]:
+def device_and_budgets(entry: object) -> tuple[object, object]:
     """A device of a list, and its budgets where the entry is a mapping that has some."""
     if isinstance(entry, FleetDevice):
         return entry.device, entry.budgets

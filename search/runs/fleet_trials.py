@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from search.proposing.distributions import distributions
 from search.proposing.following import ARCH_ID
 from search.runs import study as studies
 from search.runs.config import to_yaml
-from search.runs.fleet import Fleet, of_run, remember, write_fleet
+from search.runs.fleet import Fleet, ShowMember, of_run, remember, write_fleet
 from search.runs.front import best
 from search.runs.ledger import Ledger
 from search.runs.run import CONFIG, Progress, Run, write_down
@@ -28,9 +27,6 @@ from supernet.arch import Arch
 
 if TYPE_CHECKING:
     import optuna
-
-Show = Callable[[str, Progress], None]
-"""Told of the device's name, and where the search of the fleet stands with the best for this device."""
 
 
 @dataclass
@@ -47,7 +43,7 @@ class Member:
     asked_witness: bool = False
 
 
-def search_fleet(fleet: Fleet, progress: Show) -> None:
+def search_fleet(fleet: Fleet, progress: ShowMember) -> None:
     """Evaluate as many archs as the config says, all devices' together; continues after a kill.
 
     Where accuracies are predicted nothing is shared, as they cost nothing, and each device is searched for by itself.
@@ -80,13 +76,13 @@ def begun(stack: ExitStack, label: str, run: Run) -> Member:
     return Member(label, run, study, worker, ledger, witness, told)
 
 
-def take_turns(fleet: Fleet, together: list[Member], progress: Show) -> None:
+def take_turns(fleet: Fleet, together: list[Member], progress: ShowMember) -> None:
     """A trial for each device in turn, until there are as many archs as the config says."""
     wanted = fleet.config.trials
     share(together)
     for proposals, member in enumerate(cycle(together)):
         done = evaluated(together)
-        progress(member.label, standing(member, done, wanted, proposals))
+        progress(member.label, progress_of_member(member, done, wanted, proposals))
         if done >= wanted or proposals >= PROPOSALS_PER_TRIAL * wanted:
             return
         ask_for_witness(member)
@@ -100,7 +96,7 @@ def evaluated(together: list[Member]) -> int:
     return len({arch_id for member in together for arch_id in member.ledger.known})
 
 
-def standing(member: Member, done: int, wanted: int, proposals: int) -> Progress:
+def progress_of_member(member: Member, done: int, wanted: int, proposals: int) -> Progress:
     known = list(member.ledger.known.values())
     return Progress(done, wanted, proposals, best(known, member.run.axes) if known else None)
 
@@ -121,12 +117,12 @@ def share(together: list[Member]) -> None:
         member.told.update(member.ledger.known)
         new = [candidate for arch_id, candidate in found.items() if arch_id not in member.told]
         if new:
-            member.study.add_trials([trial_of(member.run, candidate) for candidate in new])
+            member.study.add_trials([trial_with(member.run, candidate) for candidate in new])
             member.told.update(candidate.arch.id for candidate in new)
             member.ledger.follow()
 
 
-def trial_of(run: Run, candidate: Candidate) -> optuna.trial.FrozenTrial:
+def trial_with(run: Run, candidate: Candidate) -> optuna.trial.FrozenTrial:
     """What another device's run evaluated, as a trial of ``run``; one that is over a budget there says by how much."""
     import optuna
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
-from search.feasible.region import keys
+from search.feasible.neighbours import keys
 from search.problem.problem import Problem
 from search.proposing.following import Follower
 from search.proposing.history import CLAIM, codes_of_trial

@@ -11,10 +11,10 @@ from typing import Any
 from search.runs.config import NO_PREDICTOR
 from supernet.catalog import DATA_SETS
 
-FILES = (".safetensors", ".yaml")
+FILE_SUFFIXES = (".safetensors", ".yaml")
 MOST_NAMED = 3
 """Devices of a fleet that its folder is named after."""
-DIGITS = 6
+DIGITS_OF_NAME = 6
 """Of a hash in a folder's name, which tell two paths apart."""
 
 
@@ -55,7 +55,7 @@ def base(given: object) -> str:
     if isinstance(given, Mapping):
         return "-".join(base(value) for value in given.values() if isinstance(value, str))
     name = Path(str(given)).name
-    return next((name.removesuffix(end) for end in FILES if name.endswith(end)), name)
+    return next((name.removesuffix(end) for end in FILE_SUFFIXES if name.endswith(end)), name)
 
 
 def fleet_name(given: object) -> str:
@@ -74,4 +74,4 @@ def data_name(given: object) -> str:
     if given in DATA_SETS:
         return str(given)
     path = Path(str(given)).resolve()
-    return f"{path.name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:DIGITS]}"
+    return f"{path.name}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:DIGITS_OF_NAME]}"

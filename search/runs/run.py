@@ -27,7 +27,7 @@ from search.problem.problem import Problem
 from search.runs import study as studies
 from search.runs.carbon_stop import STOPPED
 from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differences, to_yaml
-from search.runs.correction import Corrected, corrected
+from search.runs.correction import Corrected, corrected_estimate
 from search.runs.enqueued import check_enqueued, with_enqueued
 from search.runs.front import best, front
 from search.runs.measuring import MeasuredAccuracy
@@ -204,7 +204,9 @@ class Result:
         Empty where nothing is measured, and where a run of an earlier version did not keep which images were right.
         """
         members = self.front if len(self.run.config.objectives) > 1 else []
-        return corrected(self.candidates, self.chosen, members, self.run.axes, np.random.default_rng(0))
+        return corrected_estimate(
+            self.candidates, self.chosen, members, self.run.axes, np.random.default_rng(0)
+        )
 
 
 def make_run(
@@ -328,7 +330,7 @@ def write_down(run: Run) -> None:
         write_device(run.device, run.folder / DEVICE)
     kept = run.predictor or run.prior
     if kept is not None and not (run.folder / PREDICTOR).exists():
-        predictors.write(kept, run.folder / PREDICTOR)
+        predictors.write_predictor(kept, run.folder / PREDICTOR)
     if not (run.folder / studies.PLACE).exists():
         place = studies.new_place(run.folder, run.storage)
         documents.write_text(run.folder / studies.PLACE, to_yaml(place))

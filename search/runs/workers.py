@@ -109,7 +109,7 @@ class Worker:
         if name == self.id:
             return False
         if place == self._place:
-            return not locks.is_held(lock_path(self._folder, name))
+            return not locks.is_held(worker_lock_path(self._folder, name))
         beat, now = trial.system_attrs.get(BEAT), self._clock()
         before, since = self._heard.setdefault(trial.number, (beat, now))
         if beat != before:
@@ -127,7 +127,7 @@ def places_of(trial: FrozenTrial) -> dict[str, str]:
     }
 
 
-def lock_path(folder: Path, name: str) -> Path:
+def worker_lock_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.lock"
 
 
@@ -145,7 +145,7 @@ def at_work(run_folder: Path) -> Iterator[Worker]:
             worker.beat(number)
 
     # awaited, since another process may just be trying whether anybody has it
-    with locks.awaited(lock_path(folder, worker.id), lambda: None):
+    with locks.awaited(worker_lock_path(folder, worker.id), lambda: None):
         thread = threading.Thread(target=beating, daemon=True)
         thread.start()
         try:

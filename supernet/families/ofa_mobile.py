@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RESOLUTIONS = tuple(range(128, 225, 4))
 DEPTHS, KERNELS, EXPANDS = (2, 3, 4), (3, 5, 7), (3, 4, 6)
-NETWORKS = "ofa.imagenet_classification.elastic_nn.networks"
+OFA_NETWORKS = "ofa.imagenet_classification.elastic_nn.networks"
 
 
 @dataclass(frozen=True)
@@ -110,4 +110,4 @@ parse_proxyless = partial(parse, PROXYLESS)
 def elastic(table: Table, spec: MobileNetV3Spec, width: float) -> OfaNet:
     from supernet.ofa_networks import mobile_net
 
-    return mobile_net(getattr(importlib.import_module(NETWORKS), table.made_by), spec, width)
+    return mobile_net(getattr(importlib.import_module(OFA_NETWORKS), table.made_by), spec, width)

@@ -20,14 +20,14 @@ from supernet.amounts import Count
 from supernet.errors import InputError
 from supernet.inverted_residuals import Block, make_divisible
 from supernet.layers import Layer
-from supernet.ofa_format.net_config_keys import Kernel
+from supernet.ofa_format.net_config_keys import KernelSize
 
-NAME = "AttentiveNAS"
+FORMAT_NAME = "AttentiveNAS"
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
 GATED = (False, False, True, False, True, True, True)
 HEAD = 6
 """The head is so many times as wide as the last stage."""
-CLASSES = 1000
+IMAGENET_CLASSES = 1000
 ACT = "swish"
 
 PerStage = {"min_length": len(STRIDES), "max_length": len(STRIDES)}
@@ -39,17 +39,17 @@ class SubnetKeys(documents.Document):
     resolution: Count
     width: Annotated[list[Count], Field(min_length=len(STRIDES) + 2, max_length=len(STRIDES) + 2)]
     depth: Annotated[list[Count], Field(**PerStage)]
-    kernel_size: Annotated[list[Kernel], Field(**PerStage)]
+    kernel_size: Annotated[list[KernelSize], Field(**PerStage)]
     expand_ratio: Annotated[list[Annotated[float, Field(gt=0, le=100)]], Field(**PerStage)]
     model: str | None = None
 
 
-def parse(data: Mapping[str, Any], file: str) -> SubnetKeys:
+def parse_subnet(data: Mapping[str, Any], file: str) -> SubnetKeys:
     """The settings of one subnet."""
     return documents.check(dict(data), SubnetKeys, file)
 
 
-def layers(keys: SubnetKeys, image_size: int) -> tuple[Layer, ...]:
+def layers_of_subnet(keys: SubnetKeys, image_size: int) -> tuple[Layer, ...]:
     """All layers for square images of ``image_size`` pixels, in the order in which they run."""
     return tuple(walk(keys, image_size))
 
@@ -72,7 +72,7 @@ def walk(keys: SubnetKeys, image_size: int) -> Iterator[Layer]:
     yield Layer("head", "conv", channels, head, size, size, norm=True, act=ACT)
     yield Layer("head.pool", "pool", head, head, size, 1)
     yield Layer("mix", "conv", head, mix, 1, 1, act=ACT)
-    yield Layer("classifier", "linear", mix, CLASSES, 1, 1, bias=True)
+    yield Layer("classifier", "linear", mix, IMAGENET_CLASSES, 1, 1, bias=True)
 
 
 def with_shortcut(block: Block) -> Iterator[Layer]:
@@ -101,10 +101,10 @@ def refuse_several(data: Mapping[str, Any], file: str) -> None:
             [name for name, v in inside.items() if isinstance(v, dict)] if isinstance(inside, dict) else []
         )
         raise InputError(
-            f"{file} is a configuration of {NAME} with {len(names)} subnets, {', '.join(map(str, names))}: "
+            f"{file} is a configuration of {FORMAT_NAME} with {len(names)} subnets, {', '.join(map(str, names))}: "
             "give what stands below one of them as a file of its own"
         )
     raise InputError(
-        f"{file} is the configuration of a supernet of {NAME}, which has many subnets: give one's "
+        f"{file} is the configuration of a supernet of {FORMAT_NAME}, which has many subnets: give one's "
         f"{', '.join(SubnetKeys.model_fields)}"
     )

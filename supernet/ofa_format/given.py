@@ -48,7 +48,7 @@ def read(given: Given, image_size: int | None = None, supernet: Supernet | None 
     return reader.network_of(data_of(given), called(given), image_size, supernet)
 
 
-def arch_of(given: Given, supernet: Supernet) -> Arch:
+def given_arch(given: Given, supernet: Supernet) -> Arch:
     """The arch of a supernet that it is; the image size may be in a run.config beside a file.
 
     Raises InputError where it is none.
@@ -65,7 +65,7 @@ def arch_of(given: Given, supernet: Supernet) -> Arch:
 
 def within_space(given: Given, supernet: Supernet) -> Arch:
     """The same, within the choices that a search leaves. Raises InputError for one outside."""
-    arch = arch_of(given, supernet)
+    arch = given_arch(given, supernet)
     try:
         return supernet.space.arch(arch.values)
     except InputError as error:

@@ -17,7 +17,7 @@ from supernet.layers import Layer
 
 KEY = r"backbone\.layers\.(\d+)(?:\.(\d+))?\.(kernel_size|expand_ratio|expand_ratio_se|depth|out_channels)"
 """``expand_ratio_se`` says again which channels a block has, and in published files not always the same."""
-ALONE = ("backbone.first_channels", "backbone.last_channels", "input_shape")
+NOT_OF_BLOCKS = ("backbone.first_channels", "backbone.last_channels", "input_shape")
 BLOCKS = 4
 """Of each stage that ``ofa`` makes elastic; what a file leaves out is not there."""
 
@@ -43,13 +43,13 @@ def read(data: Mapping[str, Any], file: str) -> tuple[dict[str, Any], Chosen]:
         place = re.fullmatch(KEY, key)
         if place is not None:
             inside[int(place[1]), int(place[2]) if place[2] else None, place[3]] = value
-        elif key in ALONE:
+        elif key in NOT_OF_BLOCKS:
             alone[key] = value
         else:
             raise InputError(
                 f"{file} is of mmrazor, but of a network that is not known here (it has {key[:80]}); known are "
                 "its subnets of OFA's MobileNetV3 and of AttentiveNAS, whose keys are "
-                f"backbone.layers.S.B.kernel_size and the like, and {', '.join(ALONE)}"
+                f"backbone.layers.S.B.kernel_size and the like, and {', '.join(NOT_OF_BLOCKS)}"
             )
     return alone, inside
 

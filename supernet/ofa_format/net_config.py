@@ -37,7 +37,7 @@ from supernet.ofa_format.net_config_keys import (
 MAX_POOLING = 3, 2
 """Kernel and stride of the pooling behind the stem of ``ofa``'s ResNets, which no file mentions."""
 
-Json = Mapping[str, Any]
+JsonKeys = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ def check_size(image_size: int) -> None:
         raise InputError(f"an image size is a number of pixels from 1 to {MOST:,}, got {image_size}")
 
 
-def read(path: Path) -> NetConfig:
+def read_net_config(path: Path) -> NetConfig:
     """The network of a net.config. Raises InputError for anything in it that would not be counted."""
-    return parse(files.load(path), str(path))
+    return parse_net_config(files.load(path), str(path))
 
 
-def parse(data: Json, file: str) -> NetConfig:
+def parse_net_config(data: JsonKeys, file: str) -> NetConfig:
     """The network of what was read from ``file``."""
     name = data.get("name")
     if name in SUPERNETS:
@@ -106,7 +106,7 @@ def parse(data: Json, file: str) -> NetConfig:
 # -- networks ----------------------------------------------------------------
 
 
-def mobilenet_v3(data: Json, file: str) -> Iterator[Part]:
+def mobilenet_v3(data: JsonKeys, file: str) -> Iterator[Part]:
     keys = documents.check(dict(data), MobileNetV3Keys, file)
     yield conv(keys.first_conv, file, "first_conv")
     yield from stack(keys.blocks, RESIDUAL, file, "blocks")
@@ -117,7 +117,7 @@ def mobilenet_v3(data: Json, file: str) -> Iterator[Part]:
     yield linear(keys.classifier, file, "classifier")
 
 
-def proxyless(data: Json, file: str) -> Iterator[Part]:
+def proxyless(data: JsonKeys, file: str) -> Iterator[Part]:
     keys = documents.check(dict(data), ProxylessKeys, file)
     body = [
         conv(keys.first_conv, file, "first_conv"),
@@ -130,7 +130,7 @@ def proxyless(data: Json, file: str) -> Iterator[Part]:
     yield linear(keys.classifier, file, "classifier")
 
 
-def resnets(data: Json, file: str) -> Iterator[Part]:
+def resnets(data: JsonKeys, file: str) -> Iterator[Part]:
     keys = documents.check(dict(data), ResNetKeys, file)
     stem = list(stack(keys.input_stem, STEM, file, "input_stem"))
     if not stem:
@@ -143,7 +143,7 @@ def resnets(data: Json, file: str) -> Iterator[Part]:
     yield linear(keys.classifier, file, "classifier")
 
 
-NETWORKS: Mapping[str, Callable[[Json, str], Iterator[Part]]] = {
+NETWORKS: Mapping[str, Callable[[JsonKeys, str], Iterator[Part]]] = {
     "MobileNetV3": mobilenet_v3,
     "NATNet": mobilenet_v3,
     "ProxylessNASNets": proxyless,
@@ -156,7 +156,7 @@ SUPERNETS = ("OFAMobileNetV3", "OFAProxylessNASNets", "OFAResNets", "AttentiveNa
 # -- their parts -------------------------------------------------------------
 
 
-def stack(objects: Sequence[Json], known: Mapping[str, Build], file: str, key: str) -> Iterator[Part]:
+def stack(objects: Sequence[JsonKeys], known: Mapping[str, Build], file: str, key: str) -> Iterator[Part]:
     """The parts of a list of blocks, without those that are skipped."""
     for i, data in enumerate(objects):
         name = f"{key}.{i}"
@@ -165,7 +165,7 @@ def stack(objects: Sequence[Json], known: Mapping[str, Build], file: str, key: s
             yield part
 
 
-def named(data: Json, known: Iterable[str], what: str, file: str, place: str) -> str:
+def named(data: JsonKeys, known: Iterable[str], what: str, file: str, place: str) -> str:
     """The name of an object, one of ``known``."""
     name = data.get("name")
     if name not in (allowed := tuple(known)):
@@ -173,7 +173,7 @@ def named(data: Json, known: Iterable[str], what: str, file: str, place: str) ->
     return str(name)
 
 
-def conv(data: Json, file: str, name: str) -> Part:
+def conv(data: JsonKeys, file: str, name: str) -> Part:
     named(data, ("ConvLayer",), "layer", file, name)
     keys = documents.check(dict(data), ConvKeys, f"{file}: {name}")
     inp, out = keys.in_channels, keys.out_channels
@@ -200,7 +200,7 @@ def shrunk(size: int, stride: int) -> int:
     return -(-size // stride)
 
 
-def linear(data: Json, file: str, name: str) -> Part:
+def linear(data: JsonKeys, file: str, name: str) -> Part:
     named(data, ("LinearLayer",), "layer", file, name)
     keys = documents.check(dict(data), LinearKeys, f"{file}: {name}")
     inp, out = keys.in_features, keys.out_features
@@ -222,7 +222,7 @@ def pool(name: str, channels: int, window: tuple[int, int] | None = None) -> Par
     )  # fmt: skip
 
 
-def residual(data: Json, file: str, name: str) -> Part | None:
+def residual(data: JsonKeys, file: str, name: str) -> Part | None:
     """A convolution or inverted block with its shortcut; None where it is skipped."""
     keys = documents.check(dict(data), ResidualKeys, f"{file}: {name}")
     shortcut = False
@@ -237,7 +237,7 @@ def residual(data: Json, file: str, name: str) -> Part | None:
     kind = named(keys.conv, ("ConvLayer", *INVERTED, ZERO), "layer", file, place)
     if kind == ZERO:
         return None
-    inner = (inverted if kind in INVERTED else plain)(keys.conv, file, place, name, shortcut)
+    inner = (inverted if kind in INVERTED else plain_part)(keys.conv, file, place, name, shortcut)
     if shortcut and (inner.in_channels != inner.out_channels or inner.layers(2)[-1].out_size != 2):
         raise InputError(
             f"{file}: {name}: the shortcut adds the block's input to its output, but they differ: "
@@ -247,7 +247,7 @@ def residual(data: Json, file: str, name: str) -> Part | None:
     return inner
 
 
-def plain(data: Json, file: str, place: str, name: str, shortcut: bool) -> Part:
+def plain_part(data: JsonKeys, file: str, place: str, name: str, shortcut: bool) -> Part:
     """A convolution, and the addition of its input where there is a shortcut."""
     alone = replace(conv(data, file, place), name=name)
     channels = alone.out_channels
@@ -261,7 +261,7 @@ def plain(data: Json, file: str, place: str, name: str, shortcut: bool) -> Part:
     return replace(alone, layers=layers)
 
 
-def inverted(data: Json, file: str, place: str, name: str, shortcut: bool) -> Part:
+def inverted(data: JsonKeys, file: str, place: str, name: str, shortcut: bool) -> Part:
     where = f"{file}: {place}"
     keys = documents.check(dict(data), InvertedKeys, where)
     inp, expand = keys.in_channels, keys.expand_ratio != 1
@@ -296,7 +296,7 @@ def middle(keys: InvertedKeys | BottleneckKeys, channels: int, where: str) -> in
     return found
 
 
-def bottleneck(data: Json, file: str, name: str) -> Part:
+def bottleneck(data: JsonKeys, file: str, name: str) -> Part:
     keys = documents.check(dict(data), BottleneckKeys, f"{file}: {name}")
     inp, out, stride = keys.in_channels, keys.out_channels, keys.stride
     mid = make_divisible(middle(keys, out, f"{file}: {name}"))
@@ -314,7 +314,7 @@ def bottleneck(data: Json, file: str, name: str) -> Part:
     return Part(name, inp, out, layers)
 
 
-Build = Callable[[Json, str, str], Part | None]
+Build = Callable[[JsonKeys, str, str], Part | None]
 RESIDUAL: Mapping[str, Build] = {"ResidualBlock": residual, "MobileInvertedResidualBlock": residual}
 BOTTLENECK: Mapping[str, Build] = {"ResNetBottleneckBlock": bottleneck}
 STEM: Mapping[str, Build] = {"ConvLayer": conv, **RESIDUAL}

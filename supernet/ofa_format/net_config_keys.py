@@ -22,7 +22,7 @@ def odd(kernel: int) -> int:
     return kernel
 
 
-def alone(width: object) -> object:
+def width_alone(width: object) -> object:
     """A width in a list of one, as files of subnets of a supernet have it."""
     if not isinstance(width, list):
         return width
@@ -31,8 +31,8 @@ def alone(width: object) -> object:
     return width[0]
 
 
-Width = Annotated[Count, BeforeValidator(alone)]
-Kernel = Annotated[Count, AfterValidator(odd)]
+Width = Annotated[Count, BeforeValidator(width_alone)]
+KernelSize = Annotated[Count, AfterValidator(odd)]
 Dropout = Annotated[float, Field(ge=0, le=1)]
 """It costs nothing: at inference nothing is dropped."""
 Act = Literal["relu", "relu6", "h_swish", "h_sigmoid", "sigmoid", "tanh", "swish", "mish"]
@@ -59,7 +59,7 @@ class NormKeys(documents.Document):
 class ConvKeys(Keys):
     in_channels: Width
     out_channels: Width
-    kernel_size: Kernel = 3
+    kernel_size: KernelSize = 3
     stride: Count = 1
     dilation: Annotated[Literal[1], NoBool] = 1
     groups: Count = 1
@@ -96,7 +96,7 @@ class IdentityKeys(Keys):
 class InvertedKeys(Keys):
     in_channels: Width
     out_channels: Width
-    kernel_size: Kernel = 3
+    kernel_size: KernelSize = 3
     stride: Count = 1
     expand_ratio: Ratio = 6
     mid_channels: Width | None = None
@@ -125,7 +125,7 @@ class BottleneckKeys(Keys):
     downsample_mode: Literal["avgpool_conv", "conv"] = "avgpool_conv"
 
 
-class NetworkKeys(Keys):
+class NetConfigKeys(Keys):
     """Of all networks; ``resolution``, the side of the images, is MCUNet's, ``url``, of weights, NAT's."""
 
     bn: NormKeys | None = None
@@ -133,7 +133,7 @@ class NetworkKeys(Keys):
     url: str | None = None
 
 
-class MobileNetV3Keys(NetworkKeys):
+class MobileNetV3Keys(NetConfigKeys):
     first_conv: Object
     blocks: list[Object]
     final_expand_layer: Object
@@ -141,14 +141,14 @@ class MobileNetV3Keys(NetworkKeys):
     classifier: Object
 
 
-class ProxylessKeys(NetworkKeys):
+class ProxylessKeys(NetConfigKeys):
     first_conv: Object
     blocks: list[Object]
     feature_mix_layer: Object | None = None
     classifier: Object
 
 
-class ResNetKeys(NetworkKeys):
+class ResNetKeys(NetConfigKeys):
     input_stem: list[Object] = Field(min_length=1)
     blocks: list[Object]
     classifier: Object

@@ -150,7 +150,7 @@ def at_point(supernet: Supernet, arch: Arch) -> Network:
 
 
 def of_net_config(data: Data, file: str, asked: Asked) -> Network:
-    config = net_config.parse(data, file)
+    config = net_config.parse_net_config(data, file)
     size = asked.size(config.image_size, file)
     point = matching.arch_of(config, size, asked.supernet)
     return Network(config.name, size, lambda: config.layers(size), point)
@@ -181,7 +181,11 @@ def of_settings(data: Data, file: str, asked: Asked) -> Network:
 
 def own_size(data: Data) -> int | None:
     """The resolution where settings have one."""
-    return settings.resolution(data) if any(data.get(key) is not None for key in settings.SIZES) else None
+    return (
+        settings.resolution(data)
+        if any(data.get(key) is not None for key in settings.RESOLUTION_KEYS)
+        else None
+    )
 
 
 def at_any_size(data: Data, supernet: Supernet, size: int) -> Network:
@@ -207,9 +211,9 @@ def arch_of_settings(data: Data, supernet: Supernet, where: str) -> Arch:
 
 
 def of_attentive(data: Data, file: str, asked: Asked) -> Network:
-    keys = attentive_nas.parse(data, file)
+    keys = attentive_nas.parse_subnet(data, file)
     size = asked.size(keys.resolution, file)
-    return Network(attentive_nas.NAME, size, lambda: attentive_nas.layers(keys, size), None)
+    return Network(attentive_nas.FORMAT_NAME, size, lambda: attentive_nas.layers_of_subnet(keys, size), None)
 
 
 def arch_of_attentive(data: Data, supernet: Supernet, where: str) -> Arch:

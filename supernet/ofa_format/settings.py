@@ -17,15 +17,15 @@ from supernet.space import Dimension, SearchSpace
 
 KEYS = {"depth": "d", "kernel": "ks", "expand": "e", "width": "w"}
 """``ofa``'s names of the kinds of dimensions."""
-SIZES = ("r", "image_size", "resolution")
+RESOLUTION_KEYS = ("r", "image_size", "resolution")
 """What the resolution is called; the first that is there counts."""
-KNOWN = (*KEYS.values(), *SIZES, "wid")
+KNOWN = (*KEYS.values(), *RESOLUTION_KEYS, "wid")
 """``wid``, an index of a width, is always null in ``ofa``'s mobile supernets and in DyNAS-T's files."""
 
 Settings = Mapping[str, object]
 
 
-def settings(space: SearchSpace, arch: Arch) -> dict[str, Any]:
+def settings_of_arch(space: SearchSpace, arch: Arch) -> dict[str, Any]:
     """``d``, ``e`` and ``ks`` or ``w`` of an arch in the whole space of a supernet.
 
     What skipped blocks have does not matter and is their largest. ``d`` of a ResNet counts the
@@ -58,11 +58,11 @@ def from_settings(given: Settings, space: SearchSpace) -> Arch:
 
 def resolution(given: Settings) -> int:
     """Side of the images in pixels, of the space or not."""
-    value = next((given[key] for key in SIZES if given.get(key) is not None), None)
+    value = next((given[key] for key in RESOLUTION_KEYS if given.get(key) is not None), None)
     found = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
     if isinstance(found, bool) or not isinstance(found, int):
         raise InputError(
-            f"r is the resolution as a number, or a list of one, and may be called {' or '.join(SIZES[1:])}; "
+            f"r is the resolution as a number, or a list of one, and may be called {' or '.join(RESOLUTION_KEYS[1:])}; "
             f"got {str(value)[:80]}"
         )
     return found

@@ -175,7 +175,7 @@ def check_published_latencies(net: Supernet, device: Device) -> None:
         if "Note10" not in row["target"] or not file.is_file():
             continue
         size = files.image_size_beside(file)
-        point = matching.arch_of(net_config.parse(files.load(file), str(file)), size)
+        point = matching.arch_of(net_config.parse_net_config(files.load(file), str(file)), size)
         if point is not None and point[0].fingerprint == net.fingerprint:
             assert latency(point[1]) == pytest.approx(float(row["latency_ms"]), rel=0.03)
             checked += 1

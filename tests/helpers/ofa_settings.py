@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supernet.ofa_format.settings import settings
+from supernet.ofa_format.settings import settings_of_arch as settings
 
 __all__ = ["OFA_SUPERNETS", "settings"]
 

@@ -30,5 +30,5 @@ def make_mlp(supernet: Supernet, seed: int = 0, domain: dict | None = None) -> M
 
 
 def write_mlp(supernet: Supernet, path: Path, seed: int = 0, domain: dict | None = None) -> Path:
-    files.write(make_mlp(supernet, seed, domain), path)
+    files.write_predictor(make_mlp(supernet, seed, domain), path)
     return path

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import oncefit
-from oncefit.shadowing import PACKAGES
+from oncefit.shadowing import OUR_PACKAGES
 from tests.helpers.paths import ROOT
 
 NAMES = {
@@ -74,7 +74,7 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert (ROOT / "oncefit" / "py.typed").is_file()
 
 
-@pytest.mark.parametrize("name", PACKAGES)
+@pytest.mark.parametrize("name", OUR_PACKAGES)
 @pytest.mark.parametrize("as_folder", [False, True])
 def test_a_module_that_hides_one_of_ours_is_named(name: str, as_folder: bool, tmp_path: Path) -> None:
     other = tmp_path / name if as_folder else tmp_path / f"{name}.py"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from supernet.downloads import Content, download, held, partial_path
+from supernet.downloads import Content, download, held_partial, partial_path
 from supernet.errors import InputError
 from tests.helpers.loopback import Site, serving
 
@@ -248,7 +248,7 @@ def test_an_empty_answer_is_an_empty_file(site: Site, target: Path) -> None:
 
 def test_two_at_once_do_not_mix(site: Site, target: Path) -> None:
     with (
-        held(partial_path(f"{site.url}/net", target)),
+        held_partial(partial_path(f"{site.url}/net", target)),
         pytest.raises(InputError, match="another process is downloading it"),
     ):
         get(site, target)

@@ -60,7 +60,7 @@ def counted_by_torch(net: nn.Module, image_size: int) -> tuple[int, int]:
 
 
 def counted_here(path: Path, image_size: int) -> tuple[int, int]:
-    costs = of_layers(net_config.read(path).layers(image_size))
+    costs = of_layers(net_config.read_net_config(path).layers(image_size))
     return costs["macs"], costs["params"]
 
 
@@ -101,7 +101,7 @@ def check_published(path: Path, size: int, macs_millions: int, params_millions: 
 def test_a_published_subnet_is_one_of_a_supernet_where_its_image_size_is(
     subnet: Published, tmp_path: Path
 ) -> None:
-    found = matching.arch_of(net_config.read(subnet.write(tmp_path)), subnet.resolution)
+    found = matching.arch_of(net_config.read_net_config(subnet.write(tmp_path)), subnet.resolution)
     assert (found is None) == (subnet.resolution > 224)
     if found is None:
         return
@@ -124,7 +124,7 @@ def test_all_published_subnets() -> None:
         row = rows[path.parent.name]
         assert size is not None
         check_published(path, size, int(float(row["macs_millions"])), row["params_millions"])
-        found = matching.arch_of(net_config.read(path), size)
+        found = matching.arch_of(net_config.read_net_config(path), size)
         assert (found is None) == (size > 224), path
         if found is not None:
             supernet, arch = found
@@ -156,9 +156,9 @@ def test_a_network_of_no_space_still_has_its_costs(name: str, size: int, tmp_pat
     path = write(tmp_path, config)
     counted = counted_here(path, size)
     assert counted == counted_by_torch(built(config), size)
-    assert net_config.read(path).classes == 1000
+    assert net_config.read_net_config(path).classes == 1000
     if size != 224 or name != "ResNet50D":
-        assert matching.arch_of(net_config.read(path), size) is None
+        assert matching.arch_of(net_config.read_net_config(path), size) is None
     if known is not None and size == 224:
         macs, params = known
         assert counted[0] / 1e6 == pytest.approx(macs, rel=0.012)
@@ -167,7 +167,7 @@ def test_a_network_of_no_space_still_has_its_costs(name: str, size: int, tmp_pat
 
 def test_resnet50d_is_a_subnet_of_ofa_resnet50(tmp_path: Path) -> None:
     """Its published depths are 3, 4, 6, 3, and a block's middle is a quarter of its width."""
-    found = matching.arch_of(net_config.read(write(tmp_path, static(ResNet50D))), 224)
+    found = matching.arch_of(net_config.read_net_config(write(tmp_path, static(ResNet50D))), 224)
     assert found is not None
     supernet, arch = found
     assert supernet.name == "ofa_resnet50"
@@ -179,7 +179,7 @@ def test_resnet50d_is_a_subnet_of_ofa_resnet50(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [MobileNetV2, ResNet50, ResNet50D])
 def test_peak_memory_is_what_the_life_of_tensors_says(kind: Callable[[], nn.Module], tmp_path: Path) -> None:
     net = kind().eval()
-    layers = net_config.read(write(tmp_path, net.config)).layers(47)
+    layers = net_config.read_net_config(write(tmp_path, net.config)).layers(47)
     assert of_layers(layers)["peak_memory_bytes"] == peak_bytes(net, torch.zeros(1, 3, 47, 47))
 
 
@@ -194,7 +194,7 @@ def test_a_config_that_ofa_writes_becomes_the_arch_again(name: str, tmp_path: Pa
         net.set_active_subnet(**settings(space, arch))
         with torch.device("meta"):
             config = net.get_active_subnet(preserve_weight=False).config
-        found = matching.arch_of(net_config.read(write(tmp_path, config)), arch.resolution)
+        found = matching.arch_of(net_config.read_net_config(write(tmp_path, config)), arch.resolution)
         assert found is not None
         assert found[0] is supernet
         assert twins(found[1].values) == twins(arch.values)
@@ -271,10 +271,10 @@ def test_a_change_that_costs_nothing_may_still_be_another_network(tmp_path: Path
     supernet = open_supernet("ofa_resnet50")
     arch = supernet.space.arch({**supernet.space.largest().values, "resolution": 128})
     config = resnet_config()
-    assert matching.arch_of(net_config.read(write(tmp_path, config)), 128) == (supernet, arch)
+    assert matching.arch_of(net_config.read_net_config(write(tmp_path, config)), 128) == (supernet, arch)
     config["input_stem"][0]["act_func"] = "tanh"
-    assert matching.arch_of(net_config.read(write(tmp_path, config)), 128) is None
-    assert matching.arch_of(net_config.read(write(tmp_path, resnet_config())), 130) is None
+    assert matching.arch_of(net_config.read_net_config(write(tmp_path, config)), 128) is None
+    assert matching.arch_of(net_config.read_net_config(write(tmp_path, resnet_config())), 130) is None
 
 
 WRONG: dict[str, tuple[Callable[[], dict[str, Any]], Edit, str]] = {
@@ -379,10 +379,10 @@ WRONG: dict[str, tuple[Callable[[], dict[str, Any]], Edit, str]] = {
 def test_what_would_not_be_counted_is_refused(case: str, tmp_path: Path) -> None:
     config, edit, said = WRONG[case]
     data = config()
-    net_config.read(write(tmp_path, data))
+    net_config.read_net_config(write(tmp_path, data))
     edit(data)
     with pytest.raises(InputError, match=said):
-        net_config.read(write(tmp_path, data))
+        net_config.read_net_config(write(tmp_path, data))
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ def test_a_file_that_is_no_json_object_is_refused(content: bytes, said: str, tmp
     path = tmp_path / "net.config"
     path.write_bytes(content)
     with pytest.raises(InputError, match=said):
-        net_config.read(path)
+        net_config.read_net_config(path)
 
 
 def test_the_image_size_is_that_of_the_run_config_beside(tmp_path: Path) -> None:
@@ -413,4 +413,4 @@ def test_the_image_size_is_that_of_the_run_config_beside(tmp_path: Path) -> None
             files.image_size_beside(path)
     for wrong_size in (0, 10**200):
         with pytest.raises(InputError, match=f"pixels from 1 to 1,000,000, got {wrong_size}"):
-            net_config.read(path).layers(wrong_size)
+            net_config.read_net_config(path).layers(wrong_size)

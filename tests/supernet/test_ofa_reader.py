@@ -16,7 +16,7 @@ from cost_models.compute import of_layers
 from supernet.catalog import open_supernet
 from supernet.errors import InputError
 from supernet.ofa_format import attentive_nas, net_config, reader
-from supernet.ofa_format.settings import settings
+from supernet.ofa_format.settings import settings_of_arch
 from tests.helpers.imports import HEAVY, loaded_after
 from tests.helpers.ofa_settings import OFA_SUPERNETS
 from tests.helpers.published_subnets import (
@@ -48,7 +48,7 @@ def made_by_ofa(name: str, given: Mapping[str, Any], size: int) -> tuple[Any, ..
         net = open_supernet(name).family.elastic().net
         net.set_active_subnet(**given)
         config = net.get_active_subnet(preserve_weight=False).config
-    return nameless(net_config.parse(config, "ofa").layers(size))
+    return nameless(net_config.parse_net_config(config, "ofa").layers(size))
 
 
 def nameless(layers: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -72,7 +72,7 @@ def test_settings_have_the_published_costs(known: Published, tmp_path: Path) -> 
     assert network.point is not None
     assert network.point[0] is supernet
     arch = network.point[1]
-    full = settings(supernet.space, arch) | {"image_size": known.resolution, "wid": None}
+    full = settings_of_arch(supernet.space, arch) | {"image_size": known.resolution, "wid": None}
     printed, in_yaml = tmp_path / "printed.txt", tmp_path / "subnet.yaml"
     printed.write_text(str(full))
     in_yaml.write_text(yaml.safe_dump(full))
@@ -235,7 +235,7 @@ def test_a_net_config_is_an_arch_where_a_row_holds_one() -> None:
     arch = reader.arch_in(known.settings, supernet, "here")
     with torch.device("meta"):
         net = supernet.family.elastic().net
-        net.set_active_subnet(**settings(supernet.space, arch))
+        net.set_active_subnet(**settings_of_arch(supernet.space, arch))
         config = net.get_active_subnet(preserve_weight=False).config
     assert reader.arch_in(config | {"resolution": known.resolution}, supernet, "here") == arch
     assert reader.arch_in(arch.to_dict(), supernet, "here") == arch
@@ -387,7 +387,7 @@ def test_random_archs_are_read_back_in_every_form() -> None:
     for name in OFA_SUPERNETS:
         supernet = open_supernet(name)
         for arch in supernet.space.decode(supernet.space.sample(20, np.random.default_rng(8))):
-            full = settings(supernet.space, arch) | {"r": arch.resolution}
+            full = settings_of_arch(supernet.space, arch) | {"r": arch.resolution}
             blocks = [d for d in supernet.space.dimensions if d.kind == "expand"]
             there = [i for i, d in enumerate(blocks) if d.name in arch.values]
             compact = {

@@ -15,7 +15,7 @@ from supernet.data import Dataset
 from supernet.errors import InputError
 from supernet.preprocessing import prepare
 from supernet.recipes import Phase, Recipe, read_recipe
-from supernet.training import Progress, augment, learning_rate, phase_archs, train
+from supernet.training import TrainingProgress, augment, learning_rate, phase_archs, train
 
 RECIPE = Recipe(
     phases=(Phase("largest", 1, ("resolution",)), Phase("expand", 1, ("resolution", "kernel", "depth", "expand"))),
@@ -51,7 +51,7 @@ def weights_after(
         )
         return net.state_dict()
 
-    def die(progress: Progress) -> None:
+    def die(progress: TrainingProgress) -> None:
         if progress.step == kill_at:
             raise Killed
 

@@ -365,7 +365,7 @@ def test_only_one_process_gets_the_weights_of_a_supernet(
             take(checkpoint)
         with pytest.raises(InputError, match=said):
             fetch(site)
-        with weights.alone("ofa_mbv3_w1.2", None):
+        with weights.alone_in_cache("ofa_mbv3_w1.2", None):
             pass  # another supernet's are no concern of it
         process.communicate()
     assert site.seen == []
@@ -611,7 +611,7 @@ def test_a_supernet_of_ones_own_without_weights(net: nn.Module, tmp_path: Path) 
     torch.save(net.state_dict(), tmp_path / "net")
     weights.import_file(str(path), tmp_path / "net", TODAY, lambda _: None)
     assert same(open_supernet(str(path)).load().net, net)
-    assert "mine" in kept_weights.names()
+    assert "mine" in kept_weights.kept_names()
 
 
 def test_weights_that_ship_are_not_fetched() -> None:

@@ -15,7 +15,8 @@ from cost_models.registry import Cost
 from cost_models.tables import Combine, Factor, TableCost
 from search.feasible.budget_messages import check_feasible, nothing_found
 from search.feasible.certificate import CUTS, certify, nearest
-from search.feasible.region import Region, descend, neighbours
+from search.feasible.neighbours import descend, neighbours
+from search.feasible.region import Region
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from supernet.arch import Arch
@@ -142,7 +143,7 @@ def test_what_no_mean_proves_an_integer_program_does() -> None:
 
 
 def test_neither_found_nor_proven_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.feasible.certificate.SECONDS", -1.0)  # no time for an integer program
+    monkeypatch.setattr("search.feasible.certificate.NEAREST_SECONDS", -1.0)  # no time for an integer program
     asked = either_or()
     assert check_feasible(asked, "") is None
     message = str(nothing_found(asked, Path("runs/x"), 2000))

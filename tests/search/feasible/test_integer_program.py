@@ -12,7 +12,7 @@ from cost_models.protocol import Target
 from cost_models.registry import build
 from cost_models.tables import Factor, TableCost
 from search.feasible import integer_program as programs
-from search.feasible.integer_program import Line, Program, Total, above, relaxations, solve
+from search.feasible.integer_program import Line, Program, Total, above, relaxations, solve_program
 from supernet.arrays import Floats
 from supernet.catalog import Supernet, open_supernet
 from supernet.space import Codes, Dimension, SearchSpace
@@ -64,7 +64,7 @@ def test_the_optimum_is_that_of_all_archs(scopes: list[tuple[int, ...]], seed: i
     )  # fmt: skip
     values = total(gain) + np.minimum(0.5 * total(size) + 0.3, -0.5 * total(size) + 2)
     best = values[inside].max()
-    found = solve(asked, 600)
+    found = solve_program(asked, 600)
     assert found is not None
     assert found.proven
     assert found.bound == pytest.approx(best, abs=5e-6)
@@ -72,10 +72,10 @@ def test_the_optimum_is_that_of_all_archs(scopes: list[tuple[int, ...]], seed: i
     [row] = np.flatnonzero((found.codes == ALL).all(axis=1))
     assert inside[row]
     assert values[row] == pytest.approx(best, abs=5e-6)
-    worse = solve(asked, 20, known=best - 0.05)
+    worse = solve_program(asked, 20, known=best - 0.05)
     assert worse is not None
     assert worse.bound == pytest.approx(best, abs=5e-6)
-    nothing_better = solve(asked, 20, known=best + 0.5)
+    nothing_better = solve_program(asked, 20, known=best + 0.5)
     assert nothing_better is not None
     assert (nothing_better.bound, nothing_better.codes) == (best + 0.5, None)
 
@@ -85,7 +85,7 @@ def test_a_bound_holds_however_little_time_there_is(scopes: list[tuple[int, ...]
     rng = np.random.default_rng(7)
     gain, size = factors(rng, scopes), factors(rng, scopes)
     limit = float(np.quantile(total(size), 0.1))
-    found = solve(Program(SPACE, gain, (Total(size, limit),)), seconds=0.0)
+    found = solve_program(Program(SPACE, gain, (Total(size, limit),)), seconds=0.0)
     assert found is not None
     best = total(gain)[total(size) <= limit].max()
     assert best <= found.bound < np.inf
@@ -94,11 +94,11 @@ def test_a_bound_holds_however_little_time_there_is(scopes: list[tuple[int, ...]
 def test_where_nothing_is_within_no_arch_is_given() -> None:
     rng = np.random.default_rng(0)
     gain, size = factors(rng, SCOPES["a chain"]), factors(rng, SCOPES["a chain"], low=0.5)
-    found = solve(Program(SPACE, gain, (Total(size, float(total(size).min()) * 0.99),)), 600)
+    found = solve_program(Program(SPACE, gain, (Total(size, float(total(size).min()) * 0.99),)), 600)
     assert found is not None
     assert (found.bound, found.codes, found.proven) == (-np.inf, None, True)
     never = Factor((1,), np.ones(3))
-    found = solve(Program(SPACE, gain, forbidden=(never,)), 600)
+    found = solve_program(Program(SPACE, gain, forbidden=(never,)), 600)
     assert found is not None
     assert (found.bound, found.codes) == (-np.inf, None)
 
@@ -113,14 +113,14 @@ def test_what_is_allowed_is_found_where_the_smallest_and_the_largest_are_not() -
     asked = Program(SPACE, gain, forbidden=never)
     [relaxed] = relaxations(asked, time.monotonic() + 600)
     assert total(gain)[inside].max() - 5e-6 <= relaxed.bound < np.inf
-    found = solve(asked, 600)
+    found = solve_program(asked, 600)
     assert found is not None
     assert found.bound == pytest.approx(total(gain)[inside].max(), abs=5e-6)
 
 
 def test_a_space_of_one_arch_has_its_value() -> None:
     only = SPACE.restricted({d.name: d.choices[-1:] for d in SPACE.dimensions})
-    found = solve(Program(only, (Factor((0, 1), np.array([[3.0]])),)), 600)
+    found = solve_program(Program(only, (Factor((0, 1), np.array([[3.0]])),)), 600)
     assert found is not None
     assert found.bound == pytest.approx(3, abs=5e-6)
     assert found.codes is not None
@@ -129,7 +129,9 @@ def test_a_space_of_one_arch_has_its_value() -> None:
 
 def test_too_many_combinations_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "MOST_COMBINATIONS", 100)
-    assert solve(Program(SPACE, factors(np.random.default_rng(0), SCOPES["all at once"])), 600) is None
+    assert (
+        solve_program(Program(SPACE, factors(np.random.default_rng(0), SCOPES["all at once"])), 600) is None
+    )
 
 
 @pytest.mark.parametrize("name", ["fmnist_mbv3", "ofa_resnet50"])
@@ -139,7 +141,7 @@ def test_the_least_cost_of_a_supernet_is_that_of_bucket_elimination(name: str) -
     assert isinstance(macs, TableCost)
     least = macs.reach().minimum
     given = tuple(Factor(f.columns, -f.table / least) for f in macs.factors)
-    found = solve(Program(supernet.space, given), 600)
+    found = solve_program(Program(supernet.space, given), 600)
     assert found is not None
     assert found.bound == pytest.approx(-1, abs=5e-6)
     assert found.codes is not None

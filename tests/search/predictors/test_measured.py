@@ -269,7 +269,7 @@ def run_folder(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = start(folder, config, None, lambda _: None)
     write_down(run)
     search(run, lambda _: None)
-    report.write(conclude(run, lambda _: None))
+    report.write_report(conclude(run, lambda _: None))
     return folder
 
 

@@ -96,7 +96,7 @@ def check_against_ofa(kind: str, state: dict[str, torch.Tensor]) -> None:
 def test_a_file_gives_the_same_predictor(kind: str, tmp_path: Path) -> None:
     supernet = open_supernet(KINDS[kind])
     made = imported(random_state(kind), supernet)
-    files.write(made, tmp_path / "mine.safetensors")
+    files.write_predictor(made, tmp_path / "mine.safetensors")
     read = files.open_predictor(str(tmp_path / "mine.safetensors"), supernet)
     assert read.card == made.card
     assert files.digest(read) == files.digest(made)
@@ -132,7 +132,7 @@ def check_published_files() -> None:
 
 def test_another_supernets_predictor_is_refused(tmp_path: Path) -> None:
     made = imported(random_state("mobilenet"), open_supernet("ofa_mbv3_w1.2"))
-    files.write(made, tmp_path / "mine.safetensors")
+    files.write_predictor(made, tmp_path / "mine.safetensors")
     with pytest.raises(InputError, match=r"made for ofa_mbv3_w1\.2 .* not for ofa_mbv3_w1\.0"):
         files.open_predictor(str(tmp_path / "mine.safetensors"), open_supernet("ofa_mbv3_w1.0"))
 

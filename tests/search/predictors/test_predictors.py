@@ -91,18 +91,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_predictor_is_found_by_name_and_by_path(cache: Path, tmp_path: Path) -> None:
     supernet = open_supernet(LARGE)
-    files.write(made(1), cache / "predictors" / "mine.safetensors")
-    files.write(made(2), tmp_path / "other.safetensors")
-    assert "mine" in files.names()
+    files.write_predictor(made(1), cache / "predictors" / "mine.safetensors")
+    files.write_predictor(made(2), tmp_path / "other.safetensors")
+    assert "mine" in files.predictor_names()
     by_name = files.open_predictor("mine", supernet)
     by_path = files.open_predictor(str(tmp_path / "other.safetensors"), supernet)
     assert [files.digest(by_name), files.digest(by_path)] == [files.digest(made(1)), files.digest(made(2))]
     with pytest.raises(
         InputError, match=r"unknown predictor 'mime'\. Did you mean 'mine'\?.*predictor import"
     ):
-        files.find("mime")
+        files.find_predictor("mime")
     with pytest.raises(InputError, match=r"no predictor file none\.safetensors; known by name: .*mine"):
-        files.find("none.safetensors")
+        files.find_predictor("none.safetensors")
 
 
 def test_a_digest_changes_with_a_number_and_with_the_card() -> None:
@@ -133,27 +133,27 @@ def card_of(path: Path) -> dict:
 )
 def test_a_file_with_a_wrong_card_is_refused(change: dict, said: str, tmp_path: Path) -> None:
     path = tmp_path / "p.safetensors"
-    files.write(made(), path)
+    files.write_predictor(made(), path)
     save_file(load_file(path), path, {"card": json.dumps(card_of(path) | change)})
     with pytest.raises(InputError, match=said):
-        files.read(path)
+        files.read_predictor(path)
 
 
 def test_files_that_are_no_predictors_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "p.safetensors"
     save_file({"x": np.zeros(3, np.float32)}, path)
     with pytest.raises(InputError, match="holds no predictor: it has no card"):
-        files.read(path)
+        files.read_predictor(path)
     save_file({"x": np.zeros(3, np.float32)}, path, {"card": "{"})
     with pytest.raises(InputError, match=r"card of .* is not JSON"):
-        files.read(path)
+        files.read_predictor(path)
     path.write_bytes(b"not a file of tensors")
     with pytest.raises(InputError, match="is not a safetensors file"):
-        files.read(path)
-    files.write(made(), path)
+        files.read_predictor(path)
+    files.write_predictor(made(), path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="is not a safetensors file"):
-        files.read(path)
+        files.read_predictor(path)
 
 
 def test_every_choice_of_a_space_needs_an_input() -> None:
@@ -169,14 +169,14 @@ def test_every_choice_of_a_space_needs_an_input() -> None:
 def test_tensors_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "p.safetensors"
     for value in (np.nan, np.inf):
-        files.write(made(), path)
+        files.write_predictor(made(), path)
         tensors = load_file(path)
         tensors["1.weight"][0, 3] = value
         save_file(tensors, path, {"card": json.dumps(card_of(path))})
         with pytest.raises(
             InputError, match=r"p\.safetensors is damaged: its tensor 1\.weight holds numbers that"
         ):
-            files.read(path)
+            files.read_predictor(path)
 
 
 def with_bias(value: float) -> mlp.Mlp:
@@ -283,9 +283,11 @@ def test_every_kind_has_its_builder(kind: str) -> None:
     assert callable(getattr(importlib.import_module(module), builder))
 
 
-@pytest.mark.parametrize("path", sorted(files.PRETRAINED.glob("*.safetensors")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(files.PRETRAINED_PREDICTORS.glob("*.safetensors")), ids=lambda path: path.stem
+)
 def test_predictors_that_ship_are_of_supernets_that_ship(path: Path) -> None:
-    card = files.read(path).card
+    card = files.read_predictor(path).card
     supernet = open_supernet(card.supernet)
     predictor = files.open_predictor(path.stem, supernet)
     space = supernet.restricted(card.domain).space
@@ -425,7 +427,9 @@ def test_a_pickle_with_code_is_refused_and_not_run(
     err = shown("import", "mine", tmp_path / "bad.pth", "--supernet", LARGE, code=2)[1]
     assert "loading that could run code" in err
     assert not (tmp_path / "touched").exists()
-    assert files.names() == [path.stem for path in sorted(files.PRETRAINED.glob("*.safetensors"))]
+    assert files.predictor_names() == [
+        path.stem for path in sorted(files.PRETRAINED_PREDICTORS.glob("*.safetensors"))
+    ]
 
 
 def test_other_checkpoints_are_refused(shown: Callable[..., tuple[str, str]], tmp_path: Path) -> None:
@@ -465,23 +469,23 @@ def test_a_name_and_a_file_to_write_are_checked_first(
     out = tmp_path / "file" / "x.safetensors"
     assert "cannot write" in shown("import", "x", checkpoint, "--supernet", LARGE, "--out", out, code=2)[1]
     shown("import", "x", checkpoint, "--supernet", LARGE, "--out", tmp_path / "x.safetensors")
-    assert files.read(tmp_path / "x.safetensors").card.name == "x"
+    assert files.read_predictor(tmp_path / "x.safetensors").card.name == "x"
     for name in ("w1.2_a-B", "9"):
         shown("import", name, checkpoint, "--supernet", LARGE)
-        assert files.find(name).is_file()
+        assert files.find_predictor(name).is_file()
 
 
 def test_a_predictor_that_ships_is_not_shadowed(
     shown: Callable[..., tuple[str, str]], checkpoint: Path, tmp_path: Path
 ) -> None:
-    shipped = next(files.PRETRAINED.glob("*.safetensors")).stem
+    shipped = next(files.PRETRAINED_PREDICTORS.glob("*.safetensors")).stem
     for command in ("import", "train"):
         err = shown(command, shipped, checkpoint, "--supernet", LARGE, "--replace", code=2)[1]
         assert f"{shipped} is a predictor that ships" in err
-    assert files.find(shipped).parent == files.PRETRAINED
+    assert files.find_predictor(shipped).parent == files.PRETRAINED_PREDICTORS
     out = tmp_path / "mine.safetensors"
     shown("import", shipped, checkpoint, "--supernet", LARGE, "--out", out)
-    assert files.read(out).card.name == shipped
+    assert files.read_predictor(out).card.name == shipped
 
 
 def test_a_file_is_written_over_only_when_asked(
@@ -495,25 +499,25 @@ def test_a_file_is_written_over_only_when_asked(
     )
     for command in commands:
         for path, where in ((kept, ()), (out, ("--out", out))):
-            files.write(made(1), path)
+            files.write_predictor(made(1), path)
             before = path.read_bytes()
             err = shown(*command, *where, code=2)[1]
             assert f"{path} is there already; --replace writes over it" in err
             assert path.read_bytes() == before
     for command in commands:
         shown(*command, "--replace")
-        assert files.read(kept).card.supernet == command[-1]
+        assert files.read_predictor(kept).card.supernet == command[-1]
     shown(*commands[0], "--out", out, "--replace")
-    assert "theirs.pth" in files.read(out).card.source
+    assert "theirs.pth" in files.read_predictor(out).card.source
 
 
 def test_the_list_names_files_that_cannot_be_read(shown: Callable[..., tuple[str, str]], cache: Path) -> None:
     kept = cache / "predictors"
-    files.write(made(), kept / "good.safetensors")
+    files.write_predictor(made(), kept / "good.safetensors")
     (kept / "cut.safetensors").write_bytes((kept / "good.safetensors").read_bytes()[:-50])
     save_file({"x": np.zeros(3, np.float32)}, kept / "other.safetensors")
     (kept / "folder.safetensors").mkdir()
-    shipped = {path.stem for path in files.PRETRAINED.glob("*.safetensors")}
+    shipped = {path.stem for path in files.PRETRAINED_PREDICTORS.glob("*.safetensors")}
     out, err = shown("list", "--json")
     assert set(json.loads(out)) == {"good"} | shipped
     for name, why in (("cut", "not a safetensors file"), ("other", "has no card"), ("folder", "")):
@@ -606,11 +610,11 @@ def test_too_few_rows_and_another_supernets_file_are_refused(
     few = tmp_path / "few.csv"
     few.write_text("".join((tmp_path / "rows.csv").read_text().splitlines(keepends=True)[:4]))
     assert "got 3" in shown("train", "x", few, "--supernet", "fmnist_mbv3", code=2)[1]
-    assert "x" not in files.names()
+    assert "x" not in files.predictor_names()
 
 
 def test_predictions_take_no_torch(tmp_path: Path) -> None:
-    files.write(made(), tmp_path / "p.safetensors")
+    files.write_predictor(made(), tmp_path / "p.safetensors")
     code = f"""
 import sys
 import numpy as np

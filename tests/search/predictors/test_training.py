@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression
 from cost_models.compute import macs
 from cost_models.protocol import Target
 from search.predictors import files, training
-from search.predictors.features import encoding_of
+from search.predictors.features import step_encoding_of
 from search.predictors.measured import Measured, joined, of_rows
 from search.predictors.saturating import Curve, Saturating, from_tensors
 from search.predictors.scores import score
@@ -57,7 +57,7 @@ def noisy(rows: Measured, std: float) -> Measured:
 
 @pytest.fixture(scope="module")
 def trained(supernet: Supernet) -> Saturating:
-    return training.fit(supernet, noisy(rows_of(supernet, 150, 1), 0.002))
+    return training.fit_saturating(supernet, noisy(rows_of(supernet, 150, 1), 0.002))
 
 
 # -- features ------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def trained(supernet: Supernet) -> Saturating:
 
 def test_features_count_the_choices_of_an_arch(supernet: Supernet) -> None:
     space = supernet.space
-    encoding = encoding_of(space, space.sample(500, np.random.default_rng(0)))
+    encoding = step_encoding_of(space, space.sample(500, np.random.default_rng(0)))
     for arch in [
         *space.decode(space.sample(20, np.random.default_rng(1))),
         space.smallest(),
@@ -82,7 +82,7 @@ def test_features_count_the_choices_of_an_arch(supernet: Supernet) -> None:
 
 def test_pairs_are_within_a_stage_or_of_sums(supernet: Supernet) -> None:
     space = supernet.space
-    encoding = encoding_of(space, space.sample(500, np.random.default_rng(0)))
+    encoding = step_encoding_of(space, space.sample(500, np.random.default_rng(0)))
     n = len(encoding.steps)
     found = {(int(a), int(b)) for a, b in encoding.pairs.T}
     stage = [space.dimensions[d].name.partition(".")[2][:1] for d, _ in encoding.steps]
@@ -103,21 +103,21 @@ def test_size_is_that_of_the_cost_model(supernet: Supernet) -> None:
 
 
 @pytest.fixture(scope="module")
-def problem(supernet: Supernet) -> tuple[training.Layout, Floats, Floats]:
+def problem(supernet: Supernet) -> tuple[training.FeatureLayout, Floats, Floats]:
     """A layout, features (n, features) and standardised targets (n,)."""
     rows = noisy(rows_of(supernet, 40, 3), 0.002)
-    encoding = encoding_of(rows.space, rows.codes)
+    encoding = step_encoding_of(rows.space, rows.codes)
     sizes = training.sizes_of(supernet, rows)
     targets = (rows.top1 - rows.top1.mean()) / rows.top1.std()
     return (
-        training.Layout(encoding, 2 * len(sizes)),
+        training.FeatureLayout(encoding, 2 * len(sizes)),
         training.all_features(encoding, sizes, rows.codes),
         targets,
     )
 
 
 def test_density_is_that_of_a_normal_distribution_of_the_weights(
-    problem: tuple[training.Layout, Floats, Floats],
+    problem: tuple[training.FeatureLayout, Floats, Floats],
 ) -> None:
     layout, features, targets = problem
     greatest = float(targets.max())
@@ -143,7 +143,9 @@ def test_density_is_that_of_a_normal_distribution_of_the_weights(
         )
 
 
-def test_weights_are_those_of_the_normal_equations(problem: tuple[training.Layout, Floats, Floats]) -> None:
+def test_weights_are_those_of_the_normal_equations(
+    problem: tuple[training.FeatureLayout, Floats, Floats],
+) -> None:
     layout, features, targets = problem
     rng = np.random.default_rng(0)
     used = layout.variances(layout.start) > 0
@@ -161,7 +163,7 @@ def test_weights_are_those_of_the_normal_equations(problem: tuple[training.Layou
 
 
 def test_doubt_that_is_not_kept_is_left_as_its_mean(
-    problem: tuple[training.Layout, Floats, Floats], monkeypatch: pytest.MonkeyPatch
+    problem: tuple[training.FeatureLayout, Floats, Floats], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout, features, targets = problem
     used = layout.variances(layout.start) > 0
@@ -196,7 +198,7 @@ def test_it_learns_a_law_of_diminishing_returns(supernet: Supernet, trained: Sat
     unseen = noisy(rows_of(supernet, 400, 7), 0.002)
     found = score(trained.predict(unseen.space, unseen.codes), unseen.top1)
     seen = rows_of(supernet, 150, 1)
-    choices = encoding_of(seen.space, seen.codes)
+    choices = step_encoding_of(seen.space, seen.codes)
     linear = LinearRegression().fit(choices.columns(seen.codes).T, seen.top1)
     off = 100 * (linear.predict(choices.columns(unseen.codes).T) - unseen.top1)
     assert found.rmse_points < 0.35  # of which 0.2 are noise
@@ -209,7 +211,7 @@ def test_it_learns_a_law_of_diminishing_returns(supernet: Supernet, trained: Sat
 def test_it_says_that_it_knows_less_of_what_it_has_not_seen(supernet: Supernet) -> None:
     rows = noisy(rows_of(supernet, 300, 1), 0.002)
     size = macs(Target(supernet)).batch(rows.codes)
-    made = training.fit(supernet, rows[np.flatnonzero(size > np.quantile(size, 0.5))])
+    made = training.fit_saturating(supernet, rows[np.flatnonzero(size > np.quantile(size, 0.5))])
     unseen = rows_of(supernet, 300, 8)
     small = macs(Target(supernet)).batch(unseen.codes) < np.quantile(size, 0.2)
     assert small.sum() > 20
@@ -239,9 +241,11 @@ def test_training_is_reproducible_and_keeps_its_figures(supernet: Supernet) -> N
         [noisy(rows_of(supernet, 40, 1), 0.002), rows_of(supernet, 40, 2, group="two")], supernet.space
     )
     said: list[str] = []
-    made, figures = training.train(supernet, rows, name="mine", split="some images", say=said.append)
+    made, figures = training.train_predictor(
+        supernet, rows, name="mine", split="some images", say=said.append
+    )
     assert files.digest(made) == files.digest(
-        training.train(supernet, rows, name="mine", split="some images")[0]
+        training.train_predictor(supernet, rows, name="mine", split="some images")[0]
     )
     assert set(figures) == {training.RANDOM_FOLDS, "one left out", "two left out"}
     assert made.card.held_out is not None
@@ -254,9 +258,9 @@ def test_training_is_reproducible_and_keeps_its_figures(supernet: Supernet) -> N
 
 def test_too_few_or_equal_rows_are_refused(supernet: Supernet) -> None:
     with pytest.raises(InputError, match="at least 10 measured subnets, got 9"):
-        training.fit(supernet, rows_of(supernet, 9, 1))
+        training.fit_saturating(supernet, rows_of(supernet, 9, 1))
     with pytest.raises(InputError, match=r"same top-1, 0\.5: there is nothing to learn"):
-        training.fit(supernet, rows_of(supernet, 20, 1, lambda arch: 0.5))
+        training.fit_saturating(supernet, rows_of(supernet, 20, 1, lambda arch: 0.5))
 
 
 @pytest.mark.parametrize("rest", ["perfect", "two values", "ten rows"])
@@ -267,7 +271,7 @@ def test_odd_measurements_give_finite_predictions(supernet: Supernet, rest: str)
         "ten rows": law,
     }
     rows = rows_of(supernet, 10 if rest == "ten rows" else 60, 3, of[rest])
-    made = training.fit(supernet, rows)
+    made = training.fit_saturating(supernet, rows)
     found = made.predict(rows.space, rows.space.sample(300, np.random.default_rng(0)))
     assert found.std is not None
     assert np.isfinite(found.top1).all()
@@ -304,9 +308,9 @@ def test_an_order_of_archs_does_not_matter(supernet: Supernet, trained: Saturati
 
 def test_a_resolution_that_was_never_measured_is_refused(supernet: Supernet) -> None:
     one = supernet.restricted({"resolution": (23,)})
-    made = training.fit(supernet, joined([rows_of(one, 60, 1)], one.space))
+    made = training.fit_saturating(supernet, joined([rows_of(one, 60, 1)], one.space))
     assert made.card.domain == {"resolution": (23,)}
-    whole = training.fit(supernet, as_whole(supernet, rows_of(one, 60, 1)))
+    whole = training.fit_saturating(supernet, as_whole(supernet, rows_of(one, 60, 1)))
     codes = one.space.sample(20, np.random.default_rng(0))
     np.testing.assert_array_equal(made.predict(one.space, codes).top1, whole.predict(one.space, codes).top1)
     for predictor in (made, whole):
@@ -327,7 +331,7 @@ def test_another_space_is_refused(trained: Saturating) -> None:
 
 
 def test_a_predictor_survives_its_file(supernet: Supernet, trained: Saturating, tmp_path: Path) -> None:
-    files.write(trained, tmp_path / "mine.safetensors")
+    files.write_predictor(trained, tmp_path / "mine.safetensors")
     read = files.open_predictor(str(tmp_path / "mine.safetensors"), supernet)
     assert files.digest(read) == files.digest(trained)
     codes = supernet.space.sample(100, np.random.default_rng(0))
@@ -350,7 +354,7 @@ def test_it_fits_any_supernet(name: str) -> None:
     cost = macs(Target(other))
     rows = rows_of(other, 160, 1, lambda arch: 0.8 - 3e3 / cost(arch) ** 0.55)
     rows, unseen = rows[range(100)], rows[range(100, 160)]
-    made = training.fit(other, rows)
+    made = training.fit_saturating(other, rows)
     assert score(made.predict(unseen.space, unseen.codes), unseen.top1).kendall_tau > 0.9
 
 
@@ -360,7 +364,7 @@ def test_it_fits_any_supernet(name: str) -> None:
 def test_the_shipped_one_is_small_and_knows_what_it_is() -> None:
     whole = open_supernet(SHIPPED)
     made = files.open_predictor(SHIPPED, whole)
-    assert files.find(SHIPPED).stat().st_size < 1e6
+    assert files.find_predictor(SHIPPED).stat().st_size < 1e6
     assert made.card.domain == {"resolution": (224,)}
     space = whole.restricted({"resolution": (224,)}).space
     archs = [space.smallest(), space.middle(), space.largest()]
@@ -378,7 +382,7 @@ def test_the_shipped_one_is_what_its_measurements_give() -> None:
     """And it beats support vectors on one-hot choices, whose errors and ranks are held against it here."""
     whole = open_supernet(SHIPPED)
     rows = read_all(sorted(MEASURED.glob("*.csv")), whole)
-    again = training.fit(whole, rows)
+    again = training.fit_saturating(whole, rows)
     shipped = files.open_predictor(SHIPPED, whole)
     space = whole.restricted({"resolution": (224,)}).space
     codes = space.sample(500, np.random.default_rng(0))

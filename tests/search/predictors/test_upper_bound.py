@@ -61,7 +61,7 @@ def trained(supernet: Supernet) -> Saturating:
         quality = sum(float(v) * (0.1 + 0.05 * len(name) % 0.07) for name, v in arch.values.items()) / 5
         return 0.93 - 0.4 * float(np.exp(-quality)) + 0.002 * float(rng.standard_normal())
 
-    return training.fit(supernet, of_rows([(a, law(a)) for a in archs], supernet.space, "one"))
+    return training.fit_saturating(supernet, of_rows([(a, law(a)) for a in archs], supernet.space, "one"))
 
 
 def drawn(predictor: Saturating, seed: int, pairs: float, sizes: float) -> Saturating:

@@ -7,7 +7,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from search.feasible.region import Region, keys
+from search.feasible.neighbours import keys
+from search.feasible.region import Region
 from search.proposing.claims import claiming
 from search.proposing.distributions import distributions
 from search.proposing.history import History

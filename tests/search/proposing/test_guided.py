@@ -23,17 +23,18 @@ from optuna.trial import TrialState
 from cost_models import registry
 from cost_models.protocol import Target
 from cost_models.registry import build
-from search.feasible.region import Region, distinct, keys, neighbours
+from search.feasible.neighbours import distinct, keys, neighbours
+from search.feasible.region import Region
 from search.predictors import files
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.acquisition import front, improvement, reached
 from search.proposing.distributions import distributions
-from search.proposing.guided import MOST, NEWEST, GuidedSampler, most_telling
+from search.proposing.guided import MOST_TOLD, NEWEST, GuidedSampler, most_telling
 from search.proposing.history import History, Known
 from search.proposing.promises import promises
 from search.proposing.samplers import build_sampler
-from search.proposing.surrogate import conditioned, features, fit_surrogate
+from search.proposing.surrogate import conditioned, features_of_archs, fit_surrogate
 from search.runs.study import open_storage
 from supernet.arrays import Floats
 from supernet.catalog import Supernet, open_supernet
@@ -412,7 +413,7 @@ def test_a_long_study_is_thought_about_with_as_many_archs_as_a_shorter_one() -> 
     n = len(codes)
     known = Known(codes, rng.random(n), problem.totals(codes), np.arange(n), np.ones(n))
     rows = most_telling(known, problem)
-    assert len(set(rows.tolist())) == len(rows) == MOST
+    assert len(set(rows.tolist())) == len(rows) == MOST_TOLD
     assert set(rows.tolist()) >= set(range(n - NEWEST, n)), "the newest are among them"
     older = known[: n - NEWEST]
     points = np.column_stack([-older.accuracy, older.totals[:, 0]])
@@ -524,7 +525,7 @@ def test_the_surrogate_recovers_an_additive_accuracy_and_knows_where_it_is_unsur
     problem = embedded(["top1"])
     space, rng, accuracy = problem.space, np.random.default_rng(0), additive(0)
     codes = space.sample(420, rng)
-    rows, truth = features(space, codes, problem.totals(codes)), accuracy(codes)
+    rows, truth = features_of_archs(space, codes, problem.totals(codes)), accuracy(codes)
     measured = truth[:120] + 0.001 * rng.normal(size=120)
     surrogate = fit_surrogate(rows[:120], measured, len(problem.costs))
     mean, std = surrogate.predict(rows[120:])
@@ -539,7 +540,7 @@ def test_the_surrogate_recovers_an_additive_accuracy_and_knows_where_it_is_unsur
 def test_equal_accuracies_do_not_break_the_surrogate() -> None:
     problem = embedded(["top1"])
     codes = problem.space.sample(5, np.random.default_rng(0))
-    rows = features(problem.space, codes, problem.totals(codes))
+    rows = features_of_archs(problem.space, codes, problem.totals(codes))
     mean, std = fit_surrogate(rows, np.full(5, 0.9), 2).predict(rows)
     np.testing.assert_allclose(mean, 0.9)
     assert np.isfinite(std).all()
@@ -563,7 +564,7 @@ def test_the_surrogate_ranks_imagenet_subnets(
     imagenet: tuple[SearchSpace, Codes, Floats, Floats], n: int, noise: float, least: float
 ) -> None:
     space, codes, accuracy, macs = imagenet
-    rows = features(space, codes, macs[:, None])
+    rows = features_of_archs(space, codes, macs[:, None])
     found = []
     for seed in range(5):
         rng = np.random.default_rng(seed)

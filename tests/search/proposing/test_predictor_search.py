@@ -10,12 +10,12 @@ import pytest
 
 from cost_models.protocol import Target
 from cost_models.registry import build
-from search.feasible.region import keys, neighbours
+from search.feasible.neighbours import keys, neighbours
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.acquisition import front
 from search.proposing.hill_climbing import climb
-from search.proposing.linear_screen import linear_guess, steps
+from search.proposing.linear_screen import inputs_of_guess, linear_guess
 from search.proposing.predictor_search import Effort, search_directly
 from supernet.arrays import Floats
 from supernet.catalog import open_supernet
@@ -143,10 +143,10 @@ def test_a_climb_finds_the_swap_that_no_single_change_leads_to(tmp_path: Path) -
 def test_a_linear_guess_of_a_linear_accuracy_is_right() -> None:
     space = open_supernet("ofa_mbv3_w1.0").space
     rng = np.random.default_rng(0)
-    weights = rng.normal(size=steps(space, space.sample(1, rng)).shape[1])
+    weights = rng.normal(size=inputs_of_guess(space, space.sample(1, rng)).shape[1])
     train, test = space.sample(3000, rng), space.sample(200, rng)
-    guess = linear_guess(space, train, steps(space, train) @ weights)
-    assert np.corrcoef(guess(test), steps(space, test) @ weights)[0, 1] > 0.999
+    guess = linear_guess(space, train, inputs_of_guess(space, train) @ weights)
+    assert np.corrcoef(guess(test), inputs_of_guess(space, test) @ weights)[0, 1] > 0.999
 
 
 def test_an_arch_is_predicted_once() -> None:

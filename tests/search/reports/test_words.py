@@ -19,7 +19,7 @@ from cost_models.profiling import LatencyMeasurement
 from search.problem.objectives import Objective
 from search.reports import progress, report
 from search.reports import words as readable
-from search.reports.units import counted, short
+from search.reports.units import counted, short_number
 from search.runs.correction import Corrected
 from search.runs.study import Candidate
 from supernet import documents
@@ -134,7 +134,7 @@ def test_a_device_in_words() -> None:
 
 
 def test_large_figures_have_no_exponent() -> None:
-    assert [short(value) for value in (0.01234567, 12.3456, 9999.4, 27_260.4)] == [
+    assert [short_number(value) for value in (0.01234567, 12.3456, 9999.4, 27_260.4)] == [
         "0.01235",
         "12.35",
         "9999",
@@ -207,7 +207,7 @@ def result(
 )
 def test_a_result_fits_in_eighty_columns(objectives: tuple[str, ...], budgets: dict[str, float]) -> None:
     found = result(objectives, budgets)
-    narrow, wide = (rendered(report.table(found), width) for width in (80, 200))
+    narrow, wide = (rendered(report.result_table(found), width) for width in (80, 200))
     assert max(len(line.rstrip()) for line in wide.splitlines()) <= 80
     assert [line.rstrip() for line in narrow.splitlines()] == [line.rstrip() for line in wide.splitlines()]
     assert "…" not in narrow
@@ -218,7 +218,7 @@ def test_a_result_fits_in_eighty_columns(objectives: tuple[str, ...], budgets: d
 @pytest.mark.parametrize("objectives", [("top1",), ("top1", "macs"), ("top1", "latency_ms", "macs")])
 def test_a_predicted_result_says_so_and_nothing_of_measurements(objectives: tuple[str, ...]) -> None:
     found = result(objectives, {"latency_ms": 0.12}, kind="predicted")
-    shown = rendered(report.table(found), 80)
+    shown = rendered(report.result_table(found), 80)
     assert "76.10 ± 0.33" in shown
     assert "predicted" in shown
     assert not {"report", "validation", "measured"} & set(re.findall(r"[a-z]+", shown))
@@ -231,7 +231,7 @@ def test_a_predicted_result_says_so_and_nothing_of_measurements(objectives: tupl
 @pytest.mark.parametrize("objectives", [("top1",), ("top1", "macs"), ("top1", "latency_ms", "macs")])
 def test_a_result_predicted_then_measured_shows_both_side_by_side(objectives: tuple[str, ...]) -> None:
     found = result(objectives, {}, kind="both")
-    shown = rendered(report.table(found), 80)
+    shown = rendered(report.result_table(found), 80)
     assert "91.30 [90.73, 91.84]" in shown
     assert "76.10 ± 0.33" in shown
     assert "3 candidates measured, 3 predicted" in report.legend(found)

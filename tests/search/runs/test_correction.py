@@ -11,7 +11,7 @@ import pytest
 
 from search.cli.app import main
 from search.problem.objectives import parse_objectives
-from search.runs.correction import Corrected, corrected, crossed, with_interval
+from search.runs.correction import Corrected, corrected_estimate, crossed, with_interval
 from search.runs.racing import Bits, packed, packed_bits
 from search.runs.run import open_run, settled
 from search.runs.study import Candidate
@@ -44,7 +44,7 @@ def best_of(found: list[Candidate]) -> Candidate:
 def correction(found: list[Candidate], seed: int = 0) -> Corrected:
     chosen = best_of(found)
     axes = parse_objectives(["top1", "macs"])
-    return corrected(found, chosen, [], axes, np.random.default_rng(seed))[chosen.arch.id]
+    return corrected_estimate(found, chosen, [], axes, np.random.default_rng(seed))[chosen.arch.id]
 
 
 def noisy(truths: np.ndarray, shared: float, rng: np.random.Generator) -> Bits:
@@ -118,7 +118,7 @@ def test_a_member_of_a_front_was_chosen_among_those_that_cost_no_more() -> None:
     hits = noisy(np.linspace(0.7, 0.9, 9), 0.5, rng)
     found = candidates(hits, [float(i) for i in range(9)])
     axes = parse_objectives(["top1", "macs"])
-    made = corrected(found, found[8], [found[0], found[4], found[8]], axes, np.random.default_rng(0))
+    made = corrected_estimate(found, found[8], [found[0], found[4], found[8]], axes, np.random.default_rng(0))
     assert {c.number: made[c.arch.id].among for c in (found[0], found[4], found[8])} == {0: 1, 4: 5, 8: 9}
     assert made[found[0].arch.id].value == pytest.approx(found[0].value("top1"))
 
@@ -129,7 +129,7 @@ def test_what_was_passed_over_for_another_reason_is_not_what_it_was_chosen_from(
     hits[0, :900], hits[1, :950], hits[2, :800] = True, True, True
     found = candidates(hits)
     axes = parse_objectives(["top1", "macs"])
-    made = corrected(found, found[0], [], axes, np.random.default_rng(0))
+    made = corrected_estimate(found, found[0], [], axes, np.random.default_rng(0))
     assert made[found[0].arch.id].among == 2
     assert made[found[0].arch.id].value == pytest.approx(0.9)
 
@@ -149,7 +149,7 @@ def test_nothing_is_corrected_where_hits_are_not_known() -> None:
     found = candidates(np.ones((2, IMAGES), dtype=np.bool_))
     bare = Candidate(2, ARCHS[2], {"macs": 1.0}, found[0].validation)
     axes = parse_objectives(["top1", "macs"])
-    assert corrected([*found, bare], found[0], [], axes, np.random.default_rng(0)) == {}
+    assert corrected_estimate([*found, bare], found[0], [], axes, np.random.default_rng(0)) == {}
 
 
 def test_the_interval_is_wider_where_the_choice_is_unsteady() -> None:

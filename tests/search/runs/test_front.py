@@ -10,7 +10,7 @@ import pytest
 from search.feasible.budget_messages import round_up
 from search.problem.limits import over_budget, within
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
-from search.reports.plots import draw_front, new_figure, save
+from search.reports.plots import draw_front, new_figure, save_figure
 from search.reports.units import amount
 from search.runs.front import Points, best, coverage, dominated_share, front, knee, pick, points
 from search.runs.run import Result
@@ -240,5 +240,5 @@ def test_a_picture_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) 
     (tmp_path / "front.png").mkdir()
     (tmp_path / "front.png" / "mine").touch()
     with pytest.raises(InputError, match="cannot write"):
-        save(new_figure()[0], tmp_path / "front.png")
+        save_figure(new_figure()[0], tmp_path / "front.png")
     assert [path.name for path in tmp_path.iterdir()] == ["front.png"]

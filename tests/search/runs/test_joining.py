@@ -16,7 +16,7 @@ from search.proposing.samplers import SAMPLERS, build_sampler
 from search.runs.ledger import Ledger
 from search.runs.run import conclude
 from search.runs.trials import consider, search
-from search.runs.workers import BEAT, MARK, PATIENCE_S, Worker, at_work, lock_path
+from search.runs.workers import BEAT, MARK, PATIENCE_S, Worker, at_work, worker_lock_path
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch
 from tests.helpers.free_search import FreeRun, at_once, busy, free_run, judged
@@ -106,7 +106,7 @@ def test_a_trial_of_a_process_that_lives_is_left_to_it(run: FreeRun) -> None:
 def test_a_trial_of_a_process_that_died_is_failed_and_its_arch_is_free(run: FreeRun) -> None:
     study, dead = begun(run)
     trial = dead.ask(study, run.problem.space)  # its lock is held by nobody
-    lock_path(run.folder / ".workers", dead.id).touch()  # as a kill leaves it
+    worker_lock_path(run.folder / ".workers", dead.id).touch()  # as a kill leaves it
     search(run, lambda progress: None)
     trials = study.get_trials()
     assert trials[trial.number].state == TrialState.FAIL

@@ -332,7 +332,7 @@ def test_of_several_that_fit_the_one_with_the_least_held_out_error_is_taken(kept
         card = made.card.model_copy(update={"name": name, "held_out": held})
         if name == "foreign":
             card = card.model_copy(update={"fingerprint": "0" * 16})
-        files.write(dataclasses.replace(made, card=card), kept / f"{name}.safetensors")
+        files.write_predictor(dataclasses.replace(made, card=card), kept / f"{name}.safetensors")
     (kept / "damaged.safetensors").write_bytes(b"nothing")
     assert files.fitting(SUPERNET) == "fine"
     large = open_supernet("ofa_mbv3_w1.0")
