@@ -18,9 +18,7 @@ BEST = "best"
 
 def export(
     source: Annotated[str, typer.Argument(help="Run folder, or a supernet.", metavar="RUN")],
-    pick: Annotated[
-        str, typer.Option(help="best, knee, arch id or file.", metavar="WHICH")
-    ] = BEST,
+    pick: Annotated[str, typer.Option(help="best, knee, arch id or file.", metavar="WHICH")] = BEST,
     data: Annotated[
         str | None,
         typer.Option(help="Images to calibrate and measure on.", metavar="DIR", show_default="the run's"),
