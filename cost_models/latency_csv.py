@@ -187,7 +187,10 @@ def in_pixels(
 
     Raises InputError for rows that are neither: a file holds one or the other.
     """
-    given = [settings.resolution(row) if any(key in row for key in settings.RESOLUTION_KEYS) else None for row in data]
+    given = [
+        settings.resolution(row) if any(key in row for key in settings.RESOLUTION_KEYS) else None
+        for row in data
+    ]
     if all(size in sizes for size in given):
         return
     foreign = [i for i, size in enumerate(given) if size not in sizes]
