@@ -115,7 +115,7 @@ class MeasuredAccuracy:
 
         split = "validation"
         before, hits_before = self.known.get((arch.id, split), (None, None))
-        if before is not None and hits_before is not None:
+        if rival is None and before is not None and hits_before is not None:
             return before, hits_before
         race = Race(len(self.data.validation), rival)
         found = []
