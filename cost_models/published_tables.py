@@ -122,12 +122,16 @@ def read_entries(file: Path) -> Published:
             f"{' and '.join(FORMATS)} have; its entry {short(key)} is {short(value)}"
         )
     for key, value in loaded.items():
+        if not isinstance(key, str):
+            raise InputError(
+                f"{file}: the key {key!r} is no name of a layer or block; put it in quotes if it is one"
+            )
         given = {"mean": value} if is_number(value) else value
         if not isinstance(given, dict):
             raise InputError(
                 f"{file}: {key}: got {short(value)}; an entry is a mean, or has mean, and perhaps count and std or var"
             )
-        found[str(key)] = documents.check(given, PublishedEntry, f"{file}: {key}")
+        found[key] = documents.check(given, PublishedEntry, f"{file}: {key}")
     return found
 
 

@@ -39,7 +39,7 @@ class Weights(Document):
 
 
 class Settings(Document):
-    """What latencies depend on besides the device; :func:`cost_models.profiling.settings` has the same names."""
+    """What latencies depend on besides the device; :func:`cost_models.profiling.settings` has more, of the same names."""
 
     runtime: str
     threads: Count

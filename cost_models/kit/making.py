@@ -143,8 +143,11 @@ def manifest_of(
 
 
 def settings(threads: int, batch: int) -> Settings:
-    pinned = {**profiling.settings(), "threads": threads, "batch": batch, "reference_every": REFERENCE_EVERY}
-    return Settings.model_validate(pinned)
+    """Those of measuring here, as far as a kit measures alike."""
+    here = {name: value for name, value in profiling.settings().items() if name in Settings.model_fields}
+    return Settings.model_validate(
+        {**here, "threads": threads, "batch": batch, "reference_every": REFERENCE_EVERY}
+    )
 
 
 def weights(length: int) -> Weights:

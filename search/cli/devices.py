@@ -40,9 +40,7 @@ def import_tables(
     ] = "ofa_mbv3_w1.2",
     name: Annotated[
         str | None,
-        typer.Option(
-            help="What to call the device.", metavar="NAME", show_default="note10 and pixel1: FORMAT"
-        ),
+        typer.Option(help="What to call the device.", metavar="NAME", show_default="FORMAT"),
     ] = None,
     unit: Annotated[str, typer.Option(help="Unit of the means: ms, us or s.", metavar="UNIT")] = "ms",
     column: Annotated[

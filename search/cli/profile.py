@@ -64,12 +64,10 @@ def profile(
         str, typer.Option(help="Supernet: name or YAML file.", metavar="NAME")
     ] = "fmnist_mbv3",
     runtime: Annotated[
-        str, typer.Option(help="onnxruntime, openvino, torch, litert or executorch.", metavar="NAME")
+        str, typer.Option(help="Its name; a wrong one lists them all.", metavar="NAME")
     ] = "onnxruntime",
     threads: Annotated[int, typer.Option(help="Threads it runs with.", metavar="N", min=1)] = 1,
-    precision: Annotated[
-        str, typer.Option(help="fp32, bf16 or int8, as far as the runtime can.", metavar="P")
-    ] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or int8.", metavar="P")] = "fp32",
     batch: Annotated[int, typer.Option(help="Images in one measured inference.", metavar="B", min=1)] = 1,
     samples: Annotated[
         int, typer.Option(help="Subnets that the latency is fitted to.", metavar="N", min=2)
@@ -90,8 +88,8 @@ def profile(
 ) -> None:
     """Make a device of measured latencies of whole subnets, chosen for what they tell.
 
-    They are measured here, now. With --from-csv they were measured already; the others of the file tell the error.
-    Further commands: oncefit profile COMMAND --help.
+    They are measured here, now, by onnxruntime, openvino, torch, litert or executorch. With --from-csv they were
+    measured already; the others of the file tell the error. Further commands: oncefit profile COMMAND --help.
     """
     from cost_models.device_files import kept_devices, write_device
     from cost_models.profile_csv import Asked, profile_csv

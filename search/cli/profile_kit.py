@@ -21,13 +21,13 @@ def kit(
     supernet: Supernet = "fmnist_mbv3",
     samples: Annotated[
         int,
-        typer.Option(
-            help="Subnets that are measured; a few more where that leaves a layer out.", min=8, max=1000
-        ),
+        typer.Option(help="Subnets that are measured.", metavar="N", min=8, max=1000),
     ] = 30,
-    threads: Annotated[int, typer.Option(help="Threads that a subnet runs on.", min=1, max=1024)] = 1,
-    batch: Annotated[int, typer.Option(help="Images at once.", min=1, max=4096)] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the choice of subnets.", min=0)] = 0,
+    threads: Annotated[
+        int, typer.Option(help="Threads that a subnet runs on.", metavar="N", min=1, max=1024)
+    ] = 1,
+    batch: Annotated[int, typer.Option(help="Images at once.", metavar="B", min=1, max=4096)] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the choice.", metavar="K", min=0)] = 0,
     out: Annotated[Path, typer.Option(help="ZIP file to write.", metavar="FILE")] = Path("kit.zip"),
     as_json: Json = False,
 ) -> None:
@@ -84,9 +84,7 @@ def import_result(
     ] = None,
     supernet: Annotated[
         str | None,
-        typer.Option(
-            help="Supernet of the kit: name or YAML file.", metavar="NAME", show_default="as the kit says"
-        ),
+        typer.Option(help="Supernet of the kit.", metavar="NAME", show_default="as the kit says"),
     ] = None,
     kit: Annotated[
         Path | None, typer.Option(help="Refuse a result that is not of this kit.", metavar="FILE")

@@ -151,7 +151,10 @@ for name, module in sys.modules.items():
     return list(map(Path, run.stdout.split()))
 
 
-OF_EXTRAS = {"codecarbon": "carbon", "pynvml": "carbon"}
+OF_EXTRAS = {
+    "codecarbon": "carbon", "pynvml": "carbon", "openvino": "openvino", "ai_edge_litert": "litert",
+    "litert_torch": "litert", "executorch": "executorch",
+}  # fmt: skip
 """Packages that are imported only where they are asked for, with a message where they are missing, and their extras."""
 
 
