@@ -20,7 +20,7 @@ import numpy as np
 from oracles import open_oracle
 
 from cost_models.device import Device
-from cost_models.drift import quiet
+from cost_models.drift import quiet_latencies
 from cost_models.host_facts import cpu_name
 from cost_models.latency import latency_ms
 from cost_models.measurements import Setup
@@ -92,7 +92,7 @@ def profiled(called: str, net: Supernet, samples: int, unseen: int, rounds: int)
     seen = {subnet.arch.key for subnet in device.measurements.subnets}
     drawn = dict.fromkeys(net.space.decode(net.space.sample(2 * unseen, np.random.default_rng(UNSEEN_SEED))))
     archs = [a for a in drawn if (a.space, *sorted(a.values.items())) not in seen][:unseen]
-    found = quiet(measure(net, archs, DEVICES[called], bar, rounds))
+    found = quiet_latencies(measure(net, archs, DEVICES[called], bar, rounds))
     predict = latency_ms(Target(net, device))
     errors = np.array([100 * abs(predict(a) / m.low_ms - 1) for a, m in zip(archs, found, strict=True)])
     spread = 100 * float(np.median([m.spread for m in found]))

@@ -22,7 +22,7 @@ LEAST_ROUNDS = 3
 """Kept in any case, the fastest. Those beyond the tolerance stay as they are: their spread tells how busy it was."""
 
 
-def quiet(measured: Measurements) -> list[LatencyMeasurement]:
+def quiet_latencies(measured: Measurements) -> list[LatencyMeasurement]:
     """Each subnet's latency over the rounds that are kept, corrected for drift, in the order of the subnets."""
     speeds = slowness(measured.reference.rounds_ms)
     kept = {i: speeds[i] if near(speeds[i]) else 1.0 for i in kept_rounds(measured.reference.rounds_ms)}

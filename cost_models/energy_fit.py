@@ -21,7 +21,7 @@ import numpy as np
 from cost_models.device import Device, Power, PowerFit
 from cost_models.energy import MJ_PER_PJ, Work, work_of
 from cost_models.meters import POWERCAP, Meter, find_rapl
-from cost_models.plain_prices import FOLDS, held_out_errors, solve
+from cost_models.plain_prices import PLAIN_FOLDS, held_out_errors, solve
 from cost_models.ranges import Range
 from supernet.arch import Arch
 from supernet.arrays import Floats
@@ -125,7 +125,7 @@ def fit_power(work: Sequence[Work], energies_mj: Sequence[float], meter: str, se
     )
     figures = dict(zip(FIGURES, figures_of(amounts, energies, np.random.default_rng(seed)), strict=True))
     places = np.arange(len(energies))
-    errors = 100 * held_out_errors(amounts, energies, places, min(FOLDS, len(energies)))
+    errors = 100 * held_out_errors(amounts, energies, places, min(PLAIN_FOLDS, len(energies)))
     fitted = PowerFit(
         meter=meter, subnets=len(energies), error_percent=round(float(np.median(errors)), 2),
         worst_error_percent=round(float(errors.max()), 2),

@@ -34,7 +34,7 @@ class FeatureSums:
         total = np.zeros((len(codes), len(self.names)))
         for segment, table in zip(self.segments, self.tables, strict=True):
             there = rows_with(self.space, segment, codes)
-            total[there] += table[places(self.space, segment, codes[there])]
+            total[there] += table[choice_places(self.space, segment, codes[there])]
         return total
 
 
@@ -77,7 +77,7 @@ def rows_with(space: SearchSpace, segment: Segment, codes: Codes) -> npt.NDArray
     return np.asarray(has[codes[:, space.index[name]]])
 
 
-def places(space: SearchSpace, segment: Segment, codes: Codes) -> npt.NDArray[np.intp]:
+def choice_places(space: SearchSpace, segment: Segment, codes: Codes) -> npt.NDArray[np.intp]:
     """Place of each arch's choices in the list of :func:`layers_by_choice`, shape (n,)."""
     columns = tuple(space.index[name] for name in segment.dimensions)
     sizes = [int(space.sizes[column]) for column in columns]

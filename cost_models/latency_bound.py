@@ -30,11 +30,11 @@ from supernet.errors import InputError
 
 CONFIDENCES = (0.8, 0.9, 0.95, 0.99)
 """There is a cost for each."""
-LEAST = 5
+LEAST_HELD_OUT = 5
 """Held-out measurements, to say anything of the next."""
 ASSURANCE = 0.75
 """Of the draws of held-out measurements, those in which a bound is exceeded as seldom as it says."""
-SAMPLE = 2_000
+CHOICE_SAMPLE = 2_000
 """Subnets in which the largest relative deviation of a table is looked for, beside the smallest and the largest."""
 
 
@@ -94,10 +94,10 @@ def bound_of(target: Target, confidence: float) -> Bound:
             "the table's standard deviations, which say nothing of the error of a sum over layers",
         )
     held_out = latency.held_out or ()
-    if len(held_out) < LEAST:
+    if len(held_out) < LEAST_HELD_OUT:
         raise InputError(
             f"device {device.name!r} knows of {len(held_out)} held-out measurements, and a bound on latency needs "
-            f"at least {LEAST}: fit it anew (oncefit device {device.name} --refresh, or oncefit profile), "
+            f"at least {LEAST_HELD_OUT}: fit it anew (oncefit device {device.name} --refresh, or oncefit profile), "
             "or give the budget as a plain number"
         )
     quantile, how = upper_quantile(held_out, confidence)
@@ -132,7 +132,10 @@ def worst_deviation(target: Target) -> float:
     """The largest relative standard deviation of latency that a sample of the space has."""
     space = target.supernet.space
     codes = np.concatenate(
-        [space.encode([space.smallest(), space.largest()]), space.sample(SAMPLE, np.random.default_rng(0))]
+        [
+            space.encode([space.smallest(), space.largest()]),
+            space.sample(CHOICE_SAMPLE, np.random.default_rng(0)),
+        ]
     )
     latency, std = latency_ms(target).batch(codes), latency_std_ms(target)
     return float((std.batch(codes) / latency).max())

@@ -34,7 +34,7 @@ DICTS = ("arch", "Sub-network", "subnet", "net_config", "config")
 """Columns that hold a dict, by their usual names; the first that is there counts."""
 BETWEEN = re.compile(r"[\s,;\[\]()]+")
 """What stands between the numbers of a cell."""
-LISTED = 10
+LINES_LISTED = 10
 """So many lines are named in an error."""
 
 Row = Mapping[str, str]
@@ -59,7 +59,7 @@ class LatencyRows:
         return tuple(
             name
             for name, texts in self.texts.items()
-            if not math.isnan(number(next(filter(None, texts), "")))
+            if not math.isnan(cell_number(next(filter(None, texts), "")))
         )
 
     def column(self, name: str) -> Floats:
@@ -70,11 +70,11 @@ class LatencyRows:
         if name not in self.texts:
             raise unknown(f"column of latencies in {self.file}", name, self.names)
         texts = self.texts[name]
-        found = np.array([number(text) if text else math.nan for text in texts])
+        found = np.array([cell_number(text) if text else math.nan for text in texts])
         wrong = [i for i, text in enumerate(texts) if text and not (math.isfinite(found[i]) and found[i] > 0)]
         if wrong:
             raise InputError(
-                f"{self.file}, {listed([self.lines[i] for i in wrong])}: column {name}: got {texts[wrong[0]]!r}; "
+                f"{self.file}, {listed_lines([self.lines[i] for i in wrong])}: column {name}: got {texts[wrong[0]]!r}; "
                 "a latency is a number of milliseconds above 0, and the cell of a subnet that was not measured is empty"
             )
         if not any(texts):
@@ -88,7 +88,7 @@ def read_latency_csv(path: Path, supernet: Supernet) -> LatencyRows:
     Raises InputError that names file, lines, column and value.
     """
     columns, lines, rows = table_of(path)
-    naming, archs = archs_of(columns, rows, lines, supernet, str(path))
+    naming, archs = row_archs(columns, rows, lines, supernet, str(path))
     texts = {name: tuple(row[name] for row in rows) for name in columns if name not in naming}
     return LatencyRows(str(path), tuple(archs), tuple(lines), texts)
 
@@ -111,7 +111,7 @@ def table_of(path: Path) -> tuple[list[str], list[int], list[Row]]:
         raise InputError(f"{path} has {'a heading but no rows' if columns else 'no heading and no rows'}")
     if ragged := [line for line, row in found if None in row or None in row.values()]:
         raise InputError(
-            f"{path}, {listed(ragged)}: another number of cells than the heading's {len(columns)}; "
+            f"{path}, {listed_lines(ragged)}: another number of cells than the heading's {len(columns)}; "
             "a cell that holds commas stands between double quotes"
         )
     rows: list[Row] = [{str(name): str(text).strip() for name, text in row.items()} for _, row in found]
@@ -121,7 +121,7 @@ def table_of(path: Path) -> tuple[list[str], list[int], list[Row]]:
 # -- the subnets -------------------------------------------------------------------
 
 
-def archs_of(
+def row_archs(
     columns: Sequence[str], rows: Sequence[Row], lines: Sequence[int], supernet: Supernet, file: str
 ) -> tuple[Sequence[str], list[Arch]]:
     """The columns that name the subnet, and the arch of each row."""
@@ -129,7 +129,7 @@ def archs_of(
     data: list[dict[str, Any]]
     if {"d", "e"} <= set(columns):
         naming = [key for key in settings.KNOWN if key in columns]
-        data = [{key: numbers(row[key]) for key in naming if row[key]} for row in rows]
+        data = [{key: cell_numbers(row[key]) for key in naming if row[key]} for row in rows]
         in_pixels(data, lines, space.by_name["resolution"].choices, file)
     elif (name := column_of_dicts(columns, rows)) is not None:
         naming = [name]
@@ -139,17 +139,19 @@ def archs_of(
         ]
     elif {d.name for d in space.dimensions if d.needs is None} <= set(columns):
         naming = [d.name for d in space.dimensions if d.name in columns]
-        found = ({key: numbers(row[key]) for key in naming if row[key]} for row in rows)
+        found = ({key: cell_numbers(row[key]) for key in naming if row[key]} for row in rows)
         data = [{"space": space.name, "choices": choices} for choices in found]
     else:
         raise InputError(
             f"{file} does not say which subnets its rows are of: it has columns d, ks, e and r, or one of dicts "
             f"(called {DICTS[0]}, for example), or one for each dimension of {space.name}; its columns are {some(columns)}"
         )
-    return naming, [arch_in(row, supernet, at(file, line)) for row, line in zip(data, lines, strict=True)]
+    return naming, [
+        arch_at_line(row, supernet, at(file, line)) for row, line in zip(data, lines, strict=True)
+    ]
 
 
-def arch_in(data: dict[str, Any], supernet: Supernet, where: str) -> Arch:
+def arch_at_line(data: dict[str, Any], supernet: Supernet, where: str) -> Arch:
     try:
         return reader.arch_in(data, supernet, where)
     except InputError as error:
@@ -171,9 +173,9 @@ def dict_in(text: str, where: str) -> dict[str, Any]:
         ) from None
 
 
-def numbers(text: str) -> Any:
+def cell_numbers(text: str) -> Any:
     """``2 2 3`` and ``[2, 2, 3]`` as a list, ``224`` as a number; what is not numbers stays text, to be refused."""
-    found = [number(word) for word in BETWEEN.split(text) if word]
+    found = [cell_number(word) for word in BETWEEN.split(text) if word]
     if not found or any(math.isnan(value) for value in found):
         return text
     whole = [int(value) if value.is_integer() else value for value in found]
@@ -198,7 +200,7 @@ def in_pixels(
     if neither or any(size not in range(len(sizes)) for size in given):
         shown = neither or foreign
         raise InputError(
-            f"{file}, {listed([lines[i] for i in shown])}: column r: got {given[shown[0]]}; a resolution is one of "
+            f"{file}, {listed_lines([lines[i] for i in shown])}: column r: got {given[shown[0]]}; a resolution is one of "
             f"{some(sizes)}, or in all rows its index, 0 to {len(sizes) - 1}"
         )
     for row, index in zip(data, given, strict=True):
@@ -209,7 +211,7 @@ def in_pixels(
 # -- cells and lines -----------------------------------------------------------------
 
 
-def number(text: str) -> float:
+def cell_number(text: str) -> float:
     """The number in a text; NaN where there is none."""
     try:
         return float(text)
@@ -221,7 +223,7 @@ def at(file: str, line: int) -> str:
     return f"{file}, line {line}"
 
 
-def listed(lines: Sequence[int]) -> str:
+def listed_lines(lines: Sequence[int]) -> str:
     """The numbers of some lines, in words."""
-    more = f" and {len(lines) - LISTED:,} more" if len(lines) > LISTED else ""
-    return f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines[:LISTED]))}{more}"
+    more = f" and {len(lines) - LINES_LISTED:,} more" if len(lines) > LINES_LISTED else ""
+    return f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines[:LINES_LISTED]))}{more}"

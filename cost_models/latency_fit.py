@@ -42,7 +42,7 @@ def fit(
     """
     whole = supernet.restricted({})
     known = feature_sums(whole)
-    sums = sums_of(known, whole, archs, np.array([m.low_ms for m in measured]), like or {})
+    sums = latency_sums(known, whole, archs, np.array([m.low_ms for m in measured]), like or {})
     found = validated(sums)
     rounded = [float(f"{price:.{SIGNIFICANT_DIGITS}g}") for price in found.fitted.prices]
     ratios = [
@@ -63,19 +63,19 @@ def fit(
         folds=found.folds,
         spread_percent=round(100 * float(np.median([m.spread for m in measured])), 2),
         settings=dict(settings or {}),
-        held_out=held_out(found),
+        held_out=rising_ratios(found),
         scale_percent=round(100 * found.fitted.scale, 3),
         freedom=found.fitted.freedom,
         like=tuple(like or ()),
     )
 
 
-def held_out(found: Validated) -> tuple[float, ...]:
+def rising_ratios(found: Validated) -> tuple[float, ...]:
     """What a bound is calibrated on, in rising order."""
     return tuple(sorted(round(float(ratio), HELD_OUT_DIGITS) for ratio in found.log_ratios))
 
 
-def sums_of(
+def latency_sums(
     known: FeatureSums,
     supernet: Supernet,
     archs: Sequence[Arch],
@@ -114,7 +114,7 @@ def priced(model: LatencyModel, feature: str) -> float:
 def prices_of_many(supernet: Supernet, archs: Sequence[Arch], times_ms: Floats) -> Floats:
     """The prices, shape (1 + features,), of so many subnets that no cross-validation is needed."""
     whole = supernet.restricted({})
-    sums = sums_of(feature_sums(whole), whole, archs, times_ms, {})
+    sums = latency_sums(feature_sums(whole), whole, archs, times_ms, {})
     return fit_prices(sums, LOOSE).prices
 
 

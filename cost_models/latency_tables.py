@@ -19,7 +19,7 @@ import numpy as np
 from cost_models.device import LatencyTable, ResolutionTable
 from cost_models.protocol import Costs
 from cost_models.published_tables import FORMATS, UNITS_MS, Entries, Format, Piece, in_ms, read_tables
-from cost_models.table_lint import check
+from cost_models.table_lint import lint
 from cost_models.tables import TableCost, factor, layers_by_choice
 from supernet.arch import Arch, Choice
 from supernet.catalog import Supernet
@@ -29,7 +29,7 @@ from supernet.messages import Say
 from supernet.space import Codes, SearchSpace
 
 RESOLUTION = "resolution"
-T = TypeVar("T")
+OfResolution = TypeVar("OfResolution")
 
 
 class Lack(NamedTuple):
@@ -78,7 +78,7 @@ def read_latency_table(
     if unit not in UNITS_MS:
         raise unknown("unit of latency tables", unit, UNITS_MS)
     read = read_tables(known, path)
-    check({str(file): entries for file, entries in read.values()}, unit, others or {}, say)
+    lint({str(file): entries for file, entries in read.values()}, unit, others or {}, say)
     if known.one:
         read = at_resolutions_of(supernet, read, path)
     table = LatencyTable(
@@ -94,7 +94,9 @@ def read_latency_table(
     return only_needed(table, supernet) if known.one else table
 
 
-def at_resolutions_of(supernet: Supernet, read: dict[int, T], path: Path) -> dict[int, T]:
+def at_resolutions_of(
+    supernet: Supernet, read: dict[int, OfResolution], path: Path
+) -> dict[int, OfResolution]:
     """A file of all resolutions without those that the supernet has not. Raises InputError where none is left."""
     choices = supernet.family.space.by_name[RESOLUTION].choices
     found = {resolution: part for resolution, part in read.items() if resolution in choices}

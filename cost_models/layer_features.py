@@ -22,7 +22,7 @@ MOVERS = ("pool", "add", "scale")
 """Operations without weights, whose work is the elements they read and write."""
 AMOUNTS = ("calls", "work", "bytes")
 """What features count: launched kernels, multiply-adds, bytes moved."""
-SIZES = (5, 10, 20, 40, 80)
+MAP_SIZES = (5, 10, 20, 40, 80)
 """Sides of the maps that a kind's work and bytes have prices at; between two of them prices are interpolated."""
 BYTES = 4
 """Of an element in single precision; another precision scales all prices alike."""
@@ -61,11 +61,11 @@ def whatever_size(feature: str) -> str:
 
 
 def at_sizes(name: str, amount: float, size: int) -> dict[str, float]:
-    """``amount`` as features of the two :data:`SIZES` around ``size``, by nearness in octaves; no map has no size."""
+    """``amount`` as features of the two :data:`MAP_SIZES` around ``size``, by nearness in octaves; no map has no size."""
     if size == 1:
         return {name: amount}
-    within = min(max(size, SIZES[0]), SIZES[-1])
-    low, high = next(pair for pair in pairwise(SIZES) if within <= pair[1])
+    within = min(max(size, MAP_SIZES[0]), MAP_SIZES[-1])
+    low, high = next(pair for pair in pairwise(MAP_SIZES) if within <= pair[1])
     share = math.log(within / low) / math.log(high / low)
     parts = {low: 1 - share, high: share}
     return {f"{name}@{side}": amount * part for side, part in parts.items() if part > 0}

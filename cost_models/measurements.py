@@ -123,7 +123,7 @@ def readings_of(subnets: int, every: int) -> int:
     return 1 + math.ceil(subnets / every)
 
 
-def of_arch(arch: Arch) -> MeasuredArch:
+def measured_arch(arch: Arch) -> MeasuredArch:
     return MeasuredArch(space=arch.space, choices=dict(arch.choices))
 
 
@@ -141,4 +141,4 @@ def archs_of(measured: Measurements, supernet: Supernet) -> list[Arch]:
 def subnets_of(archs: Iterable[Arch], rounds_ms: Iterable[Iterable[float]]) -> tuple[MeasuredSubnet, ...]:
     """Archs with their rounds, as the document has them."""
     pairs = zip(archs, rounds_ms, strict=True)
-    return tuple(MeasuredSubnet(arch=of_arch(arch), rounds_ms=tuple(times)) for arch, times in pairs)
+    return tuple(MeasuredSubnet(arch=measured_arch(arch), rounds_ms=tuple(times)) for arch, times in pairs)

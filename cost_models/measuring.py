@@ -20,8 +20,8 @@ import numpy as np
 
 from cost_models.drift import TOLERANCE, kept_rounds
 from cost_models.host_facts import cpu_name
-from cost_models.measurements import Measurements, Reference, Setup, Timing, of_arch, subnets_of
-from cost_models.runtimes.protocol import Images, Loaded, Runtime, check_answer
+from cost_models.measurements import Measurements, Reference, Setup, Timing, measured_arch, subnets_of
+from cost_models.runtimes.protocol import InputImages, Loaded, Runtime, check_answer
 from cost_models.runtimes.registry import open_runtime
 from cost_models.timing import ROUNDS, SLICE_S, WARM_UP_RUNS, Call, Clock, median_ms
 from supernet.arch import Arch
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 EVERY = 8
 """Subnets between two readings of the reference."""
-MOST = 2
+MOST_TIMES = 2
 """At most so many times the rounds that were asked for, while the machine is not quiet."""
 INPUT_SEED = 0
 ORDER_SEED = 0
@@ -90,7 +90,7 @@ def measure(
         order=tuple(map(tuple, taken.order)),
         subnets=subnets_of(archs, taken.subnets_ms),
         reference=Reference(
-            arch=of_arch(reference), every=EVERY, rounds_ms=tuple(map(tuple, taken.reference_ms))
+            arch=measured_arch(reference), every=EVERY, rounds_ms=tuple(map(tuple, taken.reference_ms))
         ),
     )
 
@@ -104,11 +104,11 @@ def take_rounds(
     every: int = EVERY,
     clock: Clock = time.perf_counter,
 ) -> Taken:
-    """Time every subnet in ``rounds`` quiet rounds; in ``MOST`` times as many at most, quiet or not."""
+    """Time every subnet in ``rounds`` quiet rounds; in ``MOST_TIMES`` times as many at most, quiet or not."""
     taken = Taken([[] for _ in runs])
     rng = np.random.default_rng(ORDER_SEED)
     began, quiet = clock(), 0
-    while quiet < rounds and len(taken.order) < MOST * rounds:
+    while quiet < rounds and len(taken.order) < MOST_TIMES * rounds:
         take_round(taken, runs, reference, rng.permutation(len(runs)).tolist(), slice_s, every, clock)
         quiet = len(kept_rounds(taken.reference_ms))
         left = (clock() - began) / len(taken.order) * (rounds - quiet)
@@ -153,7 +153,7 @@ def load_checked(runtime: Runtime, supernet: Supernet, arch: Arch, setup: Setup,
     return loaded
 
 
-def random_images(shape: tuple[int, ...]) -> Images:
+def random_images(shape: tuple[int, ...]) -> InputImages:
     return np.random.default_rng(INPUT_SEED).standard_normal(shape, dtype=np.float32)
 
 

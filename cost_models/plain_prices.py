@@ -8,7 +8,7 @@ import numpy.typing as npt
 from cost_models.robust_prices import FOLD_SEED
 from supernet.arrays import Floats
 
-FOLDS = 8
+PLAIN_FOLDS = 8
 
 
 def solve(amounts: Floats, figures: Floats) -> Floats:

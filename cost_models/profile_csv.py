@@ -24,7 +24,7 @@ from supernet.messages import Say
 
 LEAST_SAMPLES = 5
 """With fewer subnets there is nothing to leave out and predict."""
-NEAR = 0.1
+WITHIN_SHARE = 0.1
 ALL = "all"
 """Every other column of the file, for ``--like``."""
 OF_A_TABLE = 400
@@ -32,7 +32,7 @@ OF_A_TABLE = 400
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedColumn:
     """Which latencies to fit: ``like`` names other columns of the file, :data:`ALL` of them, or devices."""
 
     file: Path
@@ -62,7 +62,7 @@ class Profiled:
     unseen: Errors | None
 
 
-def profile_csv(name: str, asked: Asked, supernet: Supernet, say: Say) -> Profiled:
+def profile_csv(name: str, asked: AskedColumn, supernet: Supernet, say: Say) -> Profiled:
     """The device of a column, fitted to designed rows.
 
     Raises InputError for a wrong name, file or column, too few samples, and for devices that cannot be likened to.
@@ -90,7 +90,7 @@ def profile_csv(name: str, asked: Asked, supernet: Supernet, say: Say) -> Profil
     return Profiled(device, errors_of(predicted, times[left]) if len(left) else None)
 
 
-def chosen_rows(asked: Asked, supernet: Supernet, rows: LatencyRows, times: Floats) -> list[int]:
+def chosen_rows(asked: AskedColumn, supernet: Supernet, rows: LatencyRows, times: Floats) -> list[int]:
     """Rows of distinct subnets that were measured. Raises InputError where there are fewer than asked for."""
     firsts = {arch: row for row, arch in reversed(list(enumerate(rows.archs))) if not np.isnan(times[row])}
     there = sorted(firsts.values())
@@ -120,7 +120,7 @@ def errors_of(predicted_ms: Floats, measured_ms: Floats) -> Errors:
     off = np.abs(predicted_ms / measured_ms - 1)
     return Errors(
         len(off),
-        float(np.mean(off <= NEAR)),
+        float(np.mean(off <= WITHIN_SHARE)),
         100 * float(np.median(off)),
         100 * float(off.max()),
         float(spearmanr(predicted_ms, measured_ms)[0]) if len(off) > 1 else float("nan"),
@@ -130,7 +130,7 @@ def errors_of(predicted_ms: Floats, measured_ms: Floats) -> Errors:
 # -- other devices -----------------------------------------------------------------------
 
 
-def lenders(asked: Asked, rows: LatencyRows, supernet: Supernet, say: Say) -> dict[str, Floats]:
+def lenders(asked: AskedColumn, rows: LatencyRows, supernet: Supernet, say: Say) -> dict[str, Floats]:
     """Prices of the devices that the asked one may be like, by name."""
     names = [
         name

@@ -8,7 +8,7 @@ import numpy as np
 
 from cost_models import measuring
 from cost_models.device import Device
-from cost_models.drift import quiet
+from cost_models.drift import quiet_latencies
 from cost_models.fit_design import choose_archs
 from cost_models.host import host_file
 from cost_models.latency_fit import fit
@@ -30,7 +30,7 @@ def profile_here(
     whole = supernet.restricted({})
     design = choose_archs(whole, samples, np.random.default_rng(seed))
     measured = measuring.measure(whole, design.archs, setup, bar)
-    latency = fit(whole, design.archs, quiet(measured), settings(measured), tested=design.random)
+    latency = fit(whole, design.archs, quiet_latencies(measured), settings(measured), tested=design.random)
     if latency.spread_percent > BUSY_PERCENT and not even_busy:
         raise InputError(
             f"this machine is busy: repeated measurements spread by {latency.spread_percent:.1f} %, more than "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cost_models.drift import quiet
+from cost_models.drift import quiet_latencies
 from cost_models.host_facts import cpu_name as cpu_name
 from cost_models.measurements import Setup, Timing
 from cost_models.measuring import measure, random_images, said, settings_of
@@ -57,7 +57,7 @@ def profile(
     supernet: Supernet, archs: Sequence[Arch], report: Say, rounds: int = ROUNDS
 ) -> list[LatencyMeasurement]:
     """Latencies of subnets of ``supernet`` with untrained weights (they do not change the time), corrected for drift."""
-    return quiet(measure(supernet, archs, DEFAULT, said(report), rounds))
+    return quiet_latencies(measure(supernet, archs, DEFAULT, said(report), rounds))
 
 
 def runner(onnx_path: Path, in_channels: int, resolution: int) -> Callable[[], object]:

@@ -22,6 +22,7 @@ from supernet.amounts import Count
 from supernet.documents import Document
 from supernet.errors import InputError, short
 from supernet.layers import Layer
+from supernet.ofa_format.settings import is_number
 
 Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Spread = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -74,11 +75,11 @@ class PublishedEntry(Document):
         return math.sqrt(self.var) if self.var is not None else self.std
 
 
-Published = dict[str, PublishedEntry]
+PublishedEntries = dict[str, PublishedEntry]
 """The entries of a file as they are written, by key."""
 
 
-def read_tables(known: Format, path: Path) -> dict[int, tuple[Path, Published]]:
+def read_tables(known: Format, path: Path) -> dict[int, tuple[Path, PublishedEntries]]:
     """The file and the entries of each resolution; ``path`` is a folder of such files, or one of them.
 
     Raises InputError where there is none, for a wrong one and for two of the same resolution.
@@ -87,7 +88,7 @@ def read_tables(known: Format, path: Path) -> dict[int, tuple[Path, Published]]:
     if not files:
         what = "holds no latency table" if path.is_dir() else "is neither a folder nor a file"
         raise InputError(f"{path} {what}; the tables of this format are files named {known.files}")
-    found: dict[int, tuple[Path, Published]] = {}
+    found: dict[int, tuple[Path, PublishedEntries]] = {}
     for file in files:
         entries = read_entries(file)
         for resolution in resolutions_of(entries, file, known):
@@ -100,7 +101,7 @@ def read_tables(known: Format, path: Path) -> dict[int, tuple[Path, Published]]:
     return dict(sorted(found.items()))
 
 
-def in_ms(entries: Published, unit: str) -> Entries:
+def in_ms(entries: PublishedEntries, unit: str) -> Entries:
     """Mean and deviation in milliseconds of entries in one of :data:`UNITS_MS`."""
     scale = UNITS_MS[unit]
     if scale == 1:
@@ -111,9 +112,9 @@ def in_ms(entries: Published, unit: str) -> Entries:
     }
 
 
-def read_entries(file: Path) -> Published:
+def read_entries(file: Path) -> PublishedEntries:
     """The entries of one file: a mapping with a mean, or a mean alone."""
-    found: Published = {}
+    found: PublishedEntries = {}
     loaded = documents.load(file)
     if loaded and not any(is_number(v) or (isinstance(v, dict) and "mean" in v) for v in loaded.values()):
         key, value = next(iter(loaded.items()))
@@ -135,11 +136,7 @@ def read_entries(file: Path) -> Published:
     return found
 
 
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def resolutions_of(entries: Published, file: Path, known: Format) -> list[int]:
+def resolutions_of(entries: PublishedEntries, file: Path, known: Format) -> list[int]:
     """The side of the images, which the key of the first convolution tells."""
     start = f"{known.stem}-input:"
     sizes = {key.removeprefix(start).partition("x")[0] for key in entries if key.startswith(start)}

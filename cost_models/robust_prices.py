@@ -32,7 +32,7 @@ DEGREES = 3.0
 """Of the t distribution: outliers weigh little, and errors that are normal lose little."""
 LEAST_SCALE = 0.002
 """No measurement of a subnet is steadier; keeps few sums that are met exactly from counting as all there is."""
-ALONE = 0.1
+SHARE_ALONE = 0.1
 """Share of a deviation's variance that a feature has alone; the rest it shares with its group."""
 LEAST_SHARE = 0.03
 """Of the time, that each of a roofline's prices has for the prior, lest what few sums do not show costs nothing for good."""
@@ -106,7 +106,7 @@ def covariance(groups: Sequence[str]) -> Floats:
     """Of the relative deviations at a freedom of 1, shape (p, p)."""
     names = np.array(groups)
     together = names[:, None] == names[None]
-    return np.asarray((1 - ALONE) * together + ALONE * np.eye(len(names)))
+    return np.asarray((1 - SHARE_ALONE) * together + SHARE_ALONE * np.eye(len(names)))
 
 
 def deviations(groups: Sequence[str]) -> Floats:

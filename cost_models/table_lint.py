@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from cost_models.device import LatencyTable
-from cost_models.published_tables import UNITS_MS, Published, PublishedEntry
+from cost_models.published_tables import UNITS_MS, PublishedEntries, PublishedEntry
 from supernet.arrays import Floats
 from supernet.errors import InputError, short
 from supernet.messages import Say
@@ -33,11 +33,11 @@ ENOUGH, RANGE = 20, 10
 """So many entries, of means so many times as large as the least, tell an exponent."""
 SAME_ROWS, DIGITS = 3, 5
 """So many equal rows, of means with so many digits, are no coincidence."""
-SHOWN = 3
+KEYS_SHOWN = 3
 BLOCK = re.compile(r"-input:(\d+)x\d+x(\d+)-output:(\d+)x\d+x(\d+)-expand:(\d+(?:\.\d+)?)-kernel:(\d+)-")
 
 Severity = Literal["refused", "warning"]
-Files = Mapping[str, Published]
+Files = Mapping[str, PublishedEntries]
 """The entries of each file, by its path."""
 
 
@@ -51,20 +51,20 @@ class Finding:
     words: str
 
     def __str__(self) -> str:
-        first = ", ".join(short(key) for key in self.keys[:SHOWN])
-        more = f" and {len(self.keys) - SHOWN:,} more" if len(self.keys) > SHOWN else ""
+        first = ", ".join(short(key) for key in self.keys[:KEYS_SHOWN])
+        more = f" and {len(self.keys) - KEYS_SHOWN:,} more" if len(self.keys) > KEYS_SHOWN else ""
         return f"{self.file}: {first}{more}{': ' if self.keys else ''}{self.words}"
 
 
-def check(files: Files, unit: str, others: Mapping[str, LatencyTable], say: Say) -> None:
+def lint(files: Files, unit: str, others: Mapping[str, LatencyTable], say: Say) -> None:
     """Say the warnings. Raises InputError with all that is refused."""
     found = findings(files, unit, others)
     for finding in found:
         if finding.severity == "warning":
             say(f"warning: {finding}")
     if refused := [str(finding) for finding in found if finding.severity == "refused"]:
-        more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
-        raise InputError("; ".join(refused[:SHOWN]) + more)
+        more = f"; and {len(refused) - KEYS_SHOWN} more" if len(refused) > KEYS_SHOWN else ""
+        raise InputError("; ".join(refused[:KEYS_SHOWN]) + more)
 
 
 def findings(files: Files, unit: str, others: Mapping[str, LatencyTable]) -> list[Finding]:
@@ -117,7 +117,7 @@ def times(ratio: float) -> str:
     return f"{ratio:,.0f} times" if ratio >= 1 else f"1/{1 / ratio:,.0f}"
 
 
-def rates_of(entries: Published, unit: str) -> dict[str, float]:
+def rates_of(entries: PublishedEntries, unit: str) -> dict[str, float]:
     """Multiply-adds a millisecond of each block."""
     known = {key: block_macs(key) for key in entries}
     return {key: macs / (entries[key].mean * UNITS_MS[unit]) for key, macs in known.items() if macs}
@@ -140,23 +140,23 @@ def block_macs(key: str) -> float:
 # -- keys, counts and spreads ---------------------------------------------------------
 
 
-def of_keys(file: str, entries: Published) -> Iterator[Finding]:
+def of_keys(file: str, entries: PublishedEntries) -> Iterator[Finding]:
     """Keys that differ in blanks, in capitals or in the order of their parts only."""
     alike: dict[str, list[str]] = {}
     for key in entries:
-        alike.setdefault(plain(key), []).append(key)
+        alike.setdefault(plain_key(key), []).append(key)
     for keys in alike.values():
         if len(keys) > 1:
             yield Finding("refused", file, tuple(keys), "these keys are of one layer; remove all but one")
 
 
-def plain(key: str) -> str:
+def plain_key(key: str) -> str:
     """A key without blanks and capitals, its parts in order."""
     name, *parts = re.sub(r"\s+", "", key).lower().split("-")
     return "-".join([name, *sorted(parts)])
 
 
-def of_counts(file: str, entries: Published) -> Iterator[Finding]:
+def of_counts(file: str, entries: PublishedEntries) -> Iterator[Finding]:
     """Entries of one measurement."""
     if once := tuple(key for key, entry in entries.items() if entry.count == 1):
         yield Finding(
@@ -164,7 +164,7 @@ def of_counts(file: str, entries: Published) -> Iterator[Finding]:
         )
 
 
-def of_spreads(file: str, entries: Published) -> Iterator[Finding]:
+def of_spreads(file: str, entries: PublishedEntries) -> Iterator[Finding]:
     """Deviations that are variances, or the other way round; files that hold both, or some."""
     named = {
         name: {k: e for k, e in entries.items() if getattr(e, name) is not None} for name in ("std", "var")
@@ -193,7 +193,7 @@ def misnamed(name: str, entries: Mapping[str, PublishedEntry]) -> str | None:
     values = np.array([float(getattr(entry, name)) for entry in entries.values()])
     means = np.array([entry.mean for entry in entries.values()])
     as_std, as_var = float(np.median(values / means)), float(np.median(np.sqrt(values) / means))
-    slope = slope_of(means, values)
+    slope = spread_exponent(means, values)
     if name == "std":
         wrong = not STEADIEST <= as_std <= SHAKIEST or (slope is not None and slope > OF_VARIANCES)
         here, there, other = as_std, as_var, "var"
@@ -210,7 +210,7 @@ def misnamed(name: str, entries: Mapping[str, PublishedEntry]) -> str | None:
     )
 
 
-def slope_of(means: Floats, values: Floats) -> float | None:
+def spread_exponent(means: Floats, values: Floats) -> float | None:
     """The exponent with which values grow with means; None where these are too few or too much alike to tell."""
     there = values > 0
     if there.sum() < ENOUGH or means[there].max() < RANGE * means[there].min():
@@ -222,7 +222,7 @@ def slope_of(means: Floats, values: Floats) -> float | None:
 
 
 def of_copies(
-    file: str, entries: Published, unit: str, others: Mapping[str, LatencyTable]
+    file: str, entries: PublishedEntries, unit: str, others: Mapping[str, LatencyTable]
 ) -> Iterator[Finding]:
     """Rows that are those of another device: some of them are a mixture, all of them the same table again."""
     scale = UNITS_MS[unit]

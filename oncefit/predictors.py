@@ -237,7 +237,7 @@ def target(name: str, out: str | Path | None, replace: bool) -> Path:
     from search.predictors import files
     from supernet.atomic import check_writable
 
-    check_name(name)
+    check_predictor_name(name)
     if out is None and (files.PRETRAINED_PREDICTORS / f"{name}{files.SUFFIX}").exists():
         raise InputError(
             f"{name} is a predictor that ships; give yours another name, or a file of its own with --out"
@@ -251,7 +251,7 @@ def target(name: str, out: str | Path | None, replace: bool) -> Path:
     return path
 
 
-def check_name(name: str) -> None:
+def check_predictor_name(name: str) -> None:
     """Raises InputError for a name that a device may not have either, or that is not plain ASCII."""
     from cost_models.devices import NAME
     from search.predictors import files

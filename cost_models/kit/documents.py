@@ -16,7 +16,7 @@ from supernet.documents import Document
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Model(Document):
+class KitModel(Document):
     """An ONNX file of the kit and the arch it is of; ``random`` ones are those on which the fit's error is told."""
 
     id: str
@@ -38,7 +38,7 @@ class Weights(Document):
     sha256: str
 
 
-class Settings(Document):
+class KitSettings(Document):
     """What latencies depend on besides the device; :func:`cost_models.profiling.settings` has more, of the same names."""
 
     runtime: str
@@ -62,10 +62,10 @@ class Manifest(Document):
     supernet: str
     fingerprint: str
     classes: Count
-    settings: Settings
+    settings: KitSettings
     weights: Weights
     reference: str
-    models: Annotated[tuple[Model, ...], Field(min_length=2)]
+    models: Annotated[tuple[KitModel, ...], Field(min_length=2)]
     seal: str
 
 
@@ -87,14 +87,14 @@ class Round(Document):
     reference_ms: Annotated[tuple[Positive, ...], Field(min_length=2)]
 
 
-class Result(Document):
+class KitResult(Document):
     """What ``measure.py`` wrote."""
 
     kind: Literal["oncefit kit result"]
     format: Literal[1]
     finished: bool
     manifest: Manifest
-    settings: Settings
+    settings: KitSettings
     device: Machine
     began: str
     ended: str
@@ -111,5 +111,5 @@ def as_text(document: Mapping[str, object]) -> str:
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
-def sha256(content: bytes) -> str:
+def content_sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()

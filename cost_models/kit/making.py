@@ -20,7 +20,15 @@ import numpy as np
 from cost_models import profiling
 from cost_models.fit_design import Design, choose_archs
 from cost_models.kit import measure
-from cost_models.kit.documents import Manifest, Model, Settings, Weights, as_text, seal_of, sha256
+from cost_models.kit.documents import (
+    KitModel,
+    KitSettings,
+    Manifest,
+    Weights,
+    as_text,
+    content_sha256,
+    seal_of,
+)
 from supernet.arch import Arch
 from supernet.atomic import whole
 from supernet.catalog import Supernet
@@ -126,8 +134,8 @@ def manifest_of(
 ) -> Manifest:
     random = set(design.random)
     models = [
-        Model(
-            id=file.stem, file=f"models/{file.name}", sha256=sha256(file.read_bytes()), arch=arch.to_dict(),
+        KitModel(
+            id=file.stem, file=f"models/{file.name}", sha256=content_sha256(file.read_bytes()), arch=arch.to_dict(),
             channels=supernet.layers(arch)[0].in_channels, resolution=arch.resolution, random=arch in random,
         )
         for file, arch in zip(files, design.archs, strict=True)
@@ -136,16 +144,16 @@ def manifest_of(
         "name": name, "supernet": supernet.name, "fingerprint": supernet.fingerprint,
         "classes": supernet.layers(design.archs[0])[-1].out_channels,
         "settings": settings(threads, batch), "weights": weights(largest),
-        "reference": models[middle(supernet, design.archs)].id, "models": tuple(models),
+        "reference": models[median_place(supernet, design.archs)].id, "models": tuple(models),
     }  # fmt: skip
     unsealed = Manifest(seal="", **fields)
     return unsealed.model_copy(update={"seal": seal_of(unsealed.model_dump(mode="json"))})
 
 
-def settings(threads: int, batch: int) -> Settings:
+def settings(threads: int, batch: int) -> KitSettings:
     """Those of measuring here, as far as a kit measures alike."""
-    here = {name: value for name, value in profiling.settings().items() if name in Settings.model_fields}
-    return Settings.model_validate(
+    here = {name: value for name, value in profiling.settings().items() if name in KitSettings.model_fields}
+    return KitSettings.model_validate(
         {**here, "threads": threads, "batch": batch, "reference_every": REFERENCE_EVERY}
     )
 
@@ -155,11 +163,15 @@ def weights(length: int) -> Weights:
     drawn = np.random.RandomState(WEIGHTS_SEED).random_sample(length // 4)
     content = ((drawn - 0.5) * (2 * WEIGHTS_BOUND)).astype("<f4").tobytes()
     return Weights(
-        file=f"models/{WEIGHTS}", bytes=length, seed=WEIGHTS_SEED, bound=WEIGHTS_BOUND, sha256=sha256(content)
+        file=f"models/{WEIGHTS}",
+        bytes=length,
+        seed=WEIGHTS_SEED,
+        bound=WEIGHTS_BOUND,
+        sha256=content_sha256(content),
     )
 
 
-def middle(supernet: Supernet, archs: Sequence[Arch]) -> int:
+def median_place(supernet: Supernet, archs: Sequence[Arch]) -> int:
     """The place of the arch with the median of multiply-adds."""
     macs = [sum(layer.macs for layer in supernet.layers(arch)) for arch in archs]
     return int(np.argsort(macs)[len(macs) // 2])

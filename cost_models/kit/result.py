@@ -9,9 +9,17 @@ from zipfile import BadZipFile, ZipFile
 
 from cost_models.device import Device
 from cost_models.kit import measure
-from cost_models.kit.documents import Manifest, Result, seal_of
+from cost_models.kit.documents import KitResult, Manifest, seal_of
 from cost_models.latency_fit import fit
-from cost_models.measurements import Measurements, Reference, Setup, Timing, of_arch, readings_of, subnets_of
+from cost_models.measurements import (
+    Measurements,
+    Reference,
+    Setup,
+    Timing,
+    measured_arch,
+    readings_of,
+    subnets_of,
+)
 from cost_models.profiling import LatencyMeasurement
 from supernet import documents
 from supernet.arch import Arch
@@ -21,7 +29,7 @@ from supernet.errors import InputError, short, some
 AGAIN = "measure again, or send the file anew"
 
 
-def read_result(path: Path, kit: Path | None = None) -> Result:
+def read_result(path: Path, kit: Path | None = None) -> KitResult:
     """A finished result that is as ``measure.py`` wrote it, of ``kit`` where that is given.
 
     Raises InputError, which names the file and what is wrong, for a damaged, partial, changed or foreign one.
@@ -36,7 +44,7 @@ def read_result(path: Path, kit: Path | None = None) -> Result:
             f"{path}: format: got {short(data.get('format'))}; this version reads {measure.FORMAT}: "
             "make the kit with the version that imports its result"
         )
-    result = documents.check(data, Result, str(path))
+    result = documents.check(data, KitResult, str(path))
     check_manifest(result, data["manifest"], path, kit)
     check_rounds(result, path)
     if result.seal != seal_of(data):
@@ -53,7 +61,7 @@ def other(data: Mapping[str, object]) -> str:
     return f"another document (its keys are {some(data) or 'none'})"
 
 
-def check_manifest(result: Result, manifest: Mapping[str, object], path: Path, kit: Path | None) -> None:
+def check_manifest(result: KitResult, manifest: Mapping[str, object], path: Path, kit: Path | None) -> None:
     """Raises InputError where the manifest in the result was changed or is not that of ``kit``, or settings are not its."""
     if result.manifest.seal != seal_of(manifest):
         raise InputError(f"{path}: manifest: it was changed after the kit was made; make a kit anew")
@@ -86,7 +94,7 @@ def seal_in(kit: Path) -> str:
     return documents.check_json(text, Manifest, f"{kit}: {measure.MANIFEST}").seal
 
 
-def check_rounds(result: Result, path: Path) -> None:
+def check_rounds(result: KitResult, path: Path) -> None:
     """Raises InputError where rounds are missing, or a round lacks a model or has one that is not of the kit."""
     wanted, there = result.settings.rounds, len(result.rounds)
     if not result.finished or there < wanted:
@@ -112,7 +120,7 @@ def check_rounds(result: Result, path: Path) -> None:
             )
 
 
-def archs_of(result: Result, supernet: Supernet, path: Path) -> list[Arch]:
+def kit_archs(result: KitResult, supernet: Supernet, path: Path) -> list[Arch]:
     """The arch of each model. Raises InputError where the kit was made for another network."""
     manifest = result.manifest
     if manifest.fingerprint != supernet.fingerprint:
@@ -123,7 +131,7 @@ def archs_of(result: Result, supernet: Supernet, path: Path) -> list[Arch]:
     return [supernet.family.space.from_dict(model.arch) for model in manifest.models]
 
 
-def measurements(result: Result) -> list[LatencyMeasurement]:
+def measurements(result: KitResult) -> list[LatencyMeasurement]:
     """Of each model: its rounds' median, least and greatest milliseconds."""
     found = []
     for model in result.manifest.models:
@@ -132,21 +140,21 @@ def measurements(result: Result) -> list[LatencyMeasurement]:
     return found
 
 
-def drift_percent(result: Result) -> float:
+def reference_drift_percent(result: KitResult) -> float:
     """By how much the slowest round of the reference was slower than its quickest: what the device's state did."""
     medians = [statistics.median(one.reference_ms) for one in result.rounds]
     return 100 * (max(medians) / min(medians) - 1)
 
 
-def device_of(result: Result, supernet: Supernet, name: str, path: Path) -> Device:
+def device_of(result: KitResult, supernet: Supernet, name: str, path: Path) -> Device:
     """The device that was measured, with its raw times and the latency model that is fitted to them.
 
     Raises InputError where the kit was made for another network.
     """
-    archs = archs_of(result, supernet, path)
+    archs = kit_archs(result, supernet, path)
     random = [arch for arch, model in zip(archs, result.manifest.models, strict=True) if model.random]
     settings = result.settings.model_dump(exclude={"reference_every"})
-    settings["drift_percent"] = round(drift_percent(result), 2)
+    settings["drift_percent"] = round(reference_drift_percent(result), 2)
     return Device(
         name=name,
         runtime=result.settings.runtime,
@@ -159,7 +167,7 @@ def device_of(result: Result, supernet: Supernet, name: str, path: Path) -> Devi
     )
 
 
-def raw(result: Result, archs: Sequence[Arch]) -> Measurements:
+def raw(result: KitResult, archs: Sequence[Arch]) -> Measurements:
     """The same times as a document that a device's file keeps."""
     ids = [model.id for model in result.manifest.models]
     done, settings = result.rounds, result.settings
@@ -179,12 +187,12 @@ def raw(result: Result, archs: Sequence[Arch]) -> Measurements:
         order=tuple(tuple(ids.index(key) for key in one.order) for one in done),
         subnets=subnets_of(archs, [[one.times_ms[key] for one in done] for key in ids]),
         reference=Reference(
-            arch=of_arch(archs[ids.index(result.manifest.reference)]),
+            arch=measured_arch(archs[ids.index(result.manifest.reference)]),
             every=settings.reference_every,
             rounds_ms=tuple(one.reference_ms for one in done),
         ),
     )
 
 
-def date_of(result: Result) -> str:
+def date_of(result: KitResult) -> str:
     return result.ended.partition("T")[0]

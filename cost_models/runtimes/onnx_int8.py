@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cost_models.measurements import Setup
-from cost_models.runtimes.protocol import Images
+from cost_models.runtimes.protocol import InputImages
 
 if TYPE_CHECKING:
     from torch import nn
 
-CALIBRATION_IMAGES = 4
+RANGE_IMAGES = 4
 """Random ones: they set the ranges of activations, which do not move the time."""
 CALIBRATION_SEED = 1
 
 
-def onnx_of(subnet: nn.Module, images: Images, setup: Setup, folder: Path) -> Path:
+def onnx_of(subnet: nn.Module, images: InputImages, setup: Setup, folder: Path) -> Path:
     """The file of a subnet for images of their shape, in the setup's precision if that is int8."""
     from supernet.onnx_export import export_onnx
 
@@ -30,7 +30,7 @@ def onnx_of(subnet: nn.Module, images: Images, setup: Setup, folder: Path) -> Pa
     return quantized(path, images) if setup.precision == "int8" else path
 
 
-def quantized(path: Path, images: Images) -> Path:
+def quantized(path: Path, images: InputImages) -> Path:
     """The model in int8: weights by channel, activations unsigned, written as quantise-dequantise pairs (QDQ)."""
     from onnxruntime.quantization import (  # type: ignore[import-untyped, unused-ignore]
         QuantFormat,
@@ -58,7 +58,7 @@ def reader(shape: tuple[int, ...]) -> Any:
     from supernet.onnx_export import INPUT
 
     drawn = np.random.default_rng(CALIBRATION_SEED).standard_normal(
-        (CALIBRATION_IMAGES, 1, *shape), dtype=np.float32
+        (RANGE_IMAGES, 1, *shape), dtype=np.float32
     )
 
     class Reader(CalibrationDataReader):  # type: ignore[misc, unused-ignore]

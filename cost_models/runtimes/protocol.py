@@ -19,7 +19,7 @@ from supernet.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-Images = npt.NDArray[np.float32]
+InputImages = npt.NDArray[np.float32]
 Reported = Mapping[str, str | int | float]
 
 TOLERANCES: Mapping[str, float] = {"fp32": 1e-3, "bf16": 0.3, "int8": 0.7}
@@ -40,7 +40,7 @@ class Loaded:
     reported: Reported
 
 
-Load = Callable[["nn.Module", Images, Setup, Path], Loaded]
+Load = Callable[["nn.Module", InputImages, Setup, Path], Loaded]
 """From a subnet in evaluation mode, images (batch, channels, side, side), a setup and a folder to write to."""
 
 
@@ -81,7 +81,7 @@ def installed(package: str) -> bool:
     return True
 
 
-def check_input(declared: object, images: Images, what: str) -> None:
+def check_input(declared: object, images: InputImages, what: str) -> None:
     """Raises InputError where a model declares another shape than that of the images it will be given.
 
     ``declared`` has a number where a side is fixed, and anything else where it is not. Some runtimes answer a

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost_models.measurements import Setup
-from cost_models.runtimes.protocol import Images, Loaded, Runtime
+from cost_models.runtimes.protocol import InputImages, Loaded, Runtime
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def load(subnet: nn.Module, images: Images, setup: Setup, folder: Path) -> Loaded:
+def load(subnet: nn.Module, images: InputImages, setup: Setup, folder: Path) -> Loaded:
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import (  # type: ignore[import-not-found, unused-ignore]
         XnnpackPartitioner,
@@ -27,7 +27,7 @@ def load(subnet: nn.Module, images: Images, setup: Setup, folder: Path) -> Loade
     given = torch.from_numpy(images)
     exported = torch.export.export(subnet, (given,))
     lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()]).to_executorch()
-    call = Call.of(lowered.buffer, given, Engine.get())
+    call = MethodCall.of(lowered.buffer, given, Engine.get())
     reported: dict[str, str | int | float] = {
         "delegate": "XNNPACK", "dtype": "float32", "pool_threads": threads_in_use(),
     }  # fmt: skip
@@ -35,7 +35,7 @@ def load(subnet: nn.Module, images: Images, setup: Setup, folder: Path) -> Loade
 
 
 @dataclass(frozen=True)
-class Call:
+class MethodCall:
     """A method on its images, with what it reads where that lies: a buffer that is freed makes it fail."""
 
     method: Any
@@ -44,7 +44,7 @@ class Call:
     buffer: bytes
 
     @classmethod
-    def of(cls, buffer: bytes, images: Any, engine: Any) -> Call:
+    def of(cls, buffer: bytes, images: Any, engine: Any) -> MethodCall:
         program = engine.load_program(buffer)
         return cls(program.load_method("forward"), images, program, buffer)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost_models.measurements import Setup
-from cost_models.runtimes.protocol import Images, Loaded, Runtime, check_input
+from cost_models.runtimes.protocol import InputImages, Loaded, Runtime, check_input
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def load(subnet: nn.Module, images: Images, setup: Setup, folder: Path) -> Loaded:
+def load(subnet: nn.Module, images: InputImages, setup: Setup, folder: Path) -> Loaded:
     import litert_torch  # type: ignore[import-not-found, unused-ignore]
     import torch
     from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-not-found, unused-ignore]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cost_models.measurements import Setup
 from cost_models.runtimes.onnx_int8 import onnx_of
-from cost_models.runtimes.protocol import Images, Loaded, Runtime, check_input
+from cost_models.runtimes.protocol import InputImages, Loaded, Runtime, check_input
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ SETTINGS: Mapping[str, str | int | float] = {
 }
 
 
-def load(subnet: nn.Module, images: Images, setup: Setup, folder: Path) -> Loaded:
+def load(subnet: nn.Module, images: InputImages, setup: Setup, folder: Path) -> Loaded:
     return on_file(onnx_of(subnet, images, setup, folder), images, setup)
 
 
-def on_file(onnx_path: Path, images: Images, setup: Setup) -> Loaded:
+def on_file(onnx_path: Path, images: InputImages, setup: Setup) -> Loaded:
     """The model of a file. Raises InputError for a file that is no model, or takes other images."""
     session = open_session(onnx_path, setup.threads)
     declared = session.get_inputs()[0]

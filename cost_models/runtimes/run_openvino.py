@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from cost_models.measurements import Setup
 from cost_models.runtimes.onnx_int8 import onnx_of
-from cost_models.runtimes.protocol import Images, Loaded, Runtime, check_input
+from cost_models.runtimes.protocol import InputImages, Loaded, Runtime, check_input
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
 
-DEVICE = "CPU"
+PROCESSOR = "CPU"
 HINTS: Mapping[str, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What is computed where a layer is not quantised."""
 REPORTED: Mapping[str, str] = {"f32": "float32", "bf16": "bfloat16"}
@@ -29,7 +29,7 @@ WORKING: Mapping[str, tuple[str, ...]] = {"fp32": ("f32",), "bf16": ("bf16",), "
 CONVOLUTION = "Convolution"
 
 
-def load(subnet: nn.Module, images: Images, setup: Setup, folder: Path) -> Loaded:
+def load(subnet: nn.Module, images: InputImages, setup: Setup, folder: Path) -> Loaded:
     import openvino as ov  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     core = opened()
@@ -38,7 +38,7 @@ def load(subnet: nn.Module, images: Images, setup: Setup, folder: Path) -> Loade
     shape = [side.get_length() if side.is_static else None for side in model.input(0).partial_shape]
     check_input(shape, images, "the model that was exported for openvino")
     model.reshape(list(images.shape))
-    compiled = core.compile_model(model, DEVICE, settings(setup))
+    compiled = core.compile_model(model, PROCESSOR, settings(setup))
     check_input(list(compiled.input(0).shape), images, "the model that openvino compiled")
     request = compiled.create_infer_request()
     request.set_input_tensor(ov.Tensor(images.copy()))
@@ -67,7 +67,7 @@ def settings(setup: Setup) -> dict[str, str | int | bool]:
 
 def check_capable(core: Any, setup: Setup) -> None:
     """Raises InputError for a precision that this processor has no instructions for."""
-    can = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    can = core.get_property(PROCESSOR, "OPTIMIZATION_CAPABILITIES")
     if setup.precision.upper() not in can:
         have = [name for name in HINTS if name.upper() in can]
         raise InputError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost_models.measurements import Setup
-from cost_models.runtimes.protocol import Images, Loaded, Runtime
+from cost_models.runtimes.protocol import InputImages, Loaded, Runtime
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ EXACT = "ieee"
 """Float32 in oneDNN's kernels without TF32 or bf16 inside."""
 
 
-def load(subnet: nn.Module, images: Images, setup: Setup, folder: Path) -> Loaded:
+def load(subnet: nn.Module, images: InputImages, setup: Setup, folder: Path) -> Loaded:
     import torch
 
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[setup.precision]

@@ -68,7 +68,7 @@ def import_tables(
     from supernet.catalog import open_supernet
 
     net = open_supernet(supernet)
-    called = name_of(name, format_name)
+    called = device_called(name, format_name)
     file = out if out is not None else kept_devices() / f"{called}.yaml"
     check_place(file, replace)
     warnings: list[str] = []
@@ -95,7 +95,7 @@ def import_tables(
     )
 
 
-def name_of(name: str | None, format_name: str) -> str:
+def device_called(name: str | None, format_name: str) -> str:
     """What the device is called. Raises InputError where a format without a device's name is given none."""
     from cost_models.published_tables import AFTER_DEVICES, FORMATS
 

@@ -92,7 +92,7 @@ def profile(
     measured already; the others of the file tell the error. Further commands: oncefit profile COMMAND --help.
     """
     from cost_models.device_files import kept_devices, write_device
-    from cost_models.profile_csv import Asked, profile_csv
+    from cost_models.profile_csv import AskedColumn, profile_csv
     from search.cli import terminal
     from search.cli.devices import check_place
     from search.reports import words as readable
@@ -113,7 +113,7 @@ def profile(
         raise InputError(f"oncefit profile {name} --from-csv {from_csv} needs --column COLUMN")
     file = out if out is not None else kept_devices() / f"{name}.yaml"
     check_place(file, replace)
-    asked = Asked(from_csv, column, samples, seed, batch, tuple(like or ()))
+    asked = AskedColumn(from_csv, column, samples, seed, batch, tuple(like or ()))
     found = profile_csv(name, asked, open_supernet(supernet), terminal.say)
     write_device(found.device, file)
     if as_json:
@@ -128,7 +128,7 @@ def profile(
 
 def summary(found: Profiled, file: Path) -> dict[str, Any]:
     """What ``--json`` prints."""
-    latency = fitted(found)
+    latency = fitted_model(found)
     return {
         "device": found.device.name,
         "file": str(file),
@@ -146,7 +146,7 @@ def summary(found: Profiled, file: Path) -> dict[str, Any]:
 
 def rows(found: Profiled) -> list[Lines]:
     """The same for people."""
-    latency, unseen = fitted(found), found.unseen
+    latency, unseen = fitted_model(found), found.unseen
     made = [
         ("supernet", latency.supernet),
         ("fitted to", f"{latency.subnets} measured subnets"),
@@ -169,7 +169,7 @@ def rows(found: Profiled) -> list[Lines]:
     return [made, told]
 
 
-def fitted(found: Profiled) -> LatencyModel:
+def fitted_model(found: Profiled) -> LatencyModel:
     latency = found.device.fitted
     assert latency is not None
     return latency

@@ -11,7 +11,7 @@ from search.cli.options import Json
 
 if TYPE_CHECKING:
     from cost_models.device import Device
-    from cost_models.kit.documents import Result
+    from cost_models.kit.documents import KitResult
 
 Supernet = Annotated[str, typer.Option(help="Supernet: name or YAML file.", metavar="NAME")]
 
@@ -126,9 +126,9 @@ def import_result(
     warn(measured, found, terminal.say)
 
 
-def summary(device: Device, result: Result, file: Path) -> dict[str, Any]:
+def summary(device: Device, result: KitResult, file: Path) -> dict[str, Any]:
     """What ``--json`` prints."""
-    from cost_models.kit.result import drift_percent
+    from cost_models.kit.result import reference_drift_percent
 
     latency = device.fitted
     assert latency is not None
@@ -136,16 +136,16 @@ def summary(device: Device, result: Result, file: Path) -> dict[str, Any]:
         "device": device.name, "file": str(file), "supernet": latency.supernet, "fingerprint": latency.fingerprint,
         "cpu": device.cpu, "versions": device.versions, "subnets": latency.subnets, "rounds": len(result.rounds),
         "error_percent": latency.error_percent, "worst_error_percent": latency.worst_error_percent,
-        "spread_percent": latency.spread_percent, "drift_percent": round(drift_percent(result), 2),
+        "spread_percent": latency.spread_percent, "drift_percent": round(reference_drift_percent(result), 2),
     }  # fmt: skip
 
 
-def warn(result: Result, device: Device, say: Any) -> None:
+def warn(result: KitResult, device: Device, say: Any) -> None:
     """Say where the device was too busy, or changed its speed too much, for its times to be trusted."""
-    from cost_models.kit.result import drift_percent
+    from cost_models.kit.result import reference_drift_percent
     from cost_models.profiling import BUSY_PERCENT
 
-    drift = drift_percent(result)
+    drift = reference_drift_percent(result)
     if drift > BUSY_PERCENT:
         say(
             f"warning: the reference was {drift:.0f} % slower in one round than in another: the device was busy, hot or "

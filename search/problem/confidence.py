@@ -14,7 +14,7 @@ from supernet.errors import InputError, short
 
 LATENCY = "latency_ms"
 CONFIDENCE = "confidence"
-USUAL = 0.95
+USUAL_CONFIDENCE = 0.95
 PERCENTILE = re.compile(r"p([1-9]\d?(?:\.\d+)?)")
 
 
@@ -22,21 +22,21 @@ def plain_budgets(budgets: Mapping[str, object]) -> dict[str, object]:
     """The same budgets, those on a percentile as budgets of a bound. Raises InputError for what is no such budget."""
     found: dict[str, object] = {}
     for cost, limit in budgets.items():
-        name, value = of_bound(cost, limit) if isinstance(limit, Mapping) else (cost, limit)
+        name, value = bound_budget(cost, limit) if isinstance(limit, Mapping) else (cost, limit)
         if name in found or (name != cost and name in budgets):
             raise InputError(f"two budgets of {name} are given, one as {cost}: {short(str(limit))}; give one")
         found[name] = value
     return found
 
 
-def of_bound(cost: str, given: Mapping[str, object]) -> tuple[str, object]:
+def bound_budget(cost: str, given: Mapping[str, object]) -> tuple[str, object]:
     """The cost that is bounded, and the number that it must not exceed."""
     allowed = ", ".join(f"{confidence:g}" for confidence in CONFIDENCES)
     asked = f"budget {cost}: {short(str(dict(given)))}"
     if cost != LATENCY:
         raise InputError(f"{asked}: only {LATENCY} has a bound with a confidence; give a number")
     percentiles = [key for key in given if isinstance(key, str) and PERCENTILE.fullmatch(key)]
-    confidence = given.get(CONFIDENCE, USUAL)
+    confidence = given.get(CONFIDENCE, USUAL_CONFIDENCE)
     if len(percentiles) != 1 or set(given) - {CONFIDENCE, percentiles[0]}:
         raise InputError(f"{asked}: it has one percentile, as p95: 25, and may have a {CONFIDENCE}")
     if isinstance(confidence, bool) or not isinstance(confidence, int | float):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from cost_models import drift
-from cost_models.measurements import Measurements, Reference, Setup, Timing, of_arch, subnets_of
+from cost_models.measurements import Measurements, Reference, Setup, Timing, measured_arch, subnets_of
 from cost_models.measuring import Taken, take_rounds
 from supernet.catalog import Supernet
 from tests.helpers.tiny import all_archs, open_tiny
@@ -51,7 +51,7 @@ def document(net: Supernet, taken: Taken) -> Measurements:
         timing=Timing(slice_s=0.015, warm_up_runs=10), versions={}, cpu="made up", date="2025-01-31",
         order=tuple(map(tuple, taken.order)), subnets=subnets_of(archs, taken.subnets_ms),
         reference=Reference(
-            arch=of_arch(archs[0]), every=2, rounds_ms=tuple(map(tuple, taken.reference_ms))
+            arch=measured_arch(archs[0]), every=2, rounds_ms=tuple(map(tuple, taken.reference_ms))
         ),
     )  # fmt: skip
 
@@ -60,8 +60,8 @@ def test_a_quiet_machine_needs_the_rounds_asked_for_each_in_another_order(net: S
     machine = Machine(lambda now: 1.0)
     taken, told = machine.take()
     measured = document(net, taken)
-    assert [m.median_ms for m in drift.quiet(measured)] == pytest.approx(TRUE_MS)
-    assert [m.rounds for m in drift.quiet(measured)] == [12] * 4
+    assert [m.median_ms for m in drift.quiet_latencies(measured)] == pytest.approx(TRUE_MS)
+    assert [m.rounds for m in drift.quiet_latencies(measured)] == [12] * 4
     assert drift.drift_percent(measured) == pytest.approx(0, abs=1e-6)
     assert len({tuple(order) for order in taken.order}) > 6
     turns = [ms for i, ms in enumerate(machine.ran) if i == 0 or machine.ran[i - 1] != ms]
@@ -75,7 +75,7 @@ def test_a_machine_that_warms_up_slowly_is_corrected_for(net: Supernet) -> None:
     taken, _ = Machine(lambda now: 1 + 0.03 * now).take()
     measured = document(net, taken)
     assert drift.drift_percent(measured) > 5
-    found = drift.quiet(measured)
+    found = drift.quiet_latencies(measured)
     ratios = [m.median_ms / true for m, true in zip(found, TRUE_MS, strict=True)]
     assert max(ratios) / min(ratios) < 1.01
     assert max(m.spread for m in found) < 0.01
@@ -89,7 +89,7 @@ def test_rounds_beside_another_program_are_discarded_and_made_up_for(net: Supern
     assert 12 < measured.rounds < 24
     kept = drift.kept_rounds(measured.reference.rounds_ms)
     assert 12 <= len(kept) < measured.rounds
-    found = drift.quiet(measured)
+    found = drift.quiet_latencies(measured)
     assert [m.median_ms for m in found] == pytest.approx(TRUE_MS, rel=0.05)
     assert not any(m.busy for m in found)
     assert told[-1][2].startswith(f"{measured.rounds - len(kept)} disturbed")
@@ -101,7 +101,7 @@ def test_a_busy_machine_ends_and_is_called_busy(net: Supernet) -> None:
     measured = document(net, taken)
     assert measured.rounds == 8
     assert len(drift.kept_rounds(measured.reference.rounds_ms)) == drift.LEAST_ROUNDS
-    found = drift.quiet(measured)
+    found = drift.quiet_latencies(measured)
     assert any(m.busy for m in found)
     for m, subnet in zip(found, measured.subnets, strict=True):
         assert m.low_ms >= 0.9 * min(subnet.rounds_ms), "no time is corrected to less than was ever seen"

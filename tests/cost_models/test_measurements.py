@@ -16,7 +16,7 @@ from cost_models.measurements import (
     Setup,
     Timing,
     archs_of,
-    of_arch,
+    measured_arch,
     readings_of,
     subnets_of,
 )
@@ -39,7 +39,7 @@ def measured(net: Supernet) -> Measurements:
         timing=Timing(slice_s=0.015, warm_up_runs=10), reported={"spinning": "on"},
         versions={"onnxruntime": "1.32.0"}, cpu="A CPU: fast #1", date="2025-01-31",
         order=((2, 0, 1), (1, 2, 0)), subnets=subnets_of(archs, [[0.1, 0.11], [0.2, 0.2], [0.31, 0.3]]),
-        reference=Reference(arch=of_arch(archs[1]), every=2, rounds_ms=((0.2, 0.2, 0.21), (0.2, 0.2, 0.2))),
+        reference=Reference(arch=measured_arch(archs[1]), every=2, rounds_ms=((0.2, 0.2, 0.21), (0.2, 0.2, 0.2))),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cost_models.fit_design import choose_rows
 from cost_models.latency_bound import upper_quantile
-from cost_models.profile_csv import Asked, profile_csv
+from cost_models.profile_csv import AskedColumn, profile_csv
 from cost_models.robust_prices import Sums, fit_prices, non_negative, validated
 from supernet.arrays import Floats
 from supernet.catalog import open_supernet
@@ -97,7 +97,7 @@ def test_thirty_subnets_tell_the_others_of_a_published_column(
     column: str, within: float, spearman: float
 ) -> None:
     net = open_supernet("ofa_mbv3_w1.2")
-    found = profile_csv("gpu", Asked(Path(CSV), column), net, lambda _: None)
+    found = profile_csv("gpu", AskedColumn(Path(CSV), column), net, lambda _: None)
     assert found.unseen is not None
     assert found.unseen.subnets == 4970
     assert found.unseen.within_10_percent >= within

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cost_models.drift import quiet
+from cost_models.drift import quiet_latencies
 from cost_models.measurements import PRECISIONS, Setup, archs_of
 from cost_models.measuring import load_checked, measure, said, settings, untrained
 from cost_models.runtimes import registry, run_onnxruntime
@@ -158,7 +158,7 @@ def test_subnets_are_measured_with_all_that_moves_their_time_on_record(net: Supe
     measured = measure(net, archs, Setup(runtime=name), said(lines.append), rounds=3, slice_s=0.001)
     assert archs_of(measured, net) == archs
     assert measured.rounds in range(3, 7)
-    assert [m.low_ms > 0 for m in quiet(measured)] == [True] * 4
+    assert [m.low_ms > 0 for m in quiet_latencies(measured)] == [True] * 4
     known = settings(measured)
     assert (known["runtime"], known["threads"], known["batch"], known["precision"]) == (name, 1, 1, "fp32")
     assert {name, "python"} <= measured.versions.keys()

@@ -20,7 +20,7 @@ from cost_models.published_tables import FORMATS
 from search.cli.app import main
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
-from supernet.ofa_format.settings import settings
+from supernet.ofa_format.settings import settings_of_arch
 from tests.helpers import tiny
 
 PUBLISHED = {
@@ -125,7 +125,7 @@ def test_its_latency_is_the_sum_that_nsganetv2_looks_up(
     latency, std = latency_ms(Target(there, device)), latency_std_ms(Target(there, device))
     rows = yaml.safe_load(table.read_text())
     for arch in there.space.decode(there.space.sample(20, np.random.default_rng(3))):
-        elastic.set_active_subnet(**settings(net.space, arch))
+        elastic.set_active_subnet(**settings_of_arch(net.space, arch))
         keys = keys_of(elastic.get_active_net_config(), arch.resolution)
         assert latency(arch) == pytest.approx(sum(rows[key]["mean"] for key in keys))
         assert std(arch) == pytest.approx(math.sqrt(sum(rows[key]["var"] for key in keys)))

@@ -9,27 +9,27 @@ import numpy as np
 import pytest
 
 from cost_models.device import LatencyTable, ResolutionTable
-from cost_models.published_tables import FORMATS, Published, PublishedEntry, in_ms, read_tables
-from cost_models.table_lint import Files, block_macs, check, findings
+from cost_models.published_tables import FORMATS, PublishedEntries, PublishedEntry, in_ms, read_tables
+from cost_models.table_lint import Files, block_macs, findings, lint
 from supernet.catalog import open_supernet
 from supernet.errors import InputError
 from tests.helpers.paths import REFERENCE
 
 SIZES = (160, 192, 224)
 FILE, OTHER = "160.yaml", "224.yaml"
-Edit = Callable[[Published], object]
+Edit = Callable[[PublishedEntries], object]
 
 
-def a_phone(seed: int = 0) -> dict[str, Published]:
+def a_phone(seed: int = 0) -> dict[str, PublishedEntries]:
     """Files of three resolutions: 10 M multiply-adds a millisecond, give or take; deviations of 3 %."""
     net = open_supernet("ofa_mbv3_w1.2")
     rng = np.random.default_rng(seed)
-    files: dict[str, Published] = {}
+    files: dict[str, PublishedEntries] = {}
     for size in SIZES:
         space = net.space.restricted({"resolution": [size]})
         archs = space.decode(space.sample(30, rng))
         keys = {piece.key for arch in archs for piece in FORMATS["ofa"].pieces(net.layers(arch))}
-        entries: Published = {}
+        entries: PublishedEntries = {}
         for key in sorted(keys):
             mean = (block_macs(key) or 5e6) / 1e7 * rng.uniform(0.5, 1.5)
             entries[key] = PublishedEntry(count=400, mean=mean, std=0.03 * mean * rng.uniform(0.5, 2))
@@ -38,7 +38,7 @@ def a_phone(seed: int = 0) -> dict[str, Published]:
 
 
 @pytest.fixture
-def phone() -> dict[str, Published]:
+def phone() -> dict[str, PublishedEntries]:
     return a_phone()
 
 
@@ -58,11 +58,11 @@ def change(entry: PublishedEntry, **given: object) -> PublishedEntry:
     return PublishedEntry.model_validate({**entry.model_dump(exclude_none=True), **given})
 
 
-def block(entries: Published) -> str:
+def block(entries: PublishedEntries) -> str:
     return next(key for key in entries if block_macs(key))
 
 
-def test_what_is_right_is_not_told(phone: dict[str, Published]) -> None:
+def test_what_is_right_is_not_told(phone: dict[str, PublishedEntries]) -> None:
     assert told(phone) == []
     assert told(phone, other=table(a_phone(1))) == []
 
@@ -75,7 +75,7 @@ def test_published_tables_are_right(name: str) -> None:
     assert all("--unit ms" in words for _, words in told(files, "us"))
 
 
-def test_a_unit_that_no_device_has_is_refused(phone: dict[str, Published]) -> None:
+def test_a_unit_that_no_device_has_is_refused(phone: dict[str, PublishedEntries]) -> None:
     for factor, fits in ((1e3, "us"), (1e-3, "s")):
         off = {
             f: {k: change(e, mean=e.mean * factor, std=e.std * factor) for k, e in r.items()}
@@ -89,7 +89,7 @@ def test_a_unit_that_no_device_has_is_refused(phone: dict[str, Published]) -> No
         assert told(off, fits) == []
 
 
-def test_a_resolution_in_another_unit_than_the_others_is_refused(phone: dict[str, Published]) -> None:
+def test_a_resolution_in_another_unit_than_the_others_is_refused(phone: dict[str, PublishedEntries]) -> None:
     fast = {
         f: {k: change(e, mean=e.mean / 30, std=e.std / 30) for k, e in r.items()} for f, r in phone.items()
     }
@@ -100,7 +100,7 @@ def test_a_resolution_in_another_unit_than_the_others_is_refused(phone: dict[str
     assert "times as long for a multiply-add as those of the other resolutions" in words
 
 
-def test_an_entry_in_another_unit_is_refused_by_its_key(phone: dict[str, Published]) -> None:
+def test_an_entry_in_another_unit_is_refused_by_its_key(phone: dict[str, PublishedEntries]) -> None:
     key = block(phone[FILE])
     phone[FILE][key] = change(phone[FILE][key], mean=phone[FILE][key].mean * 1e3, std=1.0)
     [(severity, words)] = told(phone)
@@ -109,7 +109,7 @@ def test_an_entry_in_another_unit_is_refused_by_its_key(phone: dict[str, Publish
 
 
 def test_a_variance_under_the_name_of_a_deviation_is_told_and_the_other_way_round(
-    phone: dict[str, Published],
+    phone: dict[str, PublishedEntries],
 ) -> None:
     swapped = {
         "std": lambda e: PublishedEntry(count=400, mean=e.mean, std=e.std**2),
@@ -125,7 +125,7 @@ def test_a_variance_under_the_name_of_a_deviation_is_told_and_the_other_way_roun
     assert told({**phone, FILE: right}) == []
 
 
-def test_counts_of_one_and_missing_spreads_are_told(phone: dict[str, Published]) -> None:
+def test_counts_of_one_and_missing_spreads_are_told(phone: dict[str, PublishedEntries]) -> None:
     first, second = list(phone[FILE])[:2]
     phone[FILE][first] = change(phone[FILE][first], count=1)
     phone[FILE][second] = PublishedEntry(mean=phone[FILE][second].mean)
@@ -138,7 +138,7 @@ def test_counts_of_one_and_missing_spreads_are_told(phone: dict[str, Published])
     assert without[1].startswith(f"{FILE}: '{second}': has no std or var, and the others have")
 
 
-def test_two_keys_of_one_layer_are_refused(phone: dict[str, Published]) -> None:
+def test_two_keys_of_one_layer_are_refused(phone: dict[str, PublishedEntries]) -> None:
     key = block(phone[FILE])
     name, shape, *rest = key.split("-")
     for other in (key.replace("-kernel", " -kernel"), key.upper(), "-".join([name, shape, *reversed(rest)])):
@@ -148,7 +148,7 @@ def test_two_keys_of_one_layer_are_refused(phone: dict[str, Published]) -> None:
         assert repr(other) in words
 
 
-def test_rows_of_another_device_are_told(phone: dict[str, Published]) -> None:
+def test_rows_of_another_device_are_told(phone: dict[str, PublishedEntries]) -> None:
     other = a_phone(1)
     [first, *_] = told(phone, elsewhere=table(phone))
     assert first[0] == "warning"
@@ -161,7 +161,7 @@ def test_rows_of_another_device_are_told(phone: dict[str, Published]) -> None:
         f"{FILE}: {shared[0]!r}, {shared[1]!r}, {shared[2]!r} and 1 more: these rows equal those of"
     )
     with pytest.raises(InputError, match="two devices in one table"):
-        check(mixed, "ms", {"elsewhere": table(other)}, print)
+        lint(mixed, "ms", {"elsewhere": table(other)}, print)
 
 
 def test_multiply_adds_are_told_by_both_kinds_of_keys() -> None:
