@@ -57,7 +57,7 @@ def import_tables(
         bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")
     ] = False,
 ) -> None:
-    """Make a device of the latency tables of a format, or of measured subnets in a CSV file.
+    """Make a device of latency tables, or of a CSV file of subnets.
 
     Tables must cover the supernet at their resolutions. What they lack is told, and what cannot be meant is refused.
     """

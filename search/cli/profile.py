@@ -30,7 +30,10 @@ class DeviceUnlessNamed(TyperGroup):
     """A group of commands where a first word that is none of them is the argument of :data:`DEVICE`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        named = [name for name, command in self.commands.items() if not command.hidden]
+        named = [
+            *ctx.help_option_names,
+            *(name for name, command in self.commands.items() if not command.hidden),
+        ]
         return super().parse_args(ctx, args if args and args[0] in named else [DEVICE, *args])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
@@ -38,12 +41,15 @@ class DeviceUnlessNamed(TyperGroup):
         return "" if name == DEVICE else name, command, rest  # a usage line says what people type
 
 
-app = typer.Typer(cls=DeviceUnlessNamed, help="Make a device of measured latencies.", rich_markup_mode=None)
+app = typer.Typer(cls=DeviceUnlessNamed, rich_markup_mode=None)
 
 
 @app.callback()
 def group() -> None:
-    """Make a device of measured latencies."""
+    """Make a device of measured latencies.
+
+    NAME in place of COMMAND measures this machine, or takes --from-csv FILE: oncefit profile NAME --help says how.
+    """
 
 
 @app.command(DEVICE, hidden=True)
@@ -63,9 +69,7 @@ def profile(
     supernet: Annotated[
         str, typer.Option(help="Supernet: name or YAML file.", metavar="NAME")
     ] = "fmnist_mbv3",
-    runtime: Annotated[
-        str, typer.Option(help="Its name; a wrong one lists them all.", metavar="NAME")
-    ] = "onnxruntime",
+    runtime: Annotated[str, typer.Option(help="Runtime to measure with.", metavar="NAME")] = "onnxruntime",
     threads: Annotated[int, typer.Option(help="Threads it runs with.", metavar="N", min=1)] = 1,
     precision: Annotated[str, typer.Option(help="fp32, bf16 or int8.", metavar="P")] = "fp32",
     batch: Annotated[int, typer.Option(help="Images in one measured inference.", metavar="B", min=1)] = 1,

@@ -354,7 +354,7 @@ def test_only_one_process_gets_the_weights_of_a_supernet(
     """Whether they come from elsewhere, from another address or from a file."""
     code = (
         "import sys\nfrom supernet import weights\n"
-        f"with weights.alone('{NAME}', None):\n    print('held', flush=True)\n    sys.stdin.read()"
+        f"with weights.alone_in_cache('{NAME}', None):\n    print('held', flush=True)\n    sys.stdin.read()"
     )
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True) as process:
@@ -733,7 +733,7 @@ def test_ctrl_c_keeps_what_came(site: Site, cache: Path, net: nn.Module) -> None
     "module", ["supernet.cache", "supernet.downloads", "supernet.kept_weights", "supernet.weights"]
 )
 def test_looking_for_weights_imports_nothing_heavy(module: str) -> None:
-    code = f"import {module}\nfrom supernet import kept_weights\nkept_weights.names(); kept_weights.remedy('{NAME}')"
+    code = f"import {module}\nfrom supernet import kept_weights\nkept_weights.kept_names(); kept_weights.remedy('{NAME}')"
     assert not loaded_after(code) & HEAVY
 
 
