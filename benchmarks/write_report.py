@@ -123,7 +123,7 @@ def one_budget_text(rows: Sequence[Row]) -> list[str]:
         f"`ofa` is its `EvolutionFinder` with its defaults, 100 archs and 500 generations, on the same costs as ours. "
         f"The others predict as many archs as they are given: {said}. The ratio is of a search's CPU seconds to ours; "
         "the gaps, of the median and of the worst seed, are to the best that is known (`benchmarks/best_known.json`), in points. The numbers of our "
-        "waves of annealing were chosen on seeds 100 to 105, which are not among the seeds below.",
+        "waves of annealing were chosen on seeds 100 to 106, which are not among the seeds below.",
         "",
         *markdown(one_budget.HEADS, one_budget.lines_of(rows, names)),
         "",

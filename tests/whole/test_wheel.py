@@ -12,12 +12,13 @@ import tomllib
 import venv
 from collections.abc import Iterable
 from email import message_from_bytes
-from importlib.metadata import packages_distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from tests.helpers.imports import imported_packages
@@ -224,3 +225,15 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     for requirement in map(Requirement, [*project()["dependencies"], *extras]):
         version = pinned[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version, prereleases=True), f"{requirement} and {version}"
+
+
+def test_what_is_pinned_runs_on_every_python_that_is_promised() -> None:
+    """pip looks for other versions for hours where one that is pinned needs a later patch of Python."""
+    oldest = project()["requires-python"].removeprefix(">=").split(",")[0] + ".0"
+    needing_more = {
+        found.name: found.metadata["Requires-Python"]
+        for found in distributions()
+        if found.metadata["Requires-Python"]
+        and not SpecifierSet(found.metadata["Requires-Python"]).contains(oldest)
+    }
+    assert needing_more == {}
