@@ -94,7 +94,7 @@ def profiled(called: str, net: Supernet, samples: int, unseen: int, rounds: int)
     archs = [a for a in drawn if (a.space, *sorted(a.values.items())) not in seen][:unseen]
     found = quiet_latencies(measure(net, archs, DEVICES[called], bar, rounds))
     predict = latency_ms(Target(net, device))
-    errors = np.array([100 * abs(predict(a) / m.low_ms - 1) for a, m in zip(archs, found, strict=True)])
+    errors = np.array([100 * abs(predict(a) / m.median_ms - 1) for a, m in zip(archs, found, strict=True)])
     spread = 100 * float(np.median([m.spread for m in found]))
     return Row(
         net.name, called, seconds, 100 * float((errors <= WITHIN).mean()), float(np.median(errors)),

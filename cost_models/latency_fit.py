@@ -34,7 +34,7 @@ def fit(
     tested: Collection[Arch] | None = None,
     like: Mapping[str, Floats] | None = None,
 ) -> LatencyModel:
-    """The latency model of the quietest rounds of measured subnets, with its cross-validated error.
+    """The latency model of the median rounds of measured subnets, with its cross-validated error.
 
     That is of the archs ``tested``, each by a fit to others; of all where none are named.
     Archs that were chosen for what they are say nothing of archs that were not. ``like`` are prices
@@ -42,7 +42,7 @@ def fit(
     """
     whole = supernet.restricted({})
     known = feature_sums(whole)
-    sums = latency_sums(known, whole, archs, np.array([m.low_ms for m in measured]), like or {})
+    sums = latency_sums(known, whole, archs, times_of(measured), like or {})
     found = validated(sums)
     rounded = [float(f"{price:.{SIGNIFICANT_DIGITS}g}") for price in found.fitted.prices]
     ratios = [
@@ -68,6 +68,11 @@ def fit(
         freedom=found.fitted.freedom,
         like=tuple(like or ()),
     )
+
+
+def times_of(measured: Sequence[LatencyMeasurement]) -> Floats:
+    """The milliseconds that a model is fitted to, shape (n,): medians of rounds."""
+    return np.array([m.median_ms for m in measured])
 
 
 def rising_ratios(found: Validated) -> tuple[float, ...]:

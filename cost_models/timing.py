@@ -23,9 +23,8 @@ Clock = Callable[[], float]
 class LatencyMeasurement:
     """Milliseconds of one inference: each round gives a median; these are their median, least and greatest.
 
-    The least is what a latency model is fitted to: other programs only ever slow a round
-    down (by half, where two virtual processors share a core), and the quietest round of
-    each subnet is alike for all of them.
+    The median is what a latency model is fitted to, and what a budget is held against: of rounds that are corrected by
+    a reference (:mod:`cost_models.drift`) the least is that whose reference was slow by chance, 2 % too low.
     """
 
     median_ms: float
