@@ -199,8 +199,12 @@ def said(report: Say, every: int = 10) -> Bar:
     """A bar in sentences, for where there is none to draw."""
 
     def bar(task: str) -> AbstractContextManager[Step]:
+        told = 0
+
         def step(done: int, of: int, status: str) -> None:
-            if done % every == 0 or done == of:
+            nonlocal told
+            if done > told and (done % every == 0 or done == of):
+                told = done
                 report(f"{task}: {done} of {of}")
 
         return nullcontext(step)
