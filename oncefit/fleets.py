@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from oncefit.runs import Run, planned
+from oncefit.runs import Run, planned, showing
 from oncefit.supernets import Supernet
 from search.reports import fleet as reporting
 from search.runs.fleet import FleetResult, ShowMember, conclude_fleet, start_fleet
@@ -63,25 +62,15 @@ def search_fleet(
     the device's name after every candidate. Raises InputError as that does, for a device by its name.
     """
     # imports Optuna, which opening a bundle does not need
+    from search.reports.progress import fleet_progress
     from search.runs.fleet_trials import search_fleet as make_trials
 
     given = {"devices": devices, **settings}
     plan = planned(supernet, config, budgets, costs, sampler, accuracy, out, given)
     fleet = start_fleet(plan.folder, plan.config, storage, say, plan.own)
-    with showing_fleet(progress, fleet) as show:
+    with showing(progress, lambda: fleet_progress(fleet)) as show:
         make_trials(fleet, show)
     return Fleet(conclude_fleet(fleet, say), say)
-
-
-def showing_fleet(progress: bool | ShowMember, fleet: Any) -> Any:
-    """A context with what is called after every candidate."""
-    if callable(progress):
-        return nullcontext(progress)
-    if not progress:
-        return nullcontext(lambda *_: None)
-    from search.reports.progress import fleet_progress
-
-    return fleet_progress(fleet)
 
 
 def open_fleet(folder: str | Path, *, storage: str | None = None, say: Say = say) -> Fleet:

@@ -79,6 +79,7 @@ def search(
     settings, an infeasible budget, and missing weights or images.
     """
     # imports Optuna, which opening a bundle does not need
+    from search.reports.progress import search_progress
     from search.runs.trials import search as make_trials
 
     plan = planned(
@@ -94,7 +95,7 @@ def search(
         )
     run = start(plan.folder, plan.config, storage, say, plan.own)
     tracking = tracked(plan.folder / TRACKED, region_of_this_machine()) if track_carbon else nullcontext()
-    with tracking, showing(progress, run) as show:
+    with tracking, showing(progress, lambda: search_progress(run)) as show:
         make_trials(run, show)
     return Run(conclude(run, say), say)
 
@@ -158,15 +159,11 @@ def split_own(
     }
 
 
-def showing(progress: bool | Show, run: Any) -> Any:
-    """A context with what is called after every candidate."""
+def showing(progress: bool | Callable[..., None], bar: Callable[[], Any]) -> Any:
+    """A context with what is called after every candidate; ``bar`` makes the one that is drawn."""
     if callable(progress):
         return nullcontext(progress)
-    if not progress:
-        return nullcontext(lambda _: None)
-    from search.reports.progress import search_progress
-
-    return search_progress(run)
+    return bar() if progress else nullcontext(lambda *_: None)
 
 
 def open_run(

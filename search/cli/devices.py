@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.cli.options import DeviceFile, Json, ReplaceFile
 from supernet.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -46,16 +47,9 @@ def import_tables(
     column: Annotated[
         str | None, typer.Option(help="Column of a CSV file.", metavar="NAME", show_default="the only one")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="YAML file to write.", metavar="FILE", show_default="found by NAME later"),
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Write over the file of an earlier import.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")
-    ] = False,
+    out: DeviceFile = None,
+    replace: ReplaceFile = False,
+    as_json: Json = False,
 ) -> None:
     """Make a device of latency tables, or of a CSV file of subnets.
 

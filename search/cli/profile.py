@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from search.cli.options import Json
+from search.cli.options import DeviceFile, Json, ReplaceFile
 from search.cli.profile_here import measure_here
 from supernet.errors import InputError
 
@@ -77,11 +77,8 @@ def profile(
         int, typer.Option(help="Subnets that the latency is fitted to.", metavar="N", min=2)
     ] = 30,
     seed: Annotated[int, typer.Option(help="Seed of the choice of subnets.", metavar="K", min=0)] = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="YAML file to write.", metavar="FILE", show_default="found by NAME later"),
-    ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over the file that is there.")] = False,
+    out: DeviceFile = None,
+    replace: ReplaceFile = False,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Measure this machine again, and write over the device.")
     ] = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.options import Json
+from search.cli.options import DeviceFile, Json, ReplaceFile
 
 if TYPE_CHECKING:
     from cost_models.device import Device
@@ -89,11 +89,8 @@ def import_result(
     kit: Annotated[
         Path | None, typer.Option(help="Refuse a result that is not of this kit.", metavar="FILE")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="YAML file to write.", metavar="FILE", show_default="found by NAME later"),
-    ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over the file that is there.")] = False,
+    out: DeviceFile = None,
+    replace: ReplaceFile = False,
     as_json: Json = False,
 ) -> None:
     """Make a device of the result of a kit.

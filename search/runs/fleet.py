@@ -15,12 +15,12 @@ from pathlib import Path
 from cost_models.variants import Variant
 from search.problem.limits import within
 from search.runs import study as studies
-from search.runs.config import RunConfig, differences, normalised, to_yaml
+from search.runs.config import RunConfig, normalised, to_yaml
 from search.runs.fleet_devices import DEVICES
 from search.runs.front import best
 from search.runs.naming import base
 from search.runs.own import Own
-from search.runs.run import Progress, Result, Run, conclude, open_run, start
+from search.runs.run import Progress, Result, Run, check_folder, conclude, open_run, start
 from search.runs.study import Candidate
 from supernet import documents
 from supernet.atomic import check_writable
@@ -112,26 +112,13 @@ def start_fleet(
     Raises InputError as :func:`search.runs.run.start` does, for a device by its name.
     """
     configs = members(config, "the search")
-    check_fleet_folder(folder, config)
+    check_folder(folder, config, FLEET, "fleet")
+    check_writable(folder)
     runs: dict[str, Run] = {}
     for label, alone in configs.items():
         beside = next(iter(runs.values()), None)
         runs[label] = start(folder / label, alone, storage, say, own, beside)
     return Fleet(folder, config, runs)
-
-
-def check_fleet_folder(folder: Path, config: RunConfig) -> None:
-    """Raises InputError for a folder with the fleet of another config, or with something else."""
-    check_writable(folder)
-    if (folder / FLEET).exists():
-        changed = differences(documents.read(folder / FLEET, RunConfig), config)
-        if changed:
-            raise InputError(
-                f"{folder} holds a fleet of another config: {'; '.join(changed)}. "
-                "Choose another folder with --out, or remove this one"
-            )
-    elif folder.exists() and any(entry.name != studies.LOCK for entry in folder.iterdir()):
-        raise InputError(f"{folder} is not empty and not a fleet; choose another folder with --out")
 
 
 def write_fleet(fleet: Fleet) -> None:

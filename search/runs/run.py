@@ -306,19 +306,19 @@ def start(
     return run
 
 
-def check_folder(folder: Path, config: RunConfig) -> None:
-    """Raises InputError for a folder that holds the run of another config, or something else."""
+def check_folder(folder: Path, config: RunConfig, file: str = CONFIG, what: str = "run") -> None:
+    """Raises InputError for a folder that holds ``what`` of another config, in ``file``, or something else."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; choose another folder with --out")
-    if (folder / CONFIG).exists():
-        changed = differences(documents.read(folder / CONFIG, RunConfig), config)
+    if (folder / file).exists():
+        changed = differences(documents.read(folder / file, RunConfig), config)
         if changed:
             raise InputError(
-                f"{folder} holds a run of another config: {'; '.join(changed)}. "
+                f"{folder} holds a {what} of another config: {'; '.join(changed)}. "
                 "Choose another folder with --out, or remove this one"
             )
     elif folder.exists() and any(entry.name != studies.LOCK for entry in folder.iterdir()):
-        raise InputError(f"{folder} is not empty and not a run; choose another folder with --out")
+        raise InputError(f"{folder} is not empty and not a {what}; choose another folder with --out")
 
 
 def write_down(run: Run) -> None:

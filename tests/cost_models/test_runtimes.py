@@ -12,7 +12,7 @@ from cost_models.drift import quiet_latencies
 from cost_models.measurements import PRECISIONS, Setup, archs_of
 from cost_models.measuring import load_checked, measure, said, settings, untrained
 from cost_models.runtimes import registry, run_onnxruntime
-from cost_models.runtimes.protocol import TOLERANCES, Runtime, check_answer, check_input
+from cost_models.runtimes.protocol import TOLERANCES, Loaded, Runtime, check_answer, check_input
 from cost_models.runtimes.registry import RUNTIMES, open_runtime, processors, runtime_of
 from supernet.catalog import Supernet
 from supernet.errors import InputError
@@ -34,6 +34,16 @@ def here(setup: Setup) -> Runtime:
     return open_runtime(setup)
 
 
+def loaded_here(runtime: Runtime, net: Supernet, setup: Setup, folder: Path) -> Loaded:
+    """The largest subnet; no test on a processor without the instructions, and a failure for any other fault."""
+    try:
+        return load_checked(runtime, net, net.space.largest(), setup, folder)
+    except InputError as error:
+        if "no such instructions on this processor" in str(error):
+            pytest.skip(str(error))
+        raise
+
+
 @pytest.mark.parametrize(("name", "precision"), CLAIMS)
 def test_a_runtime_answers_a_batch_as_torch_does(
     net: Supernet, tmp_path: Path, name: str, precision: str
@@ -41,12 +51,7 @@ def test_a_runtime_answers_a_batch_as_torch_does(
     setup = Setup.model_validate({"runtime": name, "precision": precision, "batch": 3})
     runtime = here(setup)
     with runtime.pinned(setup):
-        try:
-            loaded = load_checked(runtime, net, net.space.largest(), setup, tmp_path)
-        except InputError as error:
-            if "no such instructions on this processor" in str(error):
-                pytest.skip(str(error))
-            raise
+        loaded = loaded_here(runtime, net, setup, tmp_path)
         first = loaded.logits()
         loaded.run()
         assert first.shape == (3, 3)
@@ -60,10 +65,7 @@ def test_openvino_computes_in_what_it_was_asked_for(net: Supernet, tmp_path: Pat
     for precision in ("fp32", "bf16"):
         setup = Setup.model_validate({"runtime": "openvino", "precision": precision})
         runtime = here(setup)
-        try:
-            loaded = load_checked(runtime, net, net.space.largest(), setup, tmp_path)
-        except InputError as error:
-            pytest.skip(str(error))
+        loaded = loaded_here(runtime, net, setup, tmp_path)
         assert str(loaded.reported["convolutions"]).endswith({"fp32": " f32", "bf16": " bf16"}[precision])
         apart[precision] = loaded.logits()
     assert 1e-5 < np.abs(apart["fp32"] - apart["bf16"]).max() < 0.1
