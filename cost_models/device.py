@@ -135,7 +135,7 @@ class Device(Document):
     @property
     def digest(self) -> str:
         """Sixteen hex digits that change with any figure that a cost depends on."""
-        text = self.model_dump_json(exclude={"measurements"})
+        text = self.model_dump_json(exclude_none=True, exclude={"measurements"})
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

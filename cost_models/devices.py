@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-import statistics
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,8 +21,8 @@ from cost_models.latency import check_space
 from cost_models.latency_csv import read_latency_csv
 from cost_models.latency_fit import fit
 from cost_models.latency_tables import read_latency_table
-from cost_models.profiling import LatencyMeasurement
 from cost_models.published_tables import UNITS_MS
+from cost_models.timing import of_rounds
 from cost_models.variants import Variant, check_grid, check_measured_with, from_file, in_region, varied
 from supernet import documents
 from supernet.arch import Arch
@@ -118,7 +117,7 @@ def device_of_csv(file: Path, supernet: Supernet, name: str, column: str | None,
         raise InputError(
             f"{file}: column {chosen}: {len(seen)} subnets are too few to fit; at least {FEWEST_ROWS}"
         )
-    measured = [LatencyMeasurement(statistics.median(v), min(v), max(v), len(v)) for v in seen.values()]
+    measured = [of_rounds(times) for times in seen.values()]
     made_of = {"file": file.name, "column": chosen}
     return Device(name=name, latency=fit(supernet.restricted({}), list(seen), measured, made_of))
 

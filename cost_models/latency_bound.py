@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -30,6 +29,8 @@ from supernet.errors import InputError
 
 CONFIDENCES = (0.8, 0.9, 0.95, 0.99)
 """There is a cost for each."""
+MOST_OFF = math.log(20)
+"""Logarithm of the factor at which an estimate is none."""
 LEAST_HELD_OUT = 5
 """Held-out measurements, to say anything of the next."""
 ASSURANCE = 0.75
@@ -101,6 +102,11 @@ def bound_of(target: Target, confidence: float) -> Bound:
             "or give the budget as a plain number"
         )
     quantile, how = upper_quantile(held_out, confidence)
+    if quantile > MOST_OFF:
+        raise InputError(
+            f"device {device.name!r}: its model was off by a factor of {math.exp(MOST_OFF):.0f} or more on held-out "
+            "measurements, which leaves no bound; measure more subnets, or give the budget as a plain number"
+        )
     return Bound(confidence, math.exp(max(0.0, quantile)), how)
 
 
@@ -127,7 +133,6 @@ def normal_quantile(confidence: float) -> float:
     return float(norm.ppf(confidence))
 
 
-@lru_cache(maxsize=8)
 def worst_deviation(target: Target) -> float:
     """The largest relative standard deviation of latency that a sample of the space has."""
     space = target.supernet.space

@@ -14,6 +14,7 @@ from cost_models.host_facts import cpu_name as cpu_name
 from cost_models.measurements import Setup, Timing
 from cost_models.measuring import measure, random_images, said, settings_of
 from cost_models.runtimes.registry import runtime_of
+from cost_models.runtimes.run_onnxruntime import PROVIDER as PROVIDER
 from cost_models.runtimes.run_onnxruntime import SETTINGS, on_file
 from cost_models.runtimes.run_onnxruntime import open_session as open_session
 from cost_models.timing import BUSY_PERCENT as BUSY_PERCENT

@@ -9,8 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from oncefit.runs import Run, planned, showing
-from oncefit.supernets import Supernet
+from oncefit.runs import Run, planned, showing, split_own
+from oncefit.supernets import Supernet, as_supernet
 from search.reports import fleet as reporting
 from search.runs.fleet import FleetResult, ShowMember, conclude_fleet, start_fleet
 from search.runs.fleet import open_fleet as open_recorded
@@ -73,9 +73,23 @@ def search_fleet(
     return Fleet(conclude_fleet(fleet, say), say)
 
 
-def open_fleet(folder: str | Path, *, storage: str | None = None, say: Say = say) -> Fleet:
-    """A search for several devices that was made before. Raises InputError for a folder that holds none."""
-    return Fleet(conclude_fleet(open_recorded(Path(folder), storage), say), say)
+def open_fleet(
+    folder: str | Path,
+    *,
+    storage: str | None = None,
+    supernet: str | Path | Supernet | OwnSupernet | None = None,
+    costs: Mapping[str, CostFunction] | None = None,
+    accuracy: AccuracyFunction | None = None,
+    say: Say = say,
+) -> Fleet:
+    """A search for several devices that was made before. Raises InputError for a folder that holds none.
+
+    ``supernet``, ``costs`` and ``accuracy`` are needed where they were objects given in Python, as for
+    :func:`oncefit.open_run`.
+    """
+    opened = as_supernet(supernet) if supernet is not None else None
+    own, _ = split_own(opened, costs, None, accuracy)
+    return Fleet(conclude_fleet(open_recorded(Path(folder), storage, own), say), say)
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from cost_models.device import Device
+from cost_models.drift import drift_percent, quiet_latencies
 from cost_models.kit import measure
 from cost_models.kit.documents import KitResult, Manifest, seal_of
 from cost_models.latency_fit import fit
@@ -20,7 +20,6 @@ from cost_models.measurements import (
     readings_of,
     subnets_of,
 )
-from cost_models.profiling import LatencyMeasurement
 from supernet import documents
 from supernet.arch import Arch
 from supernet.catalog import Supernet
@@ -131,21 +130,6 @@ def kit_archs(result: KitResult, supernet: Supernet, path: Path) -> list[Arch]:
     return [supernet.family.space.from_dict(model.arch) for model in manifest.models]
 
 
-def measurements(result: KitResult) -> list[LatencyMeasurement]:
-    """Of each model: its rounds' median, least and greatest milliseconds."""
-    found = []
-    for model in result.manifest.models:
-        times = [one.times_ms[model.id] for one in result.rounds]
-        found.append(LatencyMeasurement(statistics.median(times), min(times), max(times), len(times)))
-    return found
-
-
-def reference_drift_percent(result: KitResult) -> float:
-    """By how much the slowest round of the reference was slower than its quickest: what the device's state did."""
-    medians = [statistics.median(one.reference_ms) for one in result.rounds]
-    return 100 * (max(medians) / min(medians) - 1)
-
-
 def device_of(result: KitResult, supernet: Supernet, name: str, path: Path) -> Device:
     """The device that was measured, with its raw times and the latency model that is fitted to them.
 
@@ -154,7 +138,8 @@ def device_of(result: KitResult, supernet: Supernet, name: str, path: Path) -> D
     archs = kit_archs(result, supernet, path)
     random = [arch for arch, model in zip(archs, result.manifest.models, strict=True) if model.random]
     settings = result.settings.model_dump(exclude={"reference_every"})
-    settings["drift_percent"] = round(reference_drift_percent(result), 2)
+    measured = raw(result, archs)
+    settings["drift_percent"] = round(drift_percent(measured), 2)
     return Device(
         name=name,
         runtime=result.settings.runtime,
@@ -162,8 +147,8 @@ def device_of(result: KitResult, supernet: Supernet, name: str, path: Path) -> D
         cpu=result.device.cpu,
         date=date_of(result),
         versions=result.device.versions,
-        latency=fit(supernet.restricted({}), archs, measurements(result), settings, tested=random),
-        measurements=raw(result, archs),
+        latency=fit(supernet.restricted({}), archs, quiet_latencies(measured), settings, tested=random),
+        measurements=measured,
     )
 
 

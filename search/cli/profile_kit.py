@@ -120,33 +120,34 @@ def import_result(
         readable.table(readable.of_device(found)),
         f"For a search: device: {file if out is not None else called}.",
     )
-    warn(measured, found, terminal.say)
+    warn(found, terminal.say)
 
 
 def summary(device: Device, result: KitResult, file: Path) -> dict[str, Any]:
     """What ``--json`` prints."""
-    from cost_models.kit.result import reference_drift_percent
+    from cost_models.drift import drift_percent
 
-    latency = device.fitted
+    latency, measured = device.fitted, device.measurements
     assert latency is not None
+    assert measured is not None
     return {
         "device": device.name, "file": str(file), "supernet": latency.supernet, "fingerprint": latency.fingerprint,
         "cpu": device.cpu, "versions": device.versions, "subnets": latency.subnets, "rounds": len(result.rounds),
         "error_percent": latency.error_percent, "worst_error_percent": latency.worst_error_percent,
-        "spread_percent": latency.spread_percent, "drift_percent": round(reference_drift_percent(result), 2),
+        "spread_percent": latency.spread_percent, "drift_percent": round(drift_percent(measured), 2),
     }  # fmt: skip
 
 
-def warn(result: KitResult, device: Device, say: Any) -> None:
+def warn(device: Device, say: Any) -> None:
     """Say where the device was too busy, or changed its speed too much, for its times to be trusted."""
-    from cost_models.kit.result import reference_drift_percent
+    from cost_models.drift import drift_percent
     from cost_models.profiling import BUSY_PERCENT
 
-    drift = reference_drift_percent(result)
+    drift = drift_percent(device.measurements) if device.measurements is not None else 0.0
     if drift > BUSY_PERCENT:
         say(
             f"warning: the reference was {drift:.0f} % slower in one round than in another: the device was busy, hot or "
-            "saved power. All subnets were measured in each round, and the fit is to the quickest; measuring again "
+            "saved power. The fit is to the rounds that were quiet by the reference, corrected by it; measuring again "
             "when it is cool and idle is better"
         )
     spread = device.fitted.spread_percent if device.fitted is not None else 0.0

@@ -14,7 +14,6 @@ from supernet.errors import InputError, short
 
 LATENCY = "latency_ms"
 CONFIDENCE = "confidence"
-USUAL_CONFIDENCE = 0.95
 PERCENTILE = re.compile(r"p([1-9]\d?(?:\.\d+)?)")
 
 
@@ -36,15 +35,16 @@ def bound_budget(cost: str, given: Mapping[str, object]) -> tuple[str, object]:
     if cost != LATENCY:
         raise InputError(f"{asked}: only {LATENCY} has a bound with a confidence; give a number")
     percentiles = [key for key in given if isinstance(key, str) and PERCENTILE.fullmatch(key)]
-    confidence = given.get(CONFIDENCE, USUAL_CONFIDENCE)
     if len(percentiles) != 1 or set(given) - {CONFIDENCE, percentiles[0]}:
         raise InputError(f"{asked}: it has one percentile, as p95: 25, and may have a {CONFIDENCE}")
+    percentile = float(percentiles[0][1:]) / 100
+    confidence = given.get(CONFIDENCE, percentile)
     if isinstance(confidence, bool) or not isinstance(confidence, int | float):
         raise InputError(f"{asked}: {CONFIDENCE} is a number, one of {allowed}")
     limit = given[percentiles[0]]
     if isinstance(limit, bool) or not isinstance(limit, int | float):
         raise InputError(f"{asked}: {percentiles[0]} is a number of milliseconds")
-    held = max(float(percentiles[0][1:]) / 100, float(confidence))
+    held = max(percentile, float(confidence))
     if held not in CONFIDENCES:
         raise InputError(
             f"{asked}: the greater of percentile and {CONFIDENCE} is {held:g}, and bounds are known for {allowed}"

@@ -24,7 +24,7 @@ from supernet.arch import Arch
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
 from supernet.messages import Say, say
-from supernet.ofa_format.given import Given, called, given_arch, is_inline
+from supernet.ofa_format.given import Given, called, is_inline, within_space
 
 if TYPE_CHECKING:
     from supernet.bundle import Bundle
@@ -67,7 +67,7 @@ def picked(result: Result, which: Given) -> Candidate:
         return pick(
             list({c.arch.id: c for c in [*result.front, result.chosen]}.values()), result.run.axes, which
         )
-    run, arch = result.run, given_arch(which, result.run.supernet)
+    run, arch = result.run, within_space(which, result.run.supernet)
     if (known := next((c for c in result.candidates if c.arch == arch), None)) is not None:
         return known
     costs = {name: cost(arch) for name, cost in run.costs.items()}
@@ -233,7 +233,11 @@ def device_keys(device: Device) -> DeviceKeys:
 def is_here(device: Device) -> bool:
     """Whether a latency measured on this machine is one of the device."""
     here = (profiling.cpu_name(), profiling.RUNTIME, profiling.THREADS)
-    alike = device.measurements is None or device.measurements.setup == profiling.DEFAULT
+    measured = device.measurements
+    provider = measured.reported.get("provider") if measured is not None else None
+    alike = measured is None or (
+        measured.setup == profiling.DEFAULT and provider in (None, profiling.PROVIDER)
+    )
     return alike and (device.cpu, device.runtime, device.threads) == here
 
 

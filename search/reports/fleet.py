@@ -122,7 +122,7 @@ def fleet_legend(found: FleetResult) -> str:
     devices = counted(len(found.results), "device")
     lines = [
         f"For each device the best {report.SPLIT_IN_WORDS[first.run.kind]} within its budget.",
-        f"{counted(found.evaluations, 'subnet')} {how}, each once for all {devices}.",
+        f"{counted(found.evaluations, 'subnet')} {how}, {'each once for all' if first.run.predictor is None else 'for'} {devices}.",
     ]
     if found.common is None:
         lines.append("No candidate keeps the budgets of all devices.")

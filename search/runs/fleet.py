@@ -7,11 +7,14 @@ them is a trial of all (:mod:`search.runs.fleet_trials`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from cost_models.devices import NAME
+from cost_models.registry import ALIASES
 from cost_models.variants import Variant
 from search.problem.limits import within
 from search.runs import study as studies
@@ -23,6 +26,7 @@ from search.runs.own import Own
 from search.runs.run import Progress, Result, Run, check_folder, conclude, open_run, start
 from search.runs.study import Candidate
 from supernet import documents
+from supernet.arch import Arch
 from supernet.atomic import check_writable
 from supernet.errors import InputError
 from supernet.messages import Say
@@ -68,7 +72,9 @@ def members(config: RunConfig, where: str) -> dict[str, RunConfig]:
     Raises InputError for one device, for a device that is given twice, and where candidates race.
     """
     if len(config.devices) < FEWEST:
-        raise InputError(f"{where}: {DEVICES} has one device; give it as device:, or at least {FEWEST}")
+        raise InputError(
+            f"{where}: {DEVICES} has {len(config.devices)} of at least {FEWEST}; one device is given as device:"
+        )
     if config.enqueue:
         raise InputError(
             f"{where}: enqueue: archs that come first are of a search for one device, and a fleet shares every arch; "
@@ -82,6 +88,7 @@ def members(config: RunConfig, where: str) -> dict[str, RunConfig]:
     found: dict[str, RunConfig] = {}
     for entry in config.devices:
         label = label_of(entry.device)
+        check_label(label, where)
         if label in found:
             raise InputError(
                 f"{where}: the device {label} is given twice; two of one name need names of their own, as "
@@ -90,7 +97,7 @@ def members(config: RunConfig, where: str) -> dict[str, RunConfig]:
         alone = {
             "devices": (),
             "device": entry.device,
-            "budgets": {**config.budgets, **entry.budgets},
+            "budgets": {**config.budgets, **{ALIASES.get(n, n): limit for n, limit in entry.budgets.items()}},
         }
         found[label] = normalised(config.model_copy(update=alone), f"{where}, device {label}")
     return found
@@ -102,6 +109,15 @@ def label_of(device: str | Variant) -> str:
         return base(device)
     parts = (base(device.base), device.region)
     return device.name or "-".join(str(part) for part in parts if part is not None)
+
+
+def check_label(label: str, where: str) -> None:
+    """Raises InputError for a device's name that cannot be that of its folder in the fleet's."""
+    if not re.fullmatch(NAME, label) or label.startswith("fleet."):
+        raise InputError(
+            f"{where}: the device {label!r} has a folder of its name: it is made of letters, digits, '_', '-' and inner "
+            "dots, and does not begin with 'fleet.'; give it another one, as {base: host, name: office}"
+        )
 
 
 def start_fleet(
@@ -177,19 +193,17 @@ def remember(fleet: Fleet) -> None:
 
 
 def within_all(results: Mapping[str, Result]) -> Candidate | None:
-    """The most accurate candidate that keeps the budgets of every device."""
-    first, *others = results.values()
-    held = [
-        candidate
-        for candidate in first.candidates
-        if all(
-            within(
-                {name: cost(candidate.arch) for name, cost in run.problem.costs.items()}, run.config.budgets
-            )
-            for run in (other.run for other in others)
-        )
-    ]
-    return best(held, first.run.axes) if held else None
+    """The most accurate candidate of any device that keeps the budgets of all; its costs are those of the first."""
+    runs = [result.run for result in results.values()]
+    pool = {c.arch.id: c for result in results.values() for c in result.candidates}
+    held = [of_run(c, runs[0]) for c in pool.values() if all(keeps(run, c.arch) for run in runs)]
+    return best(held, runs[0].axes) if held else None
+
+
+def keeps(run: Run, arch: Arch) -> bool:
+    """Whether an arch is within the budgets of a run, whatever it was a candidate of."""
+    costs = {name: cost(arch) for name, cost in run.problem.costs.items()}
+    return within(costs, run.config.budgets)
 
 
 def of_run(candidate: Candidate, run: Run) -> Candidate:

@@ -71,21 +71,23 @@ class Ledger:
     def missing(self, archs: Iterable[Arch]) -> list[Arch]:
         """Those of the archs that no trial has judged, is at, or waits with."""
         left = [arch for arch in archs if arch.id not in self.known and arch.id not in self.raced]
-        return [arch for arch in left if not self._owning(arch, [*self.running, *self.waiting])]
+        if not left:
+            return []
+        space = self._problem.space
+        owned = {key for trial in (*self.running, *self.waiting) for key in self._owned(trial)}
+        rows = keys(space.encode(left))
+        return [arch for arch, key in zip(left, rows, strict=True) if key not in owned]
 
     def holders(self, arch: Arch) -> list[FrozenTrial]:
         """Running trials that own an arch."""
-        return self._owning(arch, self.running)
+        [wanted] = keys(self._problem.space.encode([arch]))
+        return [trial for trial in self.running if wanted in self._owned(trial)]
 
-    def _owning(self, arch: Arch, trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    def _owned(self, trial: FrozenTrial) -> list[bytes]:
+        """The key of the arch that an open trial owns; none where it owns none."""
         space = self._problem.space
-        [wanted] = keys(space.encode([arch]))
-
-        def has(trial: FrozenTrial) -> bool:
-            row = codes_of_trial(space, trial)
-            return has_its_own(trial, space) and row is not None and keys(row)[0] == wanted
-
-        return [trial for trial in trials if has(trial)]
+        row = codes_of_trial(space, trial)
+        return keys(row) if row is not None and has_its_own(trial, space) else []
 
 
 def has_its_own(trial: FrozenTrial, space: SearchSpace) -> bool:

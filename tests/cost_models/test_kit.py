@@ -26,6 +26,7 @@ from cost_models.kit.documents import seal_of
 from cost_models.kit.making import make_kit
 from cost_models.kit.result import device_of, read_result
 from cost_models.latency import latency_ms
+from cost_models.measurements import archs_of
 from cost_models.protocol import Target
 from search.cli.app import main
 from supernet import documents
@@ -379,3 +380,28 @@ def test_the_commands(
     status, said = command("kit", "a/b", "--supernet", supernet)
     assert status == 2
     assert "a device's name is made of letters" in said
+
+
+def test_rounds_in_which_the_device_was_throttled_do_not_count(
+    net: Supernet, spoilt: Callable[[Callable[[dict[str, Any]], object]], Path]
+) -> None:
+    """Most rounds at half the speed, by the reference too: the fit is to the others."""
+
+    def throttle(data: dict[str, Any]) -> None:
+        quick = data["rounds"][0]
+        slow = {
+            **quick,
+            "times_ms": {key: 2 * time for key, time in quick["times_ms"].items()},
+            "reference_ms": [2 * time for time in quick["reference_ms"]],
+        }
+        data["manifest"]["settings"]["rounds"] = data["settings"]["rounds"] = 7
+        data["rounds"] = [quick, quick, quick, slow, slow, slow, slow]
+
+    path = spoilt(throttle)
+    device = device_of(read_result(path), net, "phone", path)
+    steady = [subnet.rounds_ms[0] for subnet in device.measurements.subnets]
+    cost = latency_ms(Target(net, device))
+    archs = archs_of(device.measurements, net)
+    ratios = sorted(cost(arch) / ms for arch, ms in zip(archs, steady, strict=True))
+    assert ratios[len(ratios) // 2] == pytest.approx(1, abs=0.25)
+    assert device.fitted.settings["drift_percent"] == pytest.approx(100)

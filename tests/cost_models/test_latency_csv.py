@@ -12,9 +12,7 @@ import pytest
 from cost_models.latency_csv import LatencyRows, read_latency_csv
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
-from tests.helpers.paths import REFERENCE
 
-GPUS = REFERENCE / "measured" / "latency" / "latency_ms_gpu.csv"
 SIZES = tuple(range(128, 225, 4))
 D, KS, E = "2 3 4 2 4", " ".join("3575" * 5), " ".join("3464" * 5)
 Read = Callable[[str], LatencyRows]
@@ -118,15 +116,3 @@ def test_a_wrong_file_is_refused_by_name(read: Read, text: str, message: str) ->
     with pytest.raises(InputError, match=message) as caught:
         read(text)
     assert "latency.csv" in str(caught.value)
-
-
-@pytest.mark.skipif(not GPUS.is_file(), reason="the measured latencies are not here")
-def test_the_published_measurements_are_read(net: Supernet) -> None:
-    rows = read_latency_csv(GPUS, net)
-    assert len(rows.archs) == len(rows.lines) == 5_000
-    assert rows.names == (
-        "2080ti_1", "2080ti_64", "titan_rtx_1", "titan_rtx_32", "titan_xp_1", "titan_xp_32", "titan_xp_64",
-        "v100_1", "v100_32",
-    )  # fmt: skip
-    assert (rows.column("2080ti_1")[0], rows.archs[0].resolution, rows.lines[0]) == (12.08194, 204, 2)
-    assert rows.archs[0]["depth.1"] == 2

@@ -28,6 +28,7 @@ from cost_models.devices import import_device, open_device
 from cost_models.energy import bytes_moved
 from cost_models.grid import carbon_intensity
 from cost_models.latency import latency_ms, latency_std_ms
+from cost_models.latency_bound import bound_name
 from cost_models.protocol import Target
 from cost_models.published_tables import FORMATS
 from cost_models.registry import BOUNDS, OF_A_DEVICE, build
@@ -180,6 +181,21 @@ def check_published_latencies(net: Supernet, device: Device) -> None:
             assert latency(point[1]) == pytest.approx(float(row["latency_ms"]), rel=0.03)
             checked += 1
     assert checked == 3
+
+
+@pytest.mark.parametrize(("confidence", "quantile"), [(0.8, 0.8416), (0.95, 1.6449)])
+def test_a_bound_of_a_table_is_that_many_of_its_greatest_deviations(
+    net: Supernet, device: Device, confidence: float, quantile: float
+) -> None:
+    target = at(net, device)
+    space = target.supernet.space
+    codes = np.concatenate(
+        [space.encode([space.smallest(), space.largest()]), space.sample(300, np.random.default_rng(1))]
+    )
+    bound, estimate = build(bound_name(confidence), target).batch(codes), latency_ms(target).batch(codes)
+    [factor] = set((bound / estimate).round(9))
+    assert (estimate + quantile * latency_std_ms(target).batch(codes) <= bound * 1.01).all()
+    assert 1 < factor < 1 + quantile * 0.2
 
 
 def test_its_reach_holds_every_subnet_and_is_reached(net: Supernet, device: Device) -> None:

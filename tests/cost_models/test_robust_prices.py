@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from cost_models.fit_design import choose_rows
 from cost_models.latency_bound import upper_quantile
-from cost_models.profile_csv import AskedColumn, profile_csv
 from cost_models.robust_prices import Sums, fit_prices, non_negative, validated
 from supernet.arrays import Floats
 from supernet.catalog import open_supernet
-from tests.helpers.paths import REFERENCE
 
 PRICES = np.array([2.0, 0.5, 3.0, 0.0])
 
@@ -84,25 +80,3 @@ def test_chosen_rows_are_distinct_and_tell_more_than_random_ones() -> None:
     resolution = net.space.index["resolution"]
     assert set(codes[rows, resolution]) == set(codes[:, resolution])
     assert rows == choose_rows(net, codes, 20, np.random.default_rng(1))
-
-
-CSV = REFERENCE / "measured" / "latency" / "latency_ms_gpu.csv"
-
-
-@pytest.mark.skipif(not CSV.is_file(), reason="no published measurements here")
-@pytest.mark.parametrize(
-    ("column", "within", "spearman"), [("titan_rtx_32", 0.99, 0.995), ("2080ti_64", 0.95, 0.97)]
-)
-def test_thirty_subnets_tell_the_others_of_a_published_column(
-    column: str, within: float, spearman: float
-) -> None:
-    net = open_supernet("ofa_mbv3_w1.2")
-    found = profile_csv("gpu", AskedColumn(Path(CSV), column), net, lambda _: None)
-    assert found.unseen is not None
-    assert found.unseen.subnets == 4970
-    assert found.unseen.within_10_percent >= within
-    assert found.unseen.spearman >= spearman
-    latency = found.device.fitted
-    assert latency is not None
-    assert latency.rows is not None
-    assert len(latency.rows) == len(latency.held_out or ()) == 30

@@ -19,19 +19,14 @@ from supernet.errors import InputError
 from supernet.onnx_export import export_onnx
 from tests.helpers.tiny import all_archs, open_tiny
 
-CLAIMS = [(name, p) for name in RUNTIMES for p in runtime_of(name).precisions]
+INSTALLED = [name for name in RUNTIMES if not runtime_of(name).missing()]
+"""Those that ``pip install 'oncefit[dev]'`` brings, and any other that is here."""
+CLAIMS = [(name, p) for name in INSTALLED for p in runtime_of(name).precisions]
 
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Supernet:
     return open_tiny(tmp_path_factory.mktemp("tiny"))
-
-
-def here(setup: Setup) -> Runtime:
-    """The runtime, or no test of it where it is not installed or the processor cannot do that."""
-    if runtime_of(setup.runtime).missing():
-        pytest.skip(f"{setup.runtime} is not installed")
-    return open_runtime(setup)
 
 
 def loaded_here(runtime: Runtime, net: Supernet, setup: Setup, folder: Path) -> Loaded:
@@ -44,12 +39,16 @@ def loaded_here(runtime: Runtime, net: Supernet, setup: Setup, folder: Path) -> 
         raise
 
 
+def test_what_development_installs_is_tested() -> None:
+    assert {"onnxruntime", "openvino", "torch"} <= set(INSTALLED)
+
+
 @pytest.mark.parametrize(("name", "precision"), CLAIMS)
 def test_a_runtime_answers_a_batch_as_torch_does(
     net: Supernet, tmp_path: Path, name: str, precision: str
 ) -> None:
     setup = Setup.model_validate({"runtime": name, "precision": precision, "batch": 3})
-    runtime = here(setup)
+    runtime = open_runtime(setup)
     with runtime.pinned(setup):
         loaded = loaded_here(runtime, net, setup, tmp_path)
         first = loaded.logits()
@@ -64,7 +63,7 @@ def test_openvino_computes_in_what_it_was_asked_for(net: Supernet, tmp_path: Pat
     apart = {}
     for precision in ("fp32", "bf16"):
         setup = Setup.model_validate({"runtime": "openvino", "precision": precision})
-        runtime = here(setup)
+        runtime = open_runtime(setup)
         loaded = loaded_here(runtime, net, setup, tmp_path)
         assert str(loaded.reported["convolutions"]).endswith({"fp32": " f32", "bf16": " bf16"}[precision])
         apart[precision] = loaded.logits()
@@ -85,7 +84,7 @@ def test_torchs_threads_and_kernels_are_put_back(net: Supernet) -> None:
 
 def test_a_setup_that_a_runtime_cannot_do_is_refused_with_what_it_can() -> None:
     for name, precision in itertools.product(RUNTIMES, PRECISIONS):
-        if (name, precision) not in CLAIMS:
+        if precision not in runtime_of(name).precisions:
             with pytest.raises(InputError, match=rf"--precision {precision} is nothing that {name} can do"):
                 open_runtime(Setup.model_validate({"runtime": name, "precision": precision}))
     with pytest.raises(InputError, match=r"does fp32, int8; bf16 is done by openvino, torch"):
@@ -154,7 +153,7 @@ def test_another_subnets_answer_is_beyond_every_tolerance(net: Supernet, tmp_pat
 
 @pytest.mark.parametrize("name", ["onnxruntime", "torch", "openvino"])
 def test_subnets_are_measured_with_all_that_moves_their_time_on_record(net: Supernet, name: str) -> None:
-    here(Setup(runtime=name))
+    assert name in INSTALLED
     archs = all_archs(net)[:: len(all_archs(net)) // 4][:4]
     lines: list[str] = []
     measured = measure(net, archs, Setup(runtime=name), said(lines.append), rounds=3, slice_s=0.001)

@@ -13,6 +13,8 @@ from supernet.errors import InputError
     ("given", "cost"),
     [
         ({"p95": 25}, "latency_p95_ms"),
+        ({"p80": 25}, "latency_p80_ms"),
+        ({"p90": 25}, "latency_p90_ms"),
         ({"p95": 25, "confidence": 0.95}, "latency_p95_ms"),
         ({"p90": 25, "confidence": 0.99}, "latency_p99_ms"),
         ({"p80": 25, "confidence": 0.8}, "latency_p80_ms"),
@@ -30,6 +32,7 @@ def test_the_greater_of_percentile_and_confidence_is_held(given: dict[str, float
         ({"latency_ms": {"p95": 3, "p90": 2}}, "one percentile"),
         ({"latency_ms": {"p95": 3, "sure": 2}}, "one percentile"),
         ({"latency_ms": {"p95": 3, "confidence": 0.97}}, "bounds are known for 0.8, 0.9, 0.95, 0.99"),
+        ({"latency_ms": {"p50": 3}}, "is 0.5, and bounds are known for"),
         ({"latency_ms": {"p95": "3"}}, "a number of milliseconds"),
         ({"latency_ms": {"p95": 3}, "latency_p95_ms": 4}, "two budgets of latency_p95_ms"),
     ],

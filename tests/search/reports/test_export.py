@@ -285,6 +285,15 @@ def test_a_run_hands_out_an_arch_in_any_encoding_unless_it_is_over_budget(
         InputError, match=r"is over a budget of .*, macs .* > 2e\+06; .* export it of the supernet"
     ):
         strict.pick(strict.supernet.largest())
+    narrow = oncefit.search(
+        "fmnist_mbv3",
+        accuracy=lambda arch: 0.5,
+        space={"resolution": [18]},
+        trials=1,
+        out=tmp_path / "narrow",
+    )
+    with pytest.raises(InputError, match=r"resolution = 28 is not in space"):
+        narrow.pick(strict.supernet.largest())
 
 
 def test_a_supernet_exports_an_arch_without_a_search(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -15,6 +16,8 @@ import oncefit
 from cost_models.device import Device
 from cost_models.latency import latency_ms
 from cost_models.protocol import Target
+from search.runs.config import made_config
+from search.runs.fleet import keeps, members, within_all
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.study import SHARED
 from supernet import documents
@@ -172,6 +175,9 @@ def test_an_arch_that_a_run_measured_is_not_measured_for_another(
         ({"devices": 3}, "a list, as"),
         ({"devices": ["host", {"base": "host", "name": "b"}], "race": True}, "leave race out"),
         ({"devices": ["host", "hots"]}, "hots"),
+        ({"devices": []}, "has 0 of at least 2"),
+        ({"devices": ["host", {"base": "host", "name": "../evil"}]}, "a folder of its name"),
+        ({"devices": ["host", {"base": "host", "name": "fleet.yaml"}]}, "a folder of its name"),
         ({"devices": {"host": {"latenzy_ms": 3}, "note10": {}}}, "latenzy_ms"),
     ],
 )
@@ -186,3 +192,32 @@ def test_what_no_fleet_can_be_made_of_is_refused(
 def test_a_config_with_devices_is_no_plain_search(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="search_fleet"):
         oncefit.search(config="fleet", out=tmp_path / "run")
+
+
+def test_a_devices_own_budget_takes_the_place_of_the_common_one_by_any_name() -> None:
+    devices = [{"device": "host", "budgets": {"flops": 1e6}}, {"device": {"base": "host", "name": "b"}}]
+    config = made_config({"supernet": "fmnist_mbv3", "devices": devices}, {"macs": 2e6})
+    assert {name: alone.budgets for name, alone in members(config, "here").items()} == {
+        "host": {"macs": 1e6}, "b": {"macs": 2e6},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [["slow", "wide", "deep"], ["deep", "wide", "slow"]])
+def test_one_subnet_for_all_is_found_whatever_device_comes_first(
+    order: list[str], tmp_path: Path, supernet: Supernet
+) -> None:
+    """Also where each device has candidates of its own only, as where accuracies are predicted."""
+    files, judge = made_devices(tmp_path, supernet), Judge(supernet)
+    limits = budgets_of(supernet, files)
+    limits["slow"] *= 0.7
+    devices = {files[name]: {"latency_ms": limits[name]} for name in order}
+    fleet = oncefit.search_fleet(
+        str(tmp_path / "tiny.yaml"), devices=devices, accuracy=judge, trials=30, out=tmp_path / "fleet"
+    ).result
+    slow = fleet.results["slow"]
+    apart = {name: replace(r, candidates=[r.chosen]) for name, r in fleet.results.items()}
+    found = within_all(apart)
+    held = [r.chosen for r in apart.values() if all(keeps(one.run, r.chosen.arch) for one in apart.values())]
+    assert slow.chosen.arch.id in {c.arch.id for c in held}
+    assert found is not None
+    assert judge.accuracy(found.arch) == max(judge.accuracy(c.arch) for c in held)

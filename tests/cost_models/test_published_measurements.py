@@ -1,0 +1,56 @@
+"""The published measurements, which are no part of the repository: read, found to be right, and foretold from a few."""
+
+from __future__ import annotations
+
+import pytest
+
+from cost_models.latency_csv import read_latency_csv
+from cost_models.profile_csv import AskedColumn, profile_csv
+from cost_models.published_tables import FORMATS, read_tables
+from cost_models.table_lint import findings
+from supernet.catalog import Supernet, open_supernet
+from tests.helpers.paths import REFERENCE
+
+GPUS = REFERENCE / "measured" / "latency" / "latency_ms_gpu.csv"
+
+
+@pytest.mark.skipif(not GPUS.is_file(), reason="the published measurements are not here")
+def test_the_published_measurements() -> None:
+    net = open_supernet("ofa_mbv3_w1.2")
+    check_what_is_read(net)
+    for column, within, spearman in (("titan_rtx_32", 0.99, 0.995), ("2080ti_64", 0.95, 0.97)):
+        check_that_thirty_tell_the_others(net, column, within, spearman)
+    for name in ("note10", "pixel1"):
+        check_that_nothing_is_found_in_tables(name)
+
+
+def check_what_is_read(net: Supernet) -> None:
+    rows = read_latency_csv(GPUS, net)
+    assert len(rows.archs) == len(rows.lines) == 5_000
+    assert rows.names == (
+        "2080ti_1", "2080ti_64", "titan_rtx_1", "titan_rtx_32", "titan_xp_1", "titan_xp_32", "titan_xp_64",
+        "v100_1", "v100_32",
+    )  # fmt: skip
+    assert (rows.column("2080ti_1")[0], rows.archs[0].resolution, rows.lines[0]) == (12.08194, 204, 2)
+    assert rows.archs[0]["depth.1"] == 2
+
+
+def check_that_thirty_tell_the_others(net: Supernet, column: str, within: float, spearman: float) -> None:
+    found = profile_csv("gpu", AskedColumn(GPUS, column), net, lambda _: None)
+    assert found.unseen is not None
+    assert found.unseen.subnets == 4970
+    assert found.unseen.within_10_percent >= within
+    assert found.unseen.spearman >= spearman
+    latency = found.device.fitted
+    assert latency is not None
+    assert latency.rows is not None
+    assert len(latency.rows) == len(latency.held_out or ()) == 30
+
+
+def check_that_nothing_is_found_in_tables(name: str) -> None:
+    """As milliseconds they are right; as microseconds each file is refused, and what they are is said."""
+    files = {str(file): entries for file, entries in read_tables(FORMATS[name], REFERENCE / name).values()}
+    assert findings(files, "ms", {}) == []
+    wrong = findings(files, "us", {})
+    assert len(wrong) >= len(files)
+    assert all("--unit ms" in str(finding) for finding in wrong)
