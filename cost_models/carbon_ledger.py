@@ -42,29 +42,49 @@ class Plan:
 
 @dataclass(frozen=True)
 class BreakEven:
-    """Requests after which the once is paid for; None is never. ``low`` and ``high`` are the best and the worst case."""
+    """Requests after which the once is paid for; None is never. ``low`` and ``high`` are the best and the worst case.
+
+    ``until`` are the requests up to which it pays, in the best, the central and the worst case, where less is spent
+    first and each request takes more; None is without end.
+    """
 
     low: float | None
     value: float | None
     high: float | None
+    until: tuple[float | None, float | None, float | None] = (None, None, None)
+
+    @property
+    def crossing(self) -> float | None:
+        """Where the central totals meet, if they do after the first request."""
+        return self.value or self.until[1]
 
 
 def break_even(once_kg: Range, saved_mg: Range) -> BreakEven:
     """After how many requests ``once_kg``, spent first, is saved again by ``saved_mg`` a request.
 
-    At once, 0, where nothing is spent more; never where no request saves anything.
+    At once, 0, where nothing is spent more; never where no request saves anything. Where less is spent and each request
+    takes more, at once and until these have taken what was saved first.
     """
-    return BreakEven(
-        requests_until(once_kg.low, saved_mg.high),
-        requests_until(once_kg.value, saved_mg.value),
-        requests_until(once_kg.high, saved_mg.low),
+    corners = (
+        (once_kg.low, saved_mg.high),
+        (once_kg.value, saved_mg.value),
+        (once_kg.high, saved_mg.low),
     )
+    low, value, high = (pays_after(*corner) for corner in corners)
+    best, central, worst = (pays_until(*corner) for corner in corners)
+    return BreakEven(low, value, high, (best, central, worst))
 
 
-def requests_until(once_kg: float, saved_mg: float) -> float | None:
-    if once_kg <= 0:
+def pays_after(once_kg: float, saved_mg: float) -> float | None:
+    """Requests from which on the total is less; 0 is at once, None never."""
+    if once_kg < 0 or (once_kg == 0 and saved_mg >= 0):
         return 0.0
     return once_kg * MG_PER_KG / saved_mg if saved_mg > 0 else None
+
+
+def pays_until(once_kg: float, saved_mg: float) -> float | None:
+    """Requests up to which the total is less, where it is so at first and not for ever."""
+    return once_kg * MG_PER_KG / saved_mg if once_kg < 0 and saved_mg < 0 else None
 
 
 def shared(kg: Range, by: int) -> Range:

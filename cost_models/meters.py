@@ -39,7 +39,7 @@ class Meter(Protocol):
 
 @dataclass(frozen=True)
 class Zone:
-    """A zone of RAPL: its name and folder, and at how many microjoules its counter begins anew."""
+    """A zone of RAPL: its name and folder, and at how many microjoules its counter begins anew; 0 is not known."""
 
     name: str
     folder: Path
@@ -134,15 +134,16 @@ def find_rapl(powercap: Path) -> Rapl | str:
     if not folders:
         return f"no RAPL: {powercap} has no intel-rapl:* with energy_uj (virtual machines seldom have one)"
     wanted = [zone for folder in folders if (zone := zone_of(folder)) is not None]
-    readable = [zone for zone in wanted if is_readable(zone)]
-    if len(readable) < len(wanted) or not wanted:
-        shut = [str(zone.folder / "energy_uj") for zone in wanted if zone not in readable]
-        if not wanted:
-            return (
-                f"RAPL shows no package: {powercap} has only {', '.join(folder.name for folder in folders)}"
-            )
+    if not wanted:
+        return f"RAPL shows no package: {powercap} has only {', '.join(folder.name for folder in folders)}"
+    if shut := [str(zone.folder / "energy_uj") for zone in wanted if not is_readable(zone)]:
         return f"RAPL is there but cannot be read: {', '.join(shut)} (chmod a+r as root lets others read it)"
-    return Rapl(tuple(without_mirrors(readable)))
+    if endless := [str(zone.folder / "max_energy_range_uj") for zone in wanted if zone.range_uj <= 0]:
+        return (
+            f"RAPL is there but does not say where its counters begin anew: {', '.join(endless)} has no positive number "
+            "that can be read, and energy would be negative after that"
+        )
+    return Rapl(tuple(without_mirrors(wanted)))
 
 
 def zone_of(folder: Path) -> Zone | None:
@@ -154,7 +155,7 @@ def zone_of(folder: Path) -> Zone | None:
     try:
         largest = read_number(folder / "max_energy_range_uj")
     except (OSError, ValueError):
-        largest = 0  # a counter that is never seen to go round needs none
+        largest = 0
     return Zone(shown, folder, largest)
 
 

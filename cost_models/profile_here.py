@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from cost_models import measuring
-from cost_models.device import Device
+from cost_models.device import Device, Power
 from cost_models.drift import quiet_latencies
 from cost_models.fit_design import choose_archs
-from cost_models.host import host_file
+from cost_models.host import HOST, host_file
 from cost_models.latency_fit import fit
 from cost_models.measurements import Setup
 from cost_models.measuring import Bar, settings
@@ -18,12 +18,13 @@ from cost_models.timing import BUSY_PERCENT
 from supernet import documents
 from supernet.catalog import Supernet
 from supernet.errors import InputError
+from supernet.messages import say
 
 
 def profile_here(
     name: str, supernet: Supernet, setup: Setup, samples: int, seed: int, bar: Bar, even_busy: bool = False
 ) -> Device:
-    """This machine with ``setup`` as a device of its own, with power and region of the host, and raw times.
+    """This machine with ``setup`` as a device of its own, with power (for so many cores) and region of the host, and raw times.
 
     Raises InputError where the runtime cannot do that, and for a busy machine unless ``even_busy``.
     """
@@ -44,10 +45,29 @@ def profile_here(
         "latency": latency,
         "measurements": measured,
     }
-    power = (
-        {} if setup.batch == 1 else {"power": None}
-    )  # energy is of one inference, and the time is a batch's
-    return host.model_copy(update={**made, **found, **power})
+    return host.model_copy(update={**made, **found, "power": power_with(setup, host.power)})
+
+
+def power_with(setup: Setup, power: Power | None) -> Power | None:
+    """The host's power figures, which are of one core at fp32, for what a setup uses; None, and said, where they hold for none."""
+    if power is None:
+        return None
+    if setup.batch != 1:
+        say(f"no power figures: energy is of one inference, and latencies are of a batch of {setup.batch}")
+        return None
+    if setup.precision != "fp32":
+        say(
+            f"no power figures: those of {HOST} are of multiply-adds and bytes at fp32, not {setup.precision}; "
+            "without them there is no energy_mj and no co2e_mg. Figures of yours can be written into the device's file"
+        )
+        return None
+    if setup.threads == 1:
+        return power
+    source = f"{power.source.rstrip('.')}. static_w: {setup.threads} times that, as {setup.threads} threads use so many cores"
+    # what was fitted with one thread is not fitted with several
+    return power.model_copy(
+        update={"static_w": power.static_w * setup.threads, "source": source, "fitted": None}
+    )
 
 
 def check_not_there(file: Path, supernet: Supernet, again: bool) -> None:

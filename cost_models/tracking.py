@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cost_models.grid import Place, carbon_intensity
-from supernet import documents
+from supernet import documents, locks
+from supernet.atomic import make_folder
 from supernet.documents import Document
 from supernet.errors import InputError
 
@@ -49,15 +50,22 @@ def tracked(path: Path, region: Place) -> Iterator[None]:
     Raises InputError where codecarbon is not installed.
     """
     tracker = make_tracker(carbon_intensity(region).grams_per_kwh)
-    before = read_tracked(path) if path.is_file() else None
+    if path.is_file():
+        read_tracked(path)  # another file is refused before the work, not after it
     started = time.monotonic()
     tracker.start()
     try:
         yield
     finally:
         kg = tracker.stop()
-        now = of_tracker(tracker, float(kg or 0.0), time.monotonic() - started)
-        made = before + now if before is not None else now
+        add_tracked(path, of_tracker(tracker, float(kg or 0.0), time.monotonic() - started))
+
+
+def add_tracked(path: Path, now: Tracked) -> None:
+    """Add to what a file holds at this moment: others may have added to it since the work began."""
+    make_folder(path.parent)
+    with locks.awaited(path.with_name(f".{path.name}.lock"), lambda: None):
+        made = read_tracked(path) + now if path.is_file() else now
         documents.write_text(path, json.dumps(made.model_dump(mode="json"), indent=2) + "\n")
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cost_models.at_work import emitted_at_work, watts_at_work
 from cost_models.carbon_ledger import MG_PER_KG, BreakEven, Plan, break_even
-from cost_models.deployment import ESTIMATED, Deployment, Emitted, Inference, by_electricity, of_tracked
+from cost_models.deployment import ESTIMATED, Deployment, Emitted, Inference, of_tracked
 from cost_models.device import Power
 from cost_models.energy import MG_PER_G, MJ_PER_KWH, Work, co2e_range, energy_range, power_of, work_of
 from cost_models.grid import Place, carbon_intensity
-from cost_models.host import read_host
+from cost_models.host import region_of_this_machine
 from cost_models.ranges import ZERO, Range
+from cost_models.runtimes.registry import processors
 from cost_models.tracking import TRACKED, read_tracked
 from search.reports.export import picked
 from search.runs.run import Result, Run
@@ -24,7 +25,6 @@ from supernet.errors import InputError
 
 LARGEST = "largest"
 """The baseline where none is given: the largest subnet, which needs no search."""
-SECONDS_PER_HOUR = 3600
 TAKEN_ALIKE = ("training", "embodied")
 """What every subnet of a supernet takes alike."""
 
@@ -207,7 +207,13 @@ def power_in(run: Run, place: Place | None) -> Power:
 
 
 def work_in(run: Run, arch: Arch) -> Work:
-    """What an arch of a run's space takes energy for, by the latency of the run's device."""
+    """What an arch of a run's space takes energy for, by the latency of the run's device. Raises InputError without one."""
+    if "latency_ms" not in run.costs:
+        device = run.device.name if run.device is not None else "none"
+        raise InputError(
+            f"device {device!r} has power figures and no latency for {run.supernet.name}, and energy is power x time: "
+            f"measure it (oncefit profile --help) and search again with it, or give inference: {{mj: 0.4}} without a RUN"
+        )
     return work_of(run.costs["latency_ms"](arch), run.supernet.layers(arch))
 
 
@@ -243,12 +249,10 @@ def of_search(run: Run) -> Emitted:
     """What a run's search emitted where it was searched."""
     if (run.folder / TRACKED).is_file():
         return of_tracked(read_tracked(run.folder / TRACKED))
-    host, cores = read_host(), os.cpu_count() or 1
-    power = power_of(host, "the carbon of a search")
-    seconds = search_seconds(run.study())
-    made = by_electricity(seconds / SECONDS_PER_HOUR, power.static_w * cores, None, host.region)
+    seconds, watts, place = search_seconds(run.study()), watts_at_work(), region_of_this_machine()
+    made = emitted_at_work(seconds, watts, place)
     return Emitted(
-        made.kg, ESTIMATED, f"{seconds:,.0f} s x {power.static_w.value:g} W x {cores} cores in {host.region}"
+        made.kg, ESTIMATED, f"{seconds:,.0f} s x {watts.value:g} W of {processors()} cores in {place}"
     )
 
 
@@ -268,6 +272,8 @@ def ledger_dict(found: TwoPlans) -> dict[str, Any]:
         made["saved_kg"] = ends(found.saved_kg)
         pays = found.pays_after
         made["break_even_requests"] = {"low": pays.low, "value": pays.value, "high": pays.high}
+        if pays.until != (None, None, None):
+            made["pays_until_requests"] = dict(zip(("best", "value", "worst"), pays.until, strict=True))
     return made
 
 

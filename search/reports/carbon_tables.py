@@ -94,18 +94,32 @@ def sentences(found: TwoPlans) -> str:
 
 
 def pays(found: BreakEven) -> str:
-    """When it has paid for itself: at once, after so many requests, or never."""
-    if found.value is None:
+    """When it has paid for itself: at once, after so many requests, never, or until so many; with best and worst case."""
+    best, central, worst = zip((found.low, found.value, found.high), found.until, strict=True)
+    if found.low is None:
         return "never pays for itself: a request takes no less"
-    told = (
-        "has paid for itself at once"
-        if found.value == 0
-        else f"has paid for itself after {count(found.value)}"
-    )
-    if found.low == found.value == found.high:
+    if found.value is None:
+        told = "does not pay for itself by the central estimates: a request takes no less"
+    elif found.until[1] is not None:
+        told = f"pays until {count(found.until[1])}: it takes less at first, and each request takes more"
+    elif found.value == 0:
+        told = "has paid for itself at once"
+    else:
+        told = f"has paid for itself after {count(found.value)}"
+    if best == central == worst:
         return told
-    high = "never" if found.high is None else number(found.high)
-    return f"{told} ({number(found.low or 0)} to {high})"
+    if found.value is not None and found.until == (None, None, None):
+        return f"{told} ({number(found.low or 0)} to {'never' if found.high is None else number(found.high)})"
+    return f"{told} (at best {case(*best)}, at worst {case(*worst)})"
+
+
+def case(after: float | None, until: float | None) -> str:
+    """The best or the worst case of a break-even."""
+    if after is None:
+        return "never"
+    if until is not None:
+        return f"until {number(until)}"
+    return "at once and for ever" if after == 0 else f"after {number(after)}"
 
 
 def count(requests: float) -> str:
@@ -153,10 +167,11 @@ def figure(found: TwoPlans) -> Figure:
         label=f"deployment: {count(found.requests)}",
     )
     pays_after = found.pays_after
-    if pays_after is not None and pays_after.value:
+    if pays_after is not None and pays_after.crossing:
         axes.axvline(
-            pays_after.value, color="#b00020", linestyle="--", linewidth=1.2, label=f"break-even, {pays(pays_after).removeprefix('has paid for itself ')}",
+            pays_after.crossing, color="#b00020", linestyle="--", linewidth=1.2, label=f"break-even, {pays(pays_after).removeprefix('has paid for itself ')}",
         )  # fmt: skip
+    if pays_after is not None and pays_after.value:
         last = pays_after.high if pays_after.high is not None else requests[-1]
         axes.axvspan(
             max(pays_after.low or 0, requests[0]), min(last, requests[-1]), color="#b00020", alpha=0.07
@@ -176,7 +191,7 @@ def axis_of(found: TwoPlans) -> np.ndarray:
     """Numbers of requests around the break-even and the deployment's own."""
     marks = [found.requests]
     if found.pays_after is not None:
-        marks += [mark for mark in (found.pays_after.value,) if mark]
+        marks += [mark for mark in (found.pays_after.crossing,) if mark]
     return np.geomspace(max(min(marks) / MARGIN, 1.0), max(marks) * MARGIN, POINTS)
 
 

@@ -18,33 +18,42 @@ Decision 022 gives the reasons.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from cost_models.at_work import emitted_at_work
 from cost_models.carbon_ledger import MG_PER_KG
-from cost_models.grid import Place, carbon_intensity
-from cost_models.host import read_host, region_of_this_machine
+from cost_models.grid import Place
 from cost_models.ranges import Figure
 from supernet.amounts import Count
 from supernet.documents import Document
-from supernet.errors import InputError
 
-KG_PER_G, W_PER_KW, SECONDS_PER_HOUR = 1e-3, 1e3, 3600
 LONGEST_LOOK = 0.5
 """The share of the trials made that is looked ahead at most: of more nothing is known."""
 COST = "co2e_mg"
 STOPPED = "stopped_for_carbon"
 """The attribute of a study whose search ended early: what was expected of the trials that were not made."""
 
+LEAST_AFTER = 2
+"""The gain of trials is held against those before them, so that there are some of both."""
+
+
+def enough(trials: int) -> int:
+    if trials < LEAST_AFTER:
+        raise ValueError(
+            f"at least {LEAST_AFTER} trials: what the last ones gained is held against those before them"
+        )
+    return trials
+
 
 class CarbonStop(Document):
     """``stop:`` of a search. ``requests`` are all that the deployment will ever answer, ``top1`` what it must reach.
 
-    ``watts`` is what the searching machine draws, by default this host's static power for each core, on the grid of
+    ``watts`` is what the searching machine draws, by default this host's static power for each processor that it may use, on the grid of
     ``region``, by default this host's. It is looked at from ``after`` trials on.
     """
 
@@ -52,7 +61,7 @@ class CarbonStop(Document):
     top1: float = Field(gt=0, lt=1)
     watts: Figure | None = None
     region: Place | None = None
-    after: Count = 10
+    after: Annotated[Count, AfterValidator(enough)] = 10
 
 
 @dataclass(frozen=True)
@@ -94,18 +103,6 @@ def prospect(values: Sequence[float], remaining: int, requests: float, trial_kg:
     return Prospect(look, requests * gain_mg / MG_PER_KG, look * trial_kg)
 
 
-def trial_watts(stop: CarbonStop) -> float:
-    """What the searching machine draws."""
-    if stop.watts is not None:
-        return stop.watts.value
-    power = read_host().power
-    if power is None:
-        raise InputError("stop: needs watts:, as this host's file has no power figures")
-    return power.static_w.value * (os.cpu_count() or 1)
-
-
 def trial_kg(stop: CarbonStop, seconds: float) -> float:
-    """What a trial of so many seconds emits where the search runs."""
-    place = stop.region or region_of_this_machine()
-    kwh = seconds / SECONDS_PER_HOUR * trial_watts(stop) / W_PER_KW
-    return kwh * carbon_intensity(place).grams_per_kwh * KG_PER_G
+    """What a trial of so many seconds emits where the search runs. Raises InputError where its watts are not known."""
+    return emitted_at_work(seconds, stop.watts, stop.region).kg.value

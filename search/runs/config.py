@@ -14,7 +14,7 @@ from search.problem.confidence import PERCENTILE, plain_budgets
 from search.problem.limits import check_limit
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
-from search.runs.carbon_stop import COST, CarbonStop, trial_watts
+from search.runs.carbon_stop import COST, CarbonStop, trial_kg
 from search.runs.fleet_devices import DEVICES, FleetDevice, parse_devices
 from search.runs.own import is_given
 from supernet import documents
@@ -242,7 +242,7 @@ def check_stop(config: RunConfig, where: str) -> None:
             f"{where}: stop: ends a search for a lower {COST}, which is no objective here; set objectives: "
             f"[top1, {COST}], or leave stop out"
         )
-    trial_watts(config.stop)
+    trial_kg(config.stop, 1.0)
 
 
 FREE_TO_CHANGE = ("trials", "stop", "measure", "supernet", "data", "predictor", "enqueue")

@@ -12,7 +12,7 @@ from search.problem.problem import Problem
 from search.proposing.following import Follower
 from search.proposing.history import CLAIM, codes_of_trial
 from search.runs.racing import Raced, from_attribute
-from search.runs.study import RACED, Candidate, candidate_of, own
+from search.runs.study import RACED, Candidate, candidate_of, own, trial_seconds
 from search.runs.workers import places_of
 from supernet.arch import Arch
 from supernet.space import SearchSpace
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Ledger:
     """The archs of a study that are ``known`` and those that were ``raced``, by id, and its ``open`` trials by number.
 
-    Known are the candidates within the budgets, with the accuracy that their trials have.
+    Known are the candidates within the budgets, with the accuracy that their trials have. ``seconds`` are what all
+    trials that the search made and did not fail took.
     """
 
     def __init__(self, study: optuna.Study, problem: Problem) -> None:
@@ -35,6 +36,7 @@ class Ledger:
         self.known: dict[str, Candidate] = {}
         self.raced: dict[str, Raced] = {}
         self.open: dict[int, FrozenTrial] = {}
+        self.seconds = 0.0
 
     @property
     def done(self) -> int:
@@ -56,6 +58,7 @@ class Ledger:
         news = self._follower.news(self._study)
         self.open = {trial.number: trial for trial in news if not trial.state.is_finished()}
         for trial in own(self._study, [trial for trial in news if trial.state.is_finished()]):
+            self.seconds += trial_seconds(trial)
             if trial.state == TrialState.COMPLETE:
                 found = candidate_of(trial, self._problem)
                 if found is not None:

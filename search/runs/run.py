@@ -442,7 +442,8 @@ def conclude(run: Run, say: Say, measure: bool = True) -> Result:
     reports = reported(run, study, finals, say) if measure else studies.saved(study, studies.REPORT)
     proposals = study.user_attrs.get(PREDICTIONS, studies.proposals(study))
     bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
-    stopped = study.user_attrs.get(STOPPED)
+    missing = len({*(c.arch.id for c in found), *raced}) < run.config.trials
+    stopped = study.user_attrs.get(STOPPED) if missing else None  # another process may have made the rest
     return Result(run, found, members, chosen, reports, proposals, bound, raced, stopped)
 
 

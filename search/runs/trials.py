@@ -16,7 +16,7 @@ from search.proposing.following import storage_of
 from search.proposing.samplers import GUIDED, build_sampler
 from search.runs import enqueued
 from search.runs import study as studies
-from search.runs.carbon_prospect import no_longer_pays
+from search.runs.carbon_prospect import begin_anew, watch_of
 from search.runs.config import BOTH, OWN, to_yaml
 from search.runs.front import best
 from search.runs.ledger import Ledger, has_its_own
@@ -98,6 +98,7 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
 def begin(run: Run, study: optuna.Study, worker: Worker, witness: Arch | None) -> Ledger:
     """Give the study its sampler, fail what dead processes left, and enqueue the arch that is known to fit."""
     config = run.config
+    begin_anew(study)
     ledger = Ledger(study, run.problem)
     ledger.follow()
     worker.fail_those_gone(study, ledger.running)
@@ -131,6 +132,7 @@ def propose(
     """Ask the sampler and judge what it proposes, from where the study stands, until nobody has anything left to do."""
     wanted = run.config.trials
     proposals = 0
+    watch = watch_of(run)
     while True:
         ledger.follow()
         worker.fail_those_gone(study, ledger.running)
@@ -142,7 +144,7 @@ def propose(
         progress(Progress(ledger.done, wanted, proposals, top))
         if ledger.done >= wanted or proposals >= PROPOSALS_PER_TRIAL * wanted:
             return
-        if no_longer_pays(run, study, ledger):
+        if watch is not None and watch.ends(study, ledger):
             return
         if ledger.done + len(ledger.running) >= wanted:
             time.sleep(POLL_S)  # others are at the last ones, and may yet fail or find them over budget

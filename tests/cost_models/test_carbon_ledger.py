@@ -37,10 +37,28 @@ def test_the_break_even_is_where_a_walk_finds_it(once: float, mine: float, other
 
 
 def test_at_once_never_and_perhaps() -> None:
-    assert break_even(exactly(0), exactly(-1)) == BreakEven(0, 0, 0)
+    assert break_even(exactly(0), exactly(1)) == BreakEven(0, 0, 0)
+    assert break_even(exactly(0), exactly(-1)) == BreakEven(None, None, None)
     assert break_even(exactly(1), exactly(0)) == BreakEven(None, None, None)
     perhaps = break_even(of(1, 2, 3), of(-1, 2, 4))
     assert perhaps == BreakEven(1e6 / 4, 1e6, None)
+
+
+@pytest.mark.parametrize("once", [(-3, -2, -1), (-1, 0, 1), (1, 2, 3), (-2, -1, 1)])
+@pytest.mark.parametrize("saved", [(-3, -2, -1), (-1, 0, 1), (1, 2, 3), (-2, -1, 1), (-1, 1, 2)])
+def test_it_pays_where_the_totals_say_so(
+    once: tuple[float, float, float], saved: tuple[float, float, float]
+) -> None:
+    """Each case, at numbers of requests that are no break-even of these figures."""
+    found = break_even(of(*once), of(*saved))
+    ends = zip((found.low, found.value, found.high), found.until, once, reversed(saved), strict=True)
+    central = (found.value, found.until[1], once[1], saved[1])
+    best, _, worst = ends
+    for after, until, kg, mg in (best, central, worst):
+        for requests in (7, 1.1e5, 4.1e5, 7.1e5, 1.3e6, 1.7e6, 2.3e6, 3.7e6, 9.9e9):
+            less = requests * mg / 1e6 - kg > 0
+            pays = after is not None and after <= requests and (until is None or requests < until)
+            assert pays is less or kg == mg == 0
 
 
 def test_a_total_is_what_is_once_and_the_requests() -> None:

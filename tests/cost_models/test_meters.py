@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -75,10 +76,14 @@ def test_codecarbon_finds_the_same_zones(powercap: Path) -> None:
     }
 
 
-def test_no_meter_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_no_meter_says_what_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # as where it is not installed: its import fails
     found = find_meters(tmp_path / "nothing")
+    assert found.meters == ()
     assert f"{tmp_path}/nothing has no intel-rapl:*" in found.told
-    assert "NVML" in found.told or any("NVML" in meter.name for meter in found.meters)
+    assert (
+        "; no NVML: the package nvidia-ml-py is not installed (pip install 'oncefit[carbon]'). " in found.told
+    )
     with pytest.raises(InputError, match=r"no power meter was found: no RAPL: .* Energy stays estimated"):
         the_meter(tmp_path / "nothing")
 
@@ -88,6 +93,19 @@ def test_a_meter_that_cannot_be_read_is_named(powercap: Path) -> None:
     broken.unlink()
     broken.mkdir()
     assert f"RAPL is there but cannot be read: {broken}" in str(find_rapl(powercap))
+
+
+@pytest.mark.parametrize("held", ["0\n", "", None])
+def test_a_counter_that_does_not_say_where_it_begins_anew_is_refused(
+    powercap: Path, held: str | None
+) -> None:
+    """Once it went round its energy would be negative."""
+    file = powercap / "intel-rapl:1" / "max_energy_range_uj"
+    file.unlink()
+    if held is not None:
+        file.write_text(held)
+    with pytest.raises(InputError, match=f"does not say where its counters begin anew: {file} has no"):
+        the_meter(powercap)
 
 
 class Burning:

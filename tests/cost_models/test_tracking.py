@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cost_models.grid import OwnGrid
-from cost_models.tracking import read_tracked, tracked
+from cost_models.tracking import Tracked, add_tracked, read_tracked, tracked
 from supernet.errors import InputError
 
 
@@ -36,3 +37,23 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path.write_text('{"seconds": 1}')
     with pytest.raises(InputError, match="the key 'kwh' is missing"):
         read_tracked(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_sessions_that_overlap_are_both_kept(tmp_path: Path) -> None:
+    pytest.importorskip("codecarbon")
+    path = tmp_path / "run" / "emissions.json"
+    grid = OwnGrid(grams_per_kwh=500, source="made up")
+    with tracked(path, grid), tracked(path, grid):
+        sum(range(1_000_000))
+    assert read_tracked(path).sessions == 2
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_sessions_that_end_together_are_added_in_turn(tmp_path: Path) -> None:
+    path = tmp_path / "emissions.json"
+    one = Tracked(seconds=1, kwh=0.5, kg=0.25, measured=True, how="a meter")
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: add_tracked(path, one), range(12)))
+    found = read_tracked(path)
+    assert (found.sessions, found.kwh, found.kg) == (12, 6, 3)

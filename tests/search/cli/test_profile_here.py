@@ -10,6 +10,10 @@ import pytest
 from cost_models import measuring
 from cost_models.device import Device
 from cost_models.devices import open_device
+from cost_models.host import read_host
+from cost_models.measurements import Setup
+from cost_models.profile_here import power_with
+from cost_models.ranges import Range
 from search.cli.app import main
 from supernet import documents
 from supernet.catalog import open_supernet
@@ -49,6 +53,29 @@ def test_a_device_is_measured_kept_and_used(
     assert documents.read(file, Device) == device
     with pytest.raises(InputError, match=r"oncefit profile NAME --supernet fmnist_mbv3 makes another device"):
         open_device("mine-2", open_supernet("fmnist_mbv3"), print)
+
+
+def test_power_is_that_of_as_many_cores_and_only_where_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    host = read_host().power
+    assert host is not None
+    assert power_with(Setup(), host) == host
+    three = power_with(Setup(threads=3), host)
+    assert three is not None
+    assert three.static_w == Range(low=3 * 0.95, value=3 * 1.9, high=3 * 3.75)
+    assert (three.pj_per_mac, three.pj_per_byte) == (host.pj_per_mac, host.pj_per_byte)
+    assert three.source.endswith("static_w: 3 times that, as 3 threads use so many cores")
+    assert power_with(Setup(threads=3), None) is None
+    assert capsys.readouterr().err == ""
+    assert power_with(Setup(precision="bf16"), host) is None
+    assert (
+        "no power figures: those of host are of multiply-adds and bytes at fp32, not bf16"
+        in capsys.readouterr().err
+    )
+    assert power_with(Setup(batch=4), host) is None
+    assert (
+        "no power figures: energy is of one inference, and latencies are of a batch of 4"
+        in capsys.readouterr().err
+    )
 
 
 def test_what_cannot_be_is_refused_before_anything_is_measured(

@@ -9,11 +9,15 @@ import pytest
 import yaml
 
 import oncefit
+from cost_models.carbon_ledger import break_even
 from cost_models.energy import co2e_range
 from cost_models.grid import carbon_intensity
+from cost_models.ranges import Range
+from cost_models.runtimes.registry import processors
 from search.cli.app import main
 from search.reports import carbon as ledgers
 from search.reports.carbon_tables import figure, mass, number, pays, sentences
+from search.runs.carbon_stop import CarbonStop, trial_kg
 from supernet.errors import InputError
 from tests.helpers import tiny
 
@@ -114,7 +118,10 @@ def test_a_search_is_estimated_by_its_trials_time_unless_it_was_tracked(
     seconds = sum(t.duration.total_seconds() for t in run.study.trials if t.duration is not None)
     assert found.specialised.once_kg["search"].value > 0
     assert found.notes["search"].startswith("estimated: ")
-    assert f"{seconds:,.0f} s x 1.9 W" in found.notes["search"]
+    watts = 1.9 * processors()
+    assert f"{seconds:,.0f} s x {watts:g} W of {processors()} cores in WORLD" in found.notes["search"]
+    stop = CarbonStop(requests=1, top1=0.5)  # what a search ends by is the same
+    assert found.specialised.once_kg["search"].value == pytest.approx(trial_kg(stop, seconds))
     tracked = {"seconds": 3, "kwh": 0.01, "kg": 0.004, "measured": True, "how": "a meter"}
     file = run.folder / "emissions.json"
     file.write_text(json.dumps(tracked))
@@ -178,6 +185,53 @@ def test_a_ledger_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ):
         with pytest.raises(InputError, match=said):
             oncefit.carbon(None, {**deployment, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("once", "saved", "said"),
+    [
+        ((1, 1, 1), (-2, -1, 0), "never pays for itself: a request takes no less"),
+        ((1, 2, 3), (-2, -1, 4), "does not pay for itself by the central estimates: a request takes no less "
+         "(at best after 250,000, at worst never)"),
+        ((-2, -2, -2), (-1, -1, -1), "pays until 2 million requests: it takes less at first, and each request takes more"),
+        ((-3, -2, 1), (-2, -1, 1), "pays until 2 million requests: it takes less at first, and each request takes more "
+         "(at best at once and for ever, at worst never)"),
+        ((-4, -3, -2), (-2, 1, 2), "has paid for itself at once (at best at once and for ever, at worst until 1 million)"),
+        ((1, 2, 3), (-1, 2, 4), "has paid for itself after 1 million requests (250,000 to never)"),
+    ],
+)  # fmt: skip
+def test_a_break_even_is_told_with_its_best_and_worst_case(
+    once: tuple[float, float, float], saved: tuple[float, float, float], said: str
+) -> None:
+    ranges = [Range(low=low, value=value, high=high) for low, value, high in (once, saved)]
+    assert pays(break_even(*ranges)) == said
+
+
+def test_a_plan_that_costs_more_later_says_until_when_it_pays() -> None:
+    deployment = {"requests_per_day": 10.0, "life_days": 10.0, "inference": {"mg": 5.0}}
+    baseline = {"mg": 3.0, "training": {"kg": 1e-4}}
+    found = oncefit.carbon(None, {**deployment, "baseline": baseline})
+    assert found.to_dict()["pays_until_requests"] == {
+        key: pytest.approx(50) for key in ("best", "value", "worst")
+    }
+    assert "specialising\npays until 50 requests: " in sentences(found.found)
+    lines = [line.get_xdata() for line in figure(found.found).axes[0].get_lines()]
+    assert any(list(xs) == pytest.approx([50, 50]) for xs in lines)
+
+
+def test_a_device_with_power_and_no_latency_is_told_apart(tmp_path: Path) -> None:
+    file = tiny.write_device(tiny.open_tiny(tmp_path), tmp_path / "known.yaml")
+    data = yaml.safe_load(file.read_text())
+    del data["latency"]
+    file.write_text(yaml.safe_dump(data))
+    run = oncefit.search(
+        str(tmp_path / "tiny.yaml"), accuracy=made_up, device=str(file), trials=2, sampler="random",
+        out=tmp_path / "run", say=lambda _: None,
+    )  # fmt: skip
+    with pytest.raises(
+        InputError, match=r"device 'known' has power figures and no latency for tiny.*measure it"
+    ):
+        oncefit.carbon(run, DEPLOYMENT)
 
 
 def test_a_job_is_scheduled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
