@@ -45,7 +45,6 @@ class Document(BaseModel):
 WORDS = {
     **dict.fromkeys(("tuple_type", "list_type"), "Input should be a list, as [a, b]"),
     **dict.fromkeys(("dict_type", "model_type"), "Input should be a mapping, as {key: value}"),
-    **dict.fromkeys(("too_short", "string_too_short"), "Input should not be empty"),
 }
 """What pydantic says in words of JSON or Python, by the kinds of its errors."""
 SHOULD_BE = "Input should be "
@@ -188,7 +187,7 @@ def of_alternatives(errors: Sequence[Any], data: object) -> list[dict[str, Any]]
 
 
 def place_in(
-    data: Any, loc: Sequence[object], is_missing: bool
+    data: Any, loc: Sequence[Any], is_missing: bool
 ) -> tuple[tuple[object, ...], tuple[object, ...] | None]:
     """A location without the names of types, which are no keys of the data, and the place before the first of these."""
     place: list[object] = []
@@ -214,6 +213,8 @@ def closest(errors: Sequence[dict[str, Any]], depth: int) -> list[dict[str, Any]
 
 def whats_wrong(error: Mapping[str, Any]) -> str:
     """What is wrong, in words that are not of pydantic."""
+    if error["type"] in ("too_short", "string_too_short") and error["ctx"]["min_length"] == 1:
+        return "Input should not be empty"
     return WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
 
 

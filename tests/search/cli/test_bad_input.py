@@ -370,7 +370,10 @@ def test_an_unknown_size_of_a_subnet_alone(refused: Refused) -> None:
     [
         ("macs=-5", r"budget macs = -5 must be positive"),
         ("macs=0", r"budget macs = 0 must be positive"),
-        ("macs=few", r"a budget is given as cost=number, as macs=3e6, or .* for a percentile; got 'macs=few'"),
+        (
+            "macs=few",
+            r"a budget is given as cost=number, as macs=3e6, or .* for a percentile; got 'macs=few'",
+        ),
         ("macs", r"a budget is given as cost=number.*got 'macs'"),
         ("latency=1", r"unknown cost in .*'latency'\. Did you mean 'latency_ms'\?"),
         ("macs=nan", r"budgets\.macs: got 'nan'; Input should be a finite number"),
