@@ -13,6 +13,7 @@ baseline: largest               # or an arch of the run, a bundle's folder, {mj:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,8 @@ class Emission(Document):
             raise ValueError("give one of kg, kwh, tracked, watts with hours, or kg_per_hour with hours")
         if (self.watts is not None or self.kg_per_hour is not None) != (self.hours is not None):
             raise ValueError("hours come with watts or kg_per_hour, and these with hours")
+        if self.region is not None and self.kwh is None and self.watts is None:
+            raise ValueError("region is the grid of kwh or watts, and there are none")
         if self.start is not None and self.hourly is None:
             raise ValueError("start is an hour of the file that hourly names, and there is none")
         if self.hourly is not None and (self.region is not None or self.watts is None):
@@ -178,6 +181,12 @@ class Deployment(Document):
     search: Emission | None = None
     finetuning: Emission | None = None
     embodied: Emission | None = None
+
+    @model_validator(mode="after")
+    def check_requests(self) -> Deployment:
+        if not 0 < self.requests < math.inf:
+            raise ValueError("requests_per_day x life_days x devices is beyond what a number holds")
+        return self
 
     @property
     def requests(self) -> float:

@@ -125,8 +125,12 @@ def device_of_csv(file: Path, supernet: Supernet, name: str, column: str | None,
 def check_name(name: str) -> None:
     """Raises InputError for what no device that is made may be called."""
     if name in documents.names("devices"):
-        raise InputError(f"{name} is a device that ships; give the imported one another name with --name")
+        raise InputError(f"{name} is a device that ships; give this one another name")
     if not re.fullmatch(NAME, name):
         raise InputError(
-            f"a device's name is made of letters, digits, '_', '-' and inner dots, got {name!r}; give one with --name"
+            f"a device's name is made of letters, digits, '_', '-' and inner dots, got {name!r}; give another name"
+        )
+    if name.endswith(documents.YAML):
+        raise InputError(
+            f"a device called {name!r} would be taken for a file; give the name {Path(name).stem!r}, or a file with --out"
         )

@@ -6,6 +6,15 @@ with non-negative figures that minimise relative errors (Lawson & Hanson, 1974),
 is then all that the meter shows while one inference runs, the idle machine included. The range of a figure holds
 ninety in a hundred fits to subnets drawn anew (Efron's bootstrap); where two of them always come together, one may
 carry the energy of both, and its range says so.
+
+Notation, for ``n`` subnets:
+
+=============  =======  ===============================================================================
+``amounts``    (n, 3)   milliseconds, and multiply-adds and bytes x 1e-9, so that prices x these are mJ
+``energies``   (n,)     millijoules of one inference, as the meter had them
+``prices``     (3,)     ``static_w`` in W, which is mJ a ms, ``pj_per_mac`` and ``pj_per_byte``
+``again``      (r, 3)   the prices of ``r`` resamples of the rows
+=============  =======  ===============================================================================
 """
 
 from __future__ import annotations
@@ -73,6 +82,7 @@ def metered(
     run: Callable[[], object], meter: Meter, slice_s: float, clock: Callable[[], float]
 ) -> tuple[float, float]:
     """Milliseconds and millijoules of one run, over ``slice_s`` seconds of them; at least one."""
+    # read once around many runs: one takes less time than the counter needs to move
     before, start = meter.read(), clock()
     count, stop = 0, start
     while not count or stop - start < slice_s:
@@ -124,6 +134,7 @@ def fit_power(work: Sequence[Work], energies_mj: Sequence[float], meter: str, se
         [[w.latency_ms, w.macs * MJ_PER_PJ, w.bytes_moved * MJ_PER_PJ] for w in work], dtype=np.float64
     )
     figures = dict(zip(FIGURES, figures_of(amounts, energies, np.random.default_rng(seed)), strict=True))
+    # all of them are held out in turn: there are too few to set some aside
     places = np.arange(len(energies))
     errors = 100 * held_out_errors(amounts, energies, places, min(PLAIN_FOLDS, len(energies)))
     fitted = PowerFit(
@@ -136,9 +147,11 @@ def fit_power(work: Sequence[Work], energies_mj: Sequence[float], meter: str, se
 def figures_of(amounts: Floats, energies: Floats, rng: np.random.Generator) -> list[Range]:
     """The prices of the columns, and between which they are when the rows are drawn anew."""
     prices = solve(amounts, energies)
+    # whole rows, work and energy together, so that no distribution of errors is assumed
     rows = rng.integers(len(energies), size=(RESAMPLES, len(energies)))
     again = np.array([solve(amounts[drawn], energies[drawn]) for drawn in rows])
     low, high = np.percentile(again, [LOW, HIGH], axis=0)
+    # percentiles need not enclose the estimate, of a price at 0 for example, and a range does
     return [
         Range(
             low=rounded(min(float(a), float(p))),

@@ -10,6 +10,7 @@ D-optimal design; Fedorov, 1972; Chaloner & Verdinelli, 1995):
 | ``shares``    | X, one row x an arch         | sums of features as shares of an arch's time        |
 | ``unsure``    | Sigma, noise^2 (X'X + P)^-1  | covariance of the prices' relative deviations       |
 | ``variances`` | x Sigma x'                   | how uncertain the predicted time of an arch is      |
+| P             | noise^2 Sigma_0^-1           | of their covariance before anything is measured     |
 
 Of subnets that were measured already :func:`choose_rows` chooses in the same way.
 """
@@ -65,8 +66,10 @@ def choose_archs(supernet: Supernet, count: int, rng: np.random.Generator) -> De
     space = supernet.space
     ends = corners(space, int(count * CORNER_SHARE))
     chosen = dict.fromkeys(ends)
+    # random archs before those that are picked: their error is that of the archs that a search meets
     drawn = fresh(space.decode(space.sample(count, rng)), chosen)[: int(count * RANDOM_SHARE)]
     chosen |= dict.fromkeys(drawn)
+    # a kind of layer that no arch has would have the prior's price, unseen
     needed = fresh(covering(supernet, list(chosen)), chosen)
     chosen |= dict.fromkeys(needed)
     candidates = space.decode(leaning_sample(space, POOL * count, rng))
@@ -98,6 +101,7 @@ def covering(supernet: Supernet, archs: Sequence[Arch]) -> list[Arch]:
     """Archs with the kinds of layers that none of ``archs`` has: the largest, changed where they are."""
     seen = kinds_in(supernet, archs)
     found: list[Arch] = []
+    # the largest has every block, so that a changed segment counts in it
     for kind, values in where_kinds_are(supernet).items():
         if kind not in seen:
             arch = supernet.space.arch({**supernet.space.largest().values, **values})
@@ -152,6 +156,7 @@ def least_certain(supernet: Supernet, codes: Codes, chosen: Sequence[int], count
     """``count`` places of ``codes`` (n, dimensions), each the one whose time those before it tell the least of."""
     known = feature_sums(supernet)
     shares = alike(known.of(codes))
+    # without the intercept, which all archs have alike and which tells none of them from another
     unsure = covariance(groups(known.names)[1:])
     for place in chosen:
         unsure = surer(unsure, shares[place])
@@ -160,6 +165,7 @@ def least_certain(supernet: Supernet, codes: Codes, chosen: Sequence[int], count
     found: list[int] = []
     while left.any() and len(found) < count:
         variances = np.where(left, ((shares @ unsure) * shares).sum(axis=1), -np.inf)
+        # the determinant of what is known grows by 1 + variance / noise^2: the greatest variance is the greedy choice
         best = int(variances.argmax())
         unsure = surer(unsure, shares[best])
         left[best] = False
@@ -169,6 +175,7 @@ def least_certain(supernet: Supernet, codes: Codes, chosen: Sequence[int], count
 
 def surer(unsure: Floats, share: Floats) -> Floats:
     """The covariance of deviations after an arch with such shares was measured (Sherman & Morrison, 1950)."""
+    # an update of rank one in place of an inverse for each pick
     toward = unsure @ share
     return np.asarray(unsure - np.outer(toward, toward) / (NOISE**2 + share @ toward))
 
@@ -197,7 +204,9 @@ def leaning_sample(space: SearchSpace, count: int, rng: np.random.Generator) -> 
 
 def leaning_hypercube(count: int, columns: int, rng: np.random.Generator) -> Floats:
     """Values in [0, 1), shape (count, columns): a Latin hypercube, rows raised to 1/3 ... 3."""
+    # before it leans, a column has one value in each n-th of [0, 1), so that all choices are there alike often
     strata = np.stack([rng.permutation(count) for _ in range(columns)], axis=1)
     uniform = (strata + rng.random((count, columns))) / count
+    # one exponent for a row: above 1 all its choices are small, below 1 large
     lean = np.exp(rng.uniform(-1, 1, (count, 1)) * np.log(3))
     return np.asarray(uniform**lean, dtype=np.float64)

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from cost_models.ranges import Figure, Range, exactly
 from supernet import documents
+from supernet.amounts import NameOrPath
 from supernet.documents import Document
 from supernet.errors import InputError, unknown
 
@@ -37,7 +38,7 @@ class OwnGrid(Document):
         return self.name
 
 
-Place = str | OwnGrid
+Place = NameOrPath | OwnGrid
 """A key of :data:`GRID`, or a grid of one's own."""
 
 

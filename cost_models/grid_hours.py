@@ -18,6 +18,8 @@ from supernet import documents
 from supernet.errors import InputError, short
 
 HOUR, GRAMS = "hour", "grams_per_kwh"
+LONGEST_HOUR = 9
+"""Digits of the number of an hour: a hundred thousand years."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def check_consecutive(hours: Sequence[str], numbers: Sequence[int], path: Path) 
 
 
 def hour_of(text: str, where: str) -> int | datetime:
-    if text.isdecimal():
+    if text.isdecimal() and len(text) <= LONGEST_HOUR:
         return int(text)
     try:
         return datetime.fromisoformat(text)

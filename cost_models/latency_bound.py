@@ -11,6 +11,16 @@ A layer table knows how much latency varies between inferences, and nothing of t
 layers: its bound is that of a normal distribution, with the largest relative deviation in the space.
 
 Both are one factor for all subnets, so that a bound is a sum over layers, as the estimate is.
+
+Notation:
+
+===============  ==========================================================================================
+``held_out``     (n,) of subnets, log(measured / predicted) by a fit without each
+``confidence``   share of new subnets that are to stay below the bound
+``place``        k: the k-th smallest of ``held_out`` is the bound's logarithm
+``spread``       t sqrt(n), t the tolerance factor of n normal values; mean + t x deviation is the bound's
+``factor``       of the estimate, 1 or more
+===============  ==========================================================================================
 """
 
 from __future__ import annotations
@@ -101,12 +111,14 @@ def bound_of(target: Target, confidence: float) -> Bound:
             f"at least {LEAST_HELD_OUT}: fit it anew (oncefit device {device.name} --refresh, or oncefit profile), "
             "or give the budget as a plain number"
         )
+    # of logarithms: a model is off by factors, and twice as slow is as far as twice as fast
     quantile, how = upper_quantile(held_out, confidence)
     if quantile > MOST_OFF:
         raise InputError(
             f"device {device.name!r}: its model was off by a factor of {math.exp(MOST_OFF):.0f} or more on held-out "
             "measurements, which leaves no bound; measure more subnets, or give the budget as a plain number"
         )
+    # a model that was always too slow gives no discount: a bound below the estimate would be taken for an error
     return Bound(confidence, math.exp(max(0.0, quantile)), how)
 
 
@@ -119,11 +131,14 @@ def upper_quantile(values: Sequence[float], confidence: float) -> tuple[float, s
     from scipy.stats import binom, nct
 
     count = len(values)
+    # U(k) >= confidence where fewer than k of n uniform numbers are below it: the least k for which that is assured
     place = int(binom.ppf(ASSURANCE, count, confidence)) + 1
     if place <= count:
         return sorted(values)[place - 1], f"conformal, of {count} held-out measurements"
+    # a mean and a deviation of n values are themselves uncertain, which the non-central t distribution accounts for
     spread = float(nct.ppf(ASSURANCE, count - 1, normal_quantile(confidence) * math.sqrt(count)))
     found = float(np.mean(values)) + spread / math.sqrt(count) * float(np.std(values, ddof=1))
+    # what has been seen is not said to be unlikely
     return max(found, *values), f"normal errors, as {count} held-out measurements are too few to be conformal"
 
 

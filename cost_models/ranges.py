@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, model_serializer, model_validator
 
 from supernet.documents import Document
+from supernet.errors import InputError
 
 
 class Range(Document):
@@ -36,19 +37,26 @@ class Range(Document):
         return self.low < self.high
 
     def __add__(self, other: Range) -> Range:
-        return Range(low=self.low + other.low, value=self.value + other.value, high=self.high + other.high)
+        return computed(self.low + other.low, self.value + other.value, self.high + other.high)
 
     def __sub__(self, other: Range) -> Range:
-        return Range(low=self.low - other.high, value=self.value - other.value, high=self.high - other.low)
+        return computed(self.low - other.high, self.value - other.value, self.high - other.low)
 
     def __mul__(self, other: Range | float) -> Range:
         by = other if isinstance(other, Range) else exactly(other)
         corners = [a * b for a in (self.low, self.high) for b in (by.low, by.high)]
-        return Range(low=min(corners), value=self.value * by.value, high=max(corners))
+        return computed(min(corners), self.value * by.value, max(corners))
+
+
+def computed(low: float, value: float, high: float) -> Range:
+    """A range that was computed. Raises InputError where figures were so large that it is not finite."""
+    if not all(map(math.isfinite, (low, value, high))):
+        raise InputError("figures are so large that what follows from them is no number; give smaller ones")
+    return Range(low=low, value=value, high=high)
 
 
 def exactly(value: float) -> Range:
-    return Range(low=value, value=value, high=value)
+    return computed(value, value, value)
 
 
 ZERO = exactly(0.0)

@@ -16,6 +16,12 @@ Noise is Student's t on relative errors: a sum that is off by many scales weighs
 | ``paths``    | B (p, k)          | directions of prices that are fitted first, non-negative     |
 | ``groups``   |                   | (p,) features of one group deviate together                  |
 | ``freedom``  | tau               | standard deviation of a price's relative deviation           |
+| ``times``    | y (n,)            | milliseconds of each subnet                                  |
+| ``relative`` | X / y (n, p)      | rows that a fit without error multiplies to one              |
+| ``shares``   | b (k,)            | how much of each path; ``paths @ shares`` are prices (p,)    |
+| ``weights``  | w (n,)            | (nu + 1) / (nu + (e / s)^2) of relative errors e and scale s |
+| ``pull``     | L^-1 / (tau c)    | (p, p) of the prior: ``pull @ (prices - centre)`` is N(0, I),|
+|              |                   | for L L' the covariance of relative deviations, c the spread |
 """
 
 from __future__ import annotations
@@ -81,9 +87,12 @@ def fit_prices(sums: Sums, freedom: float) -> Fitted:
     """The prices at a freedom."""
     direct = roofline(sums)
     prior = np.maximum(direct, least_share(sums))
+    # the centre is what fits; the spread around it is that of the prior, which is never nothing
     centre = sums.paths @ direct
     spread = sums.paths @ prior
     loose = deviations(sums.groups) / freedom
+    # columns divided by each price's spread: deviations of prices become relative ones. A price that no path has is not
+    # in the sums either
     pull = loose / np.where(spread > 0, spread, 1.0)
     prices, scale = robust(sums.amounts / sums.times[:, None], pull, pull @ centre)
     return Fitted(prices, freedom, scale)
@@ -91,6 +100,7 @@ def fit_prices(sums: Sums, freedom: float) -> Fitted:
 
 def roofline(sums: Sums) -> Floats:
     """How much of each path fits the sums best, shape (k,)."""
+    # k columns in place of p, without a prior: few enough for few sums
     shares, _ = robust((sums.amounts @ sums.paths) / sums.times[:, None])
     return shares
 
@@ -124,10 +134,12 @@ def robust(
     count, columns = relative.shape
     if pull is None or toward is None:
         pull, toward = np.zeros((0, columns)), np.zeros(0)
+    # a wide scale and equal weights to begin with, so that no sum is given up before anything was fitted
     scale, weights, prices = 0.1, np.ones(count), np.zeros(columns)
     for _ in range(STEPS):
         root = np.sqrt(weights) / scale
         prices = non_negative(np.vstack([relative * root[:, None], pull]), np.concatenate([root, toward]))
+        # from the median, not from the weighted squares: it is not drawn by the errors that are to be told from others
         errors = relative @ prices - 1
         before, scale = scale, scale_of(errors)
         weights = (DEGREES + 1) / (DEGREES + (errors / scale) ** 2)
@@ -138,6 +150,7 @@ def robust(
 
 def scale_of(errors: Floats) -> float:
     """The standard deviation of errors that are normal but for outliers; few are fitted too well to be taken at their word."""
+    # the roofline's four shares are always fitted; the prior keeps the others from counting as such
     few = np.sqrt(len(errors) / max(len(errors) - 4, 1))
     return max(LEAST_SCALE, float(few * TO_DEVIATION * np.median(np.abs(errors))))
 
@@ -148,6 +161,7 @@ def non_negative(rows: Floats, wanted: Floats) -> Floats:
 
     size = np.abs(rows).max(axis=0)
     size[size == 0] = 1.0
+    # the triangle has the same least squares, and nnls takes time by rows in every step
     triangle = np.asarray(np.linalg.qr(np.column_stack([rows / size, wanted]), mode="r"))
     found, _ = nnls(triangle[:, :-1], triangle[:, -1], maxiter=30 * rows.shape[1])
     return np.asarray(found / size, dtype=np.float64)
@@ -195,7 +209,9 @@ def preferred(ratios: dict[float, Floats]) -> float:
     """The freedom of the least robust loss, if it is below that of the first by more than :data:`DOUBT` errors."""
     usual = next(iter(ratios))
     scale = min(scale_of(errors) for errors in ratios.values())
+    # minus the logarithm of t's density, up to a factor and a constant, at one scale: else an outlier would decide
     losses = {freedom: np.log1p((errors / scale) ** 2 / DEGREES) for freedom, errors in ratios.items()}
     best = min(losses, key=lambda freedom: float(losses[freedom].mean()))
+    # paired: the same sums are hard for both
     gain = losses[usual] - losses[best]
     return best if gain.mean() > DOUBT * gain.std() / np.sqrt(len(gain)) else usual

@@ -12,6 +12,7 @@ from cost_models.deployment import read_deployment
 from oncefit.runs import Run, open_run
 from search.reports import carbon as ledgers
 from supernet import documents
+from supernet.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,6 +45,8 @@ def carbon(
         given = {**deployment, **{key: value for key, value in given.items() if value is not None}}
     elif deployment is not None:
         file = Path(deployment)
+    if run is None and pick != "best":
+        raise InputError(f"--pick {pick} is of a run, and there is none: give RUN, or leave it out")
     opened = run if isinstance(run, Run) or run is None else open_run(run)
     told, folder = read_deployment(file, given)
     return Carbon(ledgers.ledger(told, folder, opened.result if opened is not None else None, pick))

@@ -1,4 +1,4 @@
-"""Whole numbers in documents, within :mod:`supernet.bounds`."""
+"""Whole numbers in documents, within :mod:`supernet.bounds`, and names."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ Count = Annotated[int, Field(gt=0, le=MOST)]
 CountOrNone = Annotated[int, Field(ge=0, le=MOST)]
 Few = Annotated[int, Field(gt=0, le=MOST_LAYERS)]
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+NameOrPath = Annotated[str, Field(min_length=1)]
+"""A name or a path; an empty text would be the folder that one is in."""
 
 
 def no_bool(value: object) -> object:

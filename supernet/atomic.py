@@ -20,6 +20,8 @@ def whole(path: Path) -> Iterator[Path]:
 
     Folders on the way are made. Raises InputError where the folder cannot be written.
     """
+    if not path.name:  # of `.` and `/`
+        raise InputError(f"cannot write {path}: it is a folder; choose a file in it with --out")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         make_folder(path.parent)

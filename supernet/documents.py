@@ -47,6 +47,7 @@ WORDS = {
     **dict.fromkeys(("dict_type", "model_type"), "Input should be a mapping, as {key: value}"),
 }
 """What pydantic says in words of JSON or Python, by the kinds of its errors."""
+SHOULD_BE = "Input should be "
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -78,7 +79,8 @@ def find(kind: str, name_or_path: str | Path, more: Path | None = None) -> Path:
 def from_folder(folder: Path, given: str) -> str:
     """A path made absolute where it leads to something from ``folder``; anything else, as a name, as it is."""
     path = folder.resolve() / given
-    return str(path) if path.exists() else given
+    # an empty text would lead to the folder itself
+    return str(path) if given.strip() and path.exists() else given
 
 
 def names(kind: str, more: Path | None = None) -> list[str]:
@@ -135,10 +137,11 @@ def text_of(path: Path, form: str) -> str:
 
 def check(data: Mapping[str, object], model: type[Model], where: str) -> Model:
     """Validate what was read from ``where``: as JSON, whose lists may become tuples though nothing else is converted."""
+    text = json.dumps(data, default=plain)
     try:
-        return model.model_validate_json(json.dumps(data, default=plain))
+        return model.model_validate_json(text)
     except ValidationError as error:
-        errors = error.errors()
+        errors = of_alternatives(error.errors(), json.loads(text))
         more = f"; and {len(errors) - FIRST} more" if len(errors) > FIRST else ""
         raise InputError("; ".join(explain(e, model, where) for e in errors[:FIRST]) + more) from error
 
@@ -166,19 +169,66 @@ def dump(data: object, flow: bool | None = False, width: int | None = None) -> s
     )
 
 
-def explain(error: object, model: type[BaseModel], where: str) -> str:
+def of_alternatives(errors: Sequence[Any], data: object) -> list[dict[str, Any]]:
+    """The errors with their ``place`` in the data; of a value that may be one of several types, the closest type's.
+
+    pydantic tells what is wrong with such a value for each type, with the name of the type in the error's location.
+    """
+    found: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+    for error in errors:
+        place, alternatives = place_in(data, error["loc"], error["type"] == "missing")
+        found.setdefault(error["loc"] if alternatives is None else alternatives, []).append(
+            {**error, "place": place}
+        )
+    kept = [one for at, group in found.items() for one in closest(group, len(at))]
+    # of a list whose entries are wrong pydantic also says that too few are left
+    inner = {error["place"][:-1] for error in kept}
+    return [error for error in kept if error["type"] != "too_short" or error["place"] not in inner]
+
+
+def place_in(
+    data: Any, loc: Sequence[Any], is_missing: bool
+) -> tuple[tuple[object, ...], tuple[object, ...] | None]:
+    """A location without the names of types, which are no keys of the data, and the place before the first of these."""
+    place: list[object] = []
+    before = None
+    for i, part in enumerate(loc):
+        if (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int)):
+            data = data[part]
+        elif not (is_missing and i + 1 == len(loc)):
+            before = tuple(place) if before is None else before
+            continue
+        place.append(part)
+    return tuple(place), before
+
+
+def closest(errors: Sequence[dict[str, Any]], depth: int) -> list[dict[str, Any]]:
+    """Of what is wrong with one value by each of its types: what is wrong inside it, or all that it may be, as one."""
+    inside = [e for e in errors if len(e["place"]) > depth or not e["type"].endswith("_type")]
+    if inside or len(errors) == 1:
+        return inside or list(errors)
+    allowed = dict.fromkeys(whats_wrong(error).removeprefix(SHOULD_BE) for error in errors)
+    return [{**errors[0], "msg": SHOULD_BE + ", or ".join(allowed), "type": "alternatives"}]
+
+
+def whats_wrong(error: Mapping[str, Any]) -> str:
+    """What is wrong, in words that are not of pydantic."""
+    if error["type"] in ("too_short", "string_too_short") and error["ctx"]["min_length"] == 1:
+        return "Input should not be empty"
+    return WORDS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+
+
+def explain(error: Mapping[str, Any], model: type[BaseModel], where: str) -> str:
     """One pydantic error as a sentence."""
-    assert isinstance(error, dict)
-    key = ".".join(str(part) for part in error["loc"])
+    key = ".".join(map(str, error["place"]))
     if error["type"] == "extra_forbidden":
         *parents, name = error["loc"]
         known = fields_at(model, parents)
-        inside = f" {'.'.join(map(str, parents))}:" if parents else ""
+        inside = f" {'.'.join(map(str, error['place'][:-1]))}:" if parents else ""
         return f"{where}:{inside} {unknown('key', name, known)}"
     if error["type"] == "missing":
         return f"{where}: the key {key!r} is missing"
-    message = WORDS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
-    return f"{where}: {key or 'document'}: got {short(str(error['input']))}; {message}"
+    return f"{where}: {key or 'document'}: got {short(str(error['input']))}; {whats_wrong(error)}"
 
 
 def fields_at(model: type[BaseModel], keys: Sequence[object]) -> list[str]:

@@ -30,7 +30,7 @@ def unknown(what: str, given: object, known: Iterable[str]) -> InputError:
 
     Of many known names it shows the first, how many there are, and more than one that is close.
     """
-    names = sorted(known)
+    names = sorted(set(known))
     wanted = 1 if len(names) <= WHOLE else CLOSEST
     close = [repr(name) for name in difflib.get_close_matches(str(given), names, wanted, cutoff=0.5)]
     hint = f" Did you mean {', '.join(close[:-1])}{' or ' if close[1:] else ''}{close[-1]}?" if close else ""

@@ -30,8 +30,9 @@ from cost_models.kit.documents import (
     seal_of,
 )
 from supernet.arch import Arch
-from supernet.atomic import whole
+from supernet.atomic import check_writable, whole
 from supernet.catalog import Supernet
+from supernet.errors import InputError
 from supernet.messages import Say
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ def make_kit(
 ) -> Manifest:
     """Write the kit for a device to be called ``name``; at least ``samples`` subnets of the whole supernet.
 
-    Raises InputError where the file cannot be written.
+    Raises InputError where the file cannot be written, and where there is another one that is no ZIP file.
     """
+    check_place_of_kit(path)
     whole_net = supernet.restricted({})
     design = choose_archs(whole_net, samples, np.random.default_rng(seed))
     with tempfile.TemporaryDirectory(prefix="oncefit-") as folder:
@@ -76,6 +78,15 @@ def make_kit(
             for file in files:
                 kit.write(file, f"models/{file.name}")
     return manifest
+
+
+def check_place_of_kit(path: Path) -> None:
+    """Said before minutes of work; a kit is written over, and nothing else."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; a kit is one file: give --out {path / 'kit.zip'}, for example")
+    if path.exists() and not zipfile.is_zipfile(path):
+        raise InputError(f"{path} is there already, and is no kit; give another file with --out")
+    check_writable(path.parent)
 
 
 def write_models(

@@ -96,8 +96,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def check_text(arguments: Sequence[str]) -> None:
-    """Raises InputError for an argument that is not UTF-8, which no file and no message could hold."""
-    for argument in arguments:
+    """Raises InputError for an argument that is empty, and for one that is not UTF-8, which no file could hold.
+
+    As a path an empty text is the folder that one is in, and every id begins with it: a variable that was not set
+    would be taken for a choice.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, equals, value = (
+            argument.partition("=") if argument.startswith("--") else (before, "=", argument)
+        )
+        if equals and not value.strip():
+            of = f"{option} is given" if option.startswith("--") else "an argument is"
+            raise InputError(f"{of} {value!r}, which is empty; give a value, or leave it out")
         if any("\ud800" <= character <= "\udfff" for character in argument):
             raise InputError(f"{short(argument)} is not UTF-8 text; rename the file, or mend the locale")
 

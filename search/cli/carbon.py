@@ -26,7 +26,9 @@ def carbon(
         str | None,
         typer.Option(help="Held against: arch id, bundle, or largest.", metavar="WHICH"),
     ] = None,
-    pick: Annotated[str, typer.Option(help="best, knee, or an arch id.", metavar="WHICH")] = "best",
+    pick: Annotated[
+        str | None, typer.Option(help="best, knee, or an arch id.", metavar="WHICH", show_default="best")
+    ] = None,
     intensity: Annotated[
         Path | None, typer.Option(help="CSV of hour,grams_per_kwh: say when to start a job.", metavar="FILE")
     ] = None,
@@ -41,7 +43,7 @@ def carbon(
     And after how many requests specialising has paid for itself. With --intensity and --hours: when to start a job so that it emits least. Options override the YAML file.
     """
     if intensity is not None or hours is not None:
-        others = [run, deployment, requests_per_day, life_days, devices, region, baseline, out]
+        others = [run, deployment, requests_per_day, life_days, devices, region, baseline, pick, out]
         show_schedule(intensity, hours, any(value is not None for value in others), as_json)
         return
     import oncefit
@@ -50,7 +52,7 @@ def carbon(
 
     made = oncefit.carbon(
         run, deployment, requests_per_day=requests_per_day, life_days=life_days, devices=devices, region=region,
-        baseline=baseline, pick=pick,
+        baseline=baseline, **({"pick": pick} if pick is not None else {}),
     )  # fmt: skip
     files = made.write(out or run or Path("runs") / f"carbon-{deployment.stem if deployment else 'ledger'}")
     if as_json:

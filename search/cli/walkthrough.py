@@ -225,6 +225,7 @@ def latency_budget(out: Path, supernet: Any, device: Any) -> float:
 
 def searched(folder: Path, config: RunConfig, terminal: ModuleType, notes: list[str]) -> Run:
     """The run of a folder, searched to its end; a note tells what an earlier process had measured."""
+    # not oncefit.search, which also measures what it chose on the report split: a stage of its own here, with its time
     run = start(folder, config, None, lambda text: terminal.say(filled(text, "     ")))
     with terminal.search_progress(run) as progress:
 

@@ -131,13 +131,16 @@ def finish(relaxed: Sequence[Relaxed], until: float, known: float) -> Answer:
     """Integer programs over what the relaxations leave."""
     best, codes, bound, proven = known, None, known, True
     for found in relaxed:
+        # they come by their bounds, so that no later part has a better arch either
         if found.bound < best + ROUNDING:
             break
         left = found.left(best)
         answer = choose(left, until)
+        # both hold; the integer program's may be the greater where its time ran out
         bound = max(bound, min(answer.bound, found.bound))
         proven = proven and answer.proven
         if answer.codes is not None and (value := left.value(answer.codes)) > best:
+            # within a part the fixed dimension has but one choice, whose code is 0
             best, codes = value, answer.codes + left.layout.place
     return Answer(max(bound, best), codes, proven)
 
@@ -150,6 +153,7 @@ def split_layouts(program: Program) -> list[Layout]:
     column = int(np.argmax(shared))
     if shared[column] <= SPLIT:
         return [whole]
+    # mixing its choices, as a relaxation may in every scope that has it, is what makes bounds loose; fixed, it cannot
     here = np.arange(len(space.sizes)) == column
     return [
         Layout(fixed(program, column, code), np.where(here, code, 0).astype(np.int16))
@@ -161,6 +165,7 @@ def fixed(program: Program, column: int, code: int) -> Program:
     """The program in a space that has but one choice of a dimension."""
     d = program.space.dimensions[column]
 
+    # the axis stays, with one entry, so that a factor's columns are those that it had
     def cut(factors: Sequence[Factor]) -> tuple[Factor, ...]:
         return tuple(
             Factor(f.columns, np.take(f.table, [code], axis=f.columns.index(column))) if column in f.columns else f
@@ -196,6 +201,7 @@ class Layout:
         factors = [*program.factors, *program.forbidden, *(f for t in program.totals for f in t.factors)]
         every = {closed(program.space, f.columns) for f in factors} | {()}
         kept: list[tuple[int, ...]] = []
+        # the large ones first: what lies within another scope has its variables there
         for scope in sorted(every, key=lambda scope: (-len(scope), scope)):
             if not any(set(scope) <= set(other) for other in kept):
                 kept.append(scope)
@@ -234,6 +240,7 @@ class Layout:
 
     def home(self, factor: Factor) -> int:
         """The first scope that a factor lies in."""
+        # a dimension of one choice is in no scope
         columns = {c for c in factor.columns if self.program.space.sizes[c] > 1}
         return next(i for i, scope in enumerate(self.scopes) if columns <= set(scope))
 
@@ -324,6 +331,8 @@ class Layout:
         below = block_array([[
             csr_array((len(lines), n + c)), csr_array(slopes), csr_array(roofs), csr_array((len(lines), len(limited))),
         ]], format="csr")  # fmt: skip
+        # shares of a scope sum to 1, which bounds each of them: in the relaxation an upper bound of its own would have a
+        # dual that the reduced gains leave out
         return Rows(
             equal=equal, right=np.concatenate([np.ones(s), np.zeros(equal.shape[0] - s)]),
             below=below, levels=np.array([line.level for _, line in lines]),
@@ -349,6 +358,7 @@ class Rows:
 def combinations(space: SearchSpace, scope: tuple[int, ...]) -> Codes:
     """All combinations of a closed scope's choices, canonical, 0 elsewhere."""
     codes = grid(space, scope)
+    # a dimension that does not count has code 0; its other codes would name the same arch again
     canonical = ((codes == 0) | space.active(codes)).all(axis=1)
     return np.asarray(codes[canonical])
 
@@ -365,10 +375,12 @@ def grid(space: SearchSpace, scope: tuple[int, ...]) -> Codes:
 def closed(space: SearchSpace, columns: Sequence[int]) -> tuple[int, ...]:
     """Those of the columns that have a choice, and those that decide whether these count."""
     found = {column for column in columns if space.sizes[column] > 1}
+    # a dimension stands behind what it needs, so that what that needs in turn is found on the way to the front
     for column in reversed(range(len(space.sizes))):
         d = space.dimensions[column]
         if column in found and d.needs is not None:
             needed = space.by_name[d.needs[0]]
+            # where even the least choice meets the need, it is no condition
             if needed.choices[0] < d.needs[1]:
                 found.add(space.index[needed.name])
     return tuple(sorted(found))
@@ -401,6 +413,7 @@ class Relaxed:
 
     def left(self, known: float) -> Left:
         """What is not proven to be below ``known``."""
+        # reduced cost fixing: the loss of a variable is what the bound falls by where an arch has it
         return Left(
             self.layout, np.flatnonzero(self.bound - self.losses >= known - ROUNDING), self.bound, known
         )
@@ -418,6 +431,7 @@ def relax(layout: Layout, until: float) -> Relaxed:
     space = layout.program.space
     if len(set(layout.scope_of.tolist())) < scopes:  # a scope without an allowed combination
         return Relaxed(layout, -np.inf, np.zeros(variables), np.zeros(variables))
+    # the variables of whole archs, so that scopes can agree from the start
     ends = space.encode([space.smallest(), space.largest()])
     chosen = np.unique(np.concatenate([layout.of(ends[:1]), layout.of(ends[1:]), first_of_each(layout)]))
     bound, losses, shares = np.inf, np.zeros(variables), np.zeros(variables)
@@ -437,6 +451,7 @@ def relax(layout: Layout, until: float) -> Relaxed:
         gains = (
             layout.gain + prices[0][layout.scope_of] + prices[1] @ layout.agreement + prices[2] @ layout.sums
         )
+        # what a scope gains is that of its best variable, in the program already or not
         most = np.full(scopes, -np.inf)
         np.maximum.at(most, layout.scope_of, gains)
         # whatever the duals, an arch has at most one variable a scope, so none exceeds the value at the duals by
@@ -492,6 +507,7 @@ def choose(left: Left, until: float) -> Answer:
         return Answer(left.bound, None, proven=False)
     n = len(left.variables)
     rows = left.layout.rows_for(left.variables, soft=False)
+    # choices, totals and roofs follow from x, so that only x has to be whole
     constraints = [LinearConstraint(rows.equal, rows.right, rows.right)]
     if len(rows.levels):
         constraints.append(LinearConstraint(rows.below, -np.inf, rows.levels))
@@ -507,6 +523,7 @@ def choose(left: Left, until: float) -> Answer:
     if found.x is not None:
         space = left.layout.program.space
         taken = left.layout.codes[left.variables[found.x[:n] > 0.5]]
+        # codes are 0 outside a variable's scope, and those of a shared dimension are the same: the greatest is the arch's
         codes = space.canonical(taken.max(axis=0)[None])
     return Answer(float(bound) + ROUNDING, codes, proven=found.status == 0)
 
@@ -534,6 +551,7 @@ def above(curve: Callable[[Floats], Floats], low: float, high: float, total: int
         corners.append(i)
     ends = np.array(corners)
     slopes = np.diff(y[ends]) / np.diff(x[ends])
+    # any of the majorant's lines is above the curve everywhere, so that leaving some out loosens and never breaks it
     picked = np.unique(np.linspace(0, len(slopes) - 1, LINES).round().astype(np.intp))
     return tuple(
         Line(total, float(slopes[i]), float(y[ends[i]] - slopes[i] * x[ends[i]]) + lift) for i in picked

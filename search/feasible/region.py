@@ -1,4 +1,15 @@
-"""The archs within the budgets: how to get into them and how to walk in them, with bounded effort."""
+"""The archs within the budgets: how to get into them and how to walk in them, with bounded effort.
+
+Notation, for ``n`` archs and ``d`` dimensions:
+
+===============  =========  ===========================================================================
+``codes``        (n, d)     archs; what :meth:`Region.repair` returns is within the budgets
+``anchor``       (1, d)     an arch within the budgets, of which all repairs take choices
+``order``        (n, d)     of each arch, in which random order its choices are replaced
+``low, high``    (n,)       between how many of them have to be, by what was tried so far
+``excess``       (n,)       sum over budgets of (cost - limit) / limit where that is above 0
+===============  =========  ===========================================================================
+"""
 
 from __future__ import annotations
 
@@ -39,6 +50,7 @@ class Region:
 
     def excess(self, codes: Codes) -> Floats:
         """Sum of relative excesses over the budgets, shape (n,); 0 within all of them."""
+        # relative to each limit, since milliseconds and bytes have no common unit
         limits = self.problem.limits
         over = np.maximum(self.problem.totals(codes) - limits, 0)
         return np.asarray((over / np.maximum(np.abs(limits), np.finfo(np.float64).tiny)).sum(axis=1))
@@ -52,6 +64,7 @@ class Region:
             around = lambda here: self.pin(neighbours(space, here))  # noqa: E731
             return descend(self.pin(starts), self.excess, around, enough=0.0)
 
+        # nearly always the smallest arch, or the one of least cost, is within; what searches exactly comes after them
         ends = [space.smallest(), *(problem.reach[name].smallest for name in problem.budgets)]
         found, excess = from_best_of(space.encode(ends))
         if excess > 0:
@@ -70,12 +83,16 @@ class Region:
         if not len(broken):
             return codes
         given = codes[broken]
+        # an order of its own for each arch: the same choices replaced everywhere would make all repaired archs alike
         order = rng.random(given.shape).argsort(axis=1)
         low = np.zeros(len(broken), dtype=np.intp)
         high = np.full(len(broken), given.shape[1], dtype=np.intp)
+        # with all choices replaced it is the anchor, which is within if anything is
         best = np.repeat(self.anchor, len(broken), axis=0)
         for _ in range(int(given.shape[1]).bit_length()):
             middle = (low + high) // 2
+            # a cost may rise where a choice becomes the anchor's, so that the fewest are not always found; what is found is
+            # within, as it was looked at
             trial = self.space.canonical(np.where(order < middle[:, None], self.anchor, given))
             within = self.problem.within(trial)
             best[within] = trial[within]
@@ -91,6 +108,7 @@ class Region:
             new = distinct(queue, seen)
             if len(new):
                 return new
+            # a few archs at a time: the first that are new end the walk, which the whole queue would only delay
             around = distinct(self.pin(neighbours(self.space, queue[:WALK_STEP])), visited)
             visited.update(keys(around))
             queue = np.concatenate([queue[WALK_STEP:], around[self.problem.within(around)]])

@@ -67,7 +67,7 @@ def find_predictor(name_or_path: str) -> Path:
             return place / f"{name_or_path}{SUFFIX}"
     error = unknown("predictor", name_or_path, predictor_names())
     raise InputError(
-        f"{error} Make it with oncefit predictor import {name_or_path} FILE --supernet NAME, or with "
+        f"{error}. Make it with oncefit predictor import {name_or_path} FILE --supernet NAME, or with "
         "oncefit predictor train"
     )
 

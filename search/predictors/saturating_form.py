@@ -93,6 +93,7 @@ def form_of(predictor: Parts, space: SearchSpace) -> Form | None:
             predictor.sizes, split_weights(predictor)[1].reshape(-1, 2), strict=True
         )
     )
+    # before anything was mixed, sums are taken to vary alike
     return spread_form(predictor, groups, sizes, np.eye(len(encoding.sums)))
 
 
@@ -119,6 +120,7 @@ class Group:
             return np.zeros((len(self.sums), len(self.sums)))
         codes, shares = mixtures[self.scope]
         columns = sums_of(self.encoding, self.space, codes)[list(self.sums)]
+        # by the shares as probabilities: what a table exceeds the pairs by is linear in this covariance
         off = columns - (columns @ shares)[:, None]
         return np.asarray((off * shares) @ off.T)
 
@@ -133,6 +135,7 @@ def spread_form(predictor: Parts, groups: tuple[Group, ...], sizes: tuple[Bend, 
     across = np.where(inside, 0.0, square[n:, n:])
     # the least multiple of the inverse spread that makes across - moved concave: the greatest eigenvalue of
     # across in coordinates in which the sums vary alike in all directions
+    # (spread has a block for each stage, and so has its inverse, so that `where` below removes rounding alone)
     root = np.linalg.cholesky(spread)
     most = max(float(np.linalg.eigvalsh(root.T @ across @ root)[-1]), 0.0) if sums else 0.0
     moved = most * np.where(inside, np.linalg.inv(spread), 0.0)
@@ -147,6 +150,7 @@ def spread_form(predictor: Parts, groups: tuple[Group, ...], sizes: tuple[Bend, 
         entries = linear[list(group.features)] @ group.columns
         entries += np.einsum("ij,ij->j", group.columns, inner @ group.columns)
         tables.append(group.table(entries))
+        # a stage's part of each axes.T @ s, which is a sum over stages as s is: one table a stage and axis
         projected = axes[list(group.sums)].T @ group.columns[len(group.features) - len(group.sums) :]
         along.append([group.table(row) for row in projected])
     parabolas = [
@@ -175,6 +179,7 @@ def split_weights(predictor: Parts) -> tuple[Floats, Floats, Floats]:
     singles = len(encoding.steps) + len(encoding.sums)
     linear, of_sizes, of_pairs = np.split(weights[1:], [singles, singles + 2 * len(predictor.sizes)])
     first, second = encoding.pairs
+    # half on either side of the diagonal, as z @ square @ z has every pair twice; of one twice both halves meet there
     square = np.zeros((singles, singles))
     np.add.at(square, (first, second), of_pairs / 2)
     np.add.at(square, (second, first), of_pairs / 2)
@@ -214,6 +219,7 @@ def relative(size: SizeTables, encoding: StepEncoding, space: SearchSpace) -> tu
         np.array([known.index(choice) for choice in d.choices])
         for (_, known), d in zip(encoding.choices, space.dimensions, strict=True)
     ]
+    # the middle is of logarithms; divided by it, the size stays a sum of tables, as its logarithm is not
     return tuple(
         Factor(f.columns, f.table[np.ix_(*(places[column] for column in f.columns))] / np.exp(size.middle))
         for f in size.factors

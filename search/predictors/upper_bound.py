@@ -1,4 +1,14 @@
-"""What no arch within the budgets is predicted above, where the form of the predictor allows a proof."""
+"""What no arch within the budgets is predicted above, where the form of the predictor allows a proof.
+
+Notation; all but top-1 are latent quality less the form's ``level``, in which the form is a sum:
+
+===============  ==========================================================================================
+``known``        the greatest of archs that are within the budgets, below which nothing is looked for
+``bounds``       of the relaxation of each form, greater than or equal to that of every arch within
+``bound``        the least of these and of what the integer program leaves; ``top1`` of it is the answer
+``low, high``    between which the sum of a bend's tables lies, by the least and greatest entry of each
+===============  ==========================================================================================
+"""
 
 from __future__ import annotations
 
@@ -39,11 +49,14 @@ def upper_bound(
         relaxed = relaxations(program_of(problem, form), until)
         if relaxed is None:
             return None
+        # parts come with the greatest first, which is that of the whole
         bounds.append(relaxed[0].bound)
         if form.tighter is None or len(bounds) == FORMS or time.monotonic() > until:
             break
         form = form.tighter(relaxed[0].mixtures)
+    # every form says the same of an arch, so that each of their bounds holds; the integer program has the last one's
     bound = max(known, min(*bounds, finish(relaxed, until, known).bound))
+    # top-1 rises with latent quality, so that a bound of this is one of that
     return float(form.top1(np.array(bound + form.level + LATENT_ROUNDING))) if np.isfinite(bound) else None
 
 
@@ -52,6 +65,7 @@ def program_of(problem: Problem, form: Form) -> Program:
     totals, forbidden = limits(problem)
     roofs: list[tuple[Line, ...]] = []
     for bend in form.bends:
+        # wider than what archs reach, as no arch need have the least or greatest entry of every table
         low, high = (float(sum(end(f.table) for f in bend.factors)) for end in (np.min, np.max))
         roofs.append(above(bend.curve, low, high, len(totals)))
         totals.append(Total(bend.factors))
@@ -65,6 +79,7 @@ def limits(problem: Problem) -> tuple[list[Total], list[Factor]]:
         model = problem.costs[name].model
         if not isinstance(model, TableCost):
             continue
+        # a largest value is over exactly where an entry is, which forbids combinations and needs no sum
         if model.combine == "max":
             forbidden += [replace(f, table=(f.table > limit).astype(np.float64)) for f in model.factors]
         else:

@@ -56,6 +56,7 @@ class Improvement:
 
     def __call__(self, mean: Floats, std: Floats, costs: Floats) -> Floats:
         """Expected added volume of n archs: means and deviations (n,), costs (n, k); shape (n,)."""
+        # an arch adds only at costs no less than its own: to a lower budget it is no answer
         sides = np.clip(self.upper - np.maximum(self.lower, costs[:, None, :]), 0, None)
         return np.asarray((sides.prod(axis=2) * expected_excess(mean, std, self.best)).sum(axis=1))
 
@@ -75,9 +76,11 @@ def improvement(accuracy: Floats, costs: Floats, floor: float, ceiling: Floats) 
     """Over the front of known archs: accuracies (n,), costs (n, k) up to ``ceiling`` (k,), accuracy from ``floor``."""
     k = costs.shape[1]
     if k == 0:
+        # a box without sides, whose product is 1, so that what is left is the expected improvement itself
         none = np.empty((1, 0))
         return Improvement(none, none, np.array([max([floor, *accuracy.tolist()])]))
     kept = front(accuracy, costs)
+    # f is constant between costs of the front; below the cheapest of them, from minus infinity on, it is the floor
     steps = [
         np.concatenate([[-np.inf], thinned_values(costs[kept, i], MOST_STEPS.get(k, FEW_STEPS))])
         for i in range(k)
@@ -85,6 +88,7 @@ def improvement(accuracy: Floats, costs: Floats, floor: float, ceiling: Floats) 
     tops = [np.append(step[1:], top) for step, top in zip(steps, ceiling, strict=True)]
     lower = np.stack([grid.ravel() for grid in np.meshgrid(*steps, indexing="ij")], axis=1)
     upper = np.stack([grid.ravel() for grid in np.meshgrid(*tops, indexing="ij")], axis=1)
+    # where a front was thinned out, f is taken from the lower corner of wider boxes: it may be too low, never too high
     below = (costs[kept][None] <= lower[:, None]).all(axis=2)
     best = np.where(below, accuracy[kept], floor).max(axis=1, initial=floor)
     return Improvement(lower, upper, best)
@@ -104,6 +108,7 @@ def front(accuracy: Floats, costs: Floats) -> npt.NDArray[np.intp]:
         return np.empty(0, dtype=np.intp)
     if costs.shape[1] == 0:
         return np.array([accuracy.argmax()], dtype=np.intp)
+    # the most accurate first, of equals the cheapest: an arch is beaten exactly where one before it costs no more
     order = np.lexsort([*costs.T[::-1], -accuracy])
     if costs.shape[1] == 1:
         cost = costs[order, 0]
@@ -125,6 +130,7 @@ def reached(accuracy: Floats, costs: Floats, at: Floats) -> Floats:
     members = front(accuracy, costs)[::-1]  # of one cost: from cheap to dear
     if costs.shape[1] == 1:
         steps = np.concatenate([[least], accuracy[members]])
+        # on the right of equal costs: what costs just as much may be had
         return np.asarray(steps[np.searchsorted(costs[members, 0], at[:, 0], side="right")])
     below = (costs[members] <= at[:, None]).all(axis=2)
     return np.asarray(np.where(below, accuracy[members], least).max(axis=1))

@@ -54,6 +54,7 @@ def features_of_archs(space: SearchSpace, codes: Codes, totals: Floats) -> Float
     blocks of each stage and over all, scaled so that n independent steps vary like one. ``totals`` are
     the costs of the codes, shape (n, costs), all positive.
     """
+    # what is skipped takes no step, not even the first, so that it is told from a block with its least choice
     steps = steps_of(space).taken(skipped_as_negative(space, codes)).astype(np.float64)
     return np.concatenate([steps, steps @ sums_of_steps(space), logs(totals)], axis=1)
 
@@ -87,6 +88,7 @@ class Shape:
         """exp(-|a - b|^2 / (2 length^2)) + linear a.b, shape (rows of a, rows of b)."""
         product = a @ b.T
         squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * product
+        # rounding may leave the square of an arch's distance to itself below 0
         found = np.exp(-np.maximum(squares, 0) / (2 * self.length**2))
         if self.linear:
             found += self.linear * product
@@ -129,6 +131,7 @@ class Surrogate:
         mean = self.scaling.level + self.scaling.spread * (kernel @ weights)
         # the most likely amplitude has a closed form, so it is not searched for (Rasmussen & Williams, 5.4.1)
         amplitude = float(self.targets @ weights) / len(self.targets)
+        # what the measured ones leave of each variance; of the (m, m) covariance only the diagonal is needed
         left = self.shape.variance(near) - np.einsum("ij,ij->i", kernel @ self.inverse, kernel)
         return mean, self.scaling.spread * np.sqrt(amplitude * np.maximum(left, 1e-9))
 
@@ -144,6 +147,7 @@ class Surrogate:
         """As if ``rows`` had been measured at their predicted means, so that they are not asked for again."""
         targets = (self.predict(rows)[0] - self.scaling.level) / self.scaling.spread
         return conditioned(
+            # nothing is fitted anew: targets that are met exactly would make the noise seem less than it is
             self.scaling, self.shape, np.concatenate([self.rows, self.scaling.near(rows)]),
             np.concatenate([self.targets, targets]), np.concatenate([self.noise, np.ones(len(rows))]),
         )  # fmt: skip
@@ -151,6 +155,7 @@ class Surrogate:
 
 def conditioned(scaling: Scaling, shape: Shape, near: Floats, targets: Floats, noise: Floats) -> Surrogate:
     """The process of a known shape, given scaled features (n, k), targets (n,) and multiples of the noise (n,)."""
+    # an inverse in place of a factor: far more archs are asked about than were measured, and a prediction is two products then
     inverse = np.linalg.inv(shape.kernel(near, near) + np.diag(shape.noise * noise))
     return Surrogate(scaling, shape, near, targets, noise, np.asarray(inverse, dtype=np.float64))
 
@@ -177,6 +182,7 @@ def scaling_of(rows: Floats, accuracy: Floats, n_costs: int) -> Scaling:
     centre, deviation = rows.mean(axis=0), rows.std(axis=0)
     scale = np.ones(rows.shape[1])
     if n_costs:
+        # several costs tell much the same, and together weigh as one does
         scale[-n_costs:] = COST_WEIGHT / np.sqrt(n_costs) / np.maximum(deviation[-n_costs:], LEAST_SPREAD)
     # the length scales that are tried are relative to how far apart the measured archs are
     radius = np.sqrt(((deviation * scale) ** 2).sum())
@@ -188,6 +194,7 @@ def most_likely_shape(near: Floats, targets: Floats, noise: Floats) -> Shape:
     tried = []
     for length in LENGTH_SCALES:
         for linear in LINEAR:
+            # the noise stands on the diagonal only, so that one kernel serves all its levels
             kernel = Shape(length, linear, 0).kernel(near, near)
             for level in NOISES:
                 tried.append((likelihood(kernel, targets, level * noise), length, linear, level))

@@ -14,7 +14,9 @@ from cost_models.device import Power
 from cost_models.energy import MG_PER_G, MJ_PER_KWH, Work, co2e_range, energy_range, power_of, work_of
 from cost_models.grid import Place, carbon_intensity
 from cost_models.host import region_of_this_machine
+from cost_models.protocol import Target
 from cost_models.ranges import ZERO, Range
+from cost_models.registry import build
 from cost_models.runtimes.registry import processors
 from cost_models.tracking import TRACKED, read_tracked
 from search.reports.export import picked
@@ -156,7 +158,7 @@ def baseline_of(deployment: Deployment, result: Result | None) -> Served | None:
                 f"baseline {given!r} is of a run, and there is none: give RUN, or baseline: {{mj: 8.1}} or {{mg: 0.6}}"
             )
         return None
-    arch = arch_called(given or LARGEST, result)
+    arch = arch_called(LARGEST if given is None else given, result)
     name = LARGEST if given in (None, LARGEST) else "baseline"
     return Served(f"{name} {arch.id}", work=work_in(result.run, arch))
 
@@ -168,7 +170,7 @@ def arch_called(name: str, result: Result) -> Arch:
         return run.supernet.space.largest()
     if (Path(name) / "card.json").is_file():
         return of_bundle(Path(name), run)
-    found = [c.arch for c in result.candidates if c.arch.id.startswith(name)]
+    found = [c.arch for c in result.candidates if name and c.arch.id.startswith(name)]
     if len(found) != 1:
         raise InputError(
             f"baseline {name!r} is {'no' if not found else f'{len(found)}'} candidates of {run.folder} and no bundle; "
@@ -207,14 +209,16 @@ def power_in(run: Run, place: Place | None) -> Power:
 
 
 def work_in(run: Run, arch: Arch) -> Work:
-    """What an arch of a run's space takes energy for, by the latency of the run's device. Raises InputError without one."""
+    """What an arch of a run's supernet takes energy for, by the latency of the run's device. Raises InputError without one."""
     if "latency_ms" not in run.costs:
         device = run.device.name if run.device is not None else "none"
         raise InputError(
             f"device {device!r} has power figures and no latency for {run.supernet.name}, and energy is power x time: "
             f"measure it (oncefit profile --help) and search again with it, or give inference: {{mj: 0.4}} without a RUN"
         )
-    return work_of(run.costs["latency_ms"](arch), run.supernet.layers(arch))
+    # of this arch alone: a bundle's may be outside of what the run's space leaves, where the run's own cost knows nothing
+    alone = run.supernet.restricted({dimension: (choice,) for dimension, choice in arch.choices})
+    return work_of(build("latency_ms", Target(alone, run.device))(arch), run.supernet.layers(arch))
 
 
 def told_inference(mine: Served, run: Run | None) -> str:

@@ -28,7 +28,7 @@ from pydantic import AfterValidator, Field
 from cost_models.at_work import emitted_at_work
 from cost_models.carbon_ledger import MG_PER_KG
 from cost_models.grid import Place
-from cost_models.ranges import Figure
+from cost_models.ranges import Figure, Range
 from supernet.amounts import Count
 from supernet.documents import Document
 
@@ -50,6 +50,12 @@ def enough(trials: int) -> int:
     return trials
 
 
+def some_power(watts: Range) -> Range:
+    if not watts.low > 0:
+        raise ValueError("a machine that searches draws more than 0 watts; of none, no search would ever end")
+    return watts
+
+
 class CarbonStop(Document):
     """``stop:`` of a search. ``requests`` are all that the deployment will ever answer, ``top1`` what it must reach.
 
@@ -59,7 +65,7 @@ class CarbonStop(Document):
 
     requests: float = Field(gt=0)
     top1: float = Field(gt=0, lt=1)
-    watts: Figure | None = None
+    watts: Annotated[Figure, AfterValidator(some_power)] | None = None
     region: Place | None = None
     after: Annotated[Count, AfterValidator(enough)] = 10
 

@@ -18,9 +18,9 @@ from search.runs.carbon_stop import COST, CarbonStop, trial_kg
 from search.runs.fleet_devices import DEVICES, FleetDevice, parse_devices
 from search.runs.own import is_given
 from supernet import documents
-from supernet.amounts import Count, Seed
+from supernet.amounts import Count, NameOrPath, Seed
 from supernet.catalog import DATA_SETS
-from supernet.errors import InputError, unknown
+from supernet.errors import InputError, prefixed, unknown
 from supernet.ofa_format.given import is_inline
 
 How = Literal["measured", "predicted", "predicted-then-measured", "own"]
@@ -47,14 +47,14 @@ class RunConfig(documents.Document):
     it can be expected to save, see :mod:`search.runs.carbon_stop`.
     """
 
-    supernet: str
+    supernet: NameOrPath
     space: dict[str, Annotated[tuple[int | float, ...], Field(min_length=1)]] = {}
     accuracy: How = MEASURED
-    predictor: str | None = None
+    predictor: NameOrPath | None = None
     measure: Count = 10
     race: bool = False
-    data: str | None = None
-    device: str | Variant | None = None
+    data: NameOrPath | None = None
+    device: NameOrPath | Variant | None = None
     devices: tuple[FleetDevice, ...] = ()
     objectives: tuple[str, ...] = ("top1",)
     budgets: dict[str, float] = {}
@@ -95,16 +95,29 @@ def resolved(
     elif DEVICES in given:
         data = {key: value for key, value in data.items() if key != "device"}
     data = {**data, **with_device(with_full_paths(given, Path()), where, Path())}
+    if region is not None and data.get(DEVICES):
+        raise InputError(
+            f"{where}: a region {region} is given for several devices; give each its own, as {{base: note10, region: {region}}}"
+        )
     if region is not None:
         device = parse_device(data.get("device"), f"{where}: device", Path())
         data["device"] = any_in_region(device, str(region))
     if isinstance(data.get("budgets"), dict):
-        data["budgets"] = plain_budgets(data["budgets"])  # type: ignore[arg-type]
+        try:
+            data["budgets"] = plain_budgets(data["budgets"])  # type: ignore[arg-type]
+        except InputError as error:
+            raise prefixed(error, where) from None
     if budgets := plain_budgets(budgets):
         own = data.get("budgets") or {}
         names = {ALIASES.get(name, name): limit for name, limit in budgets.items()}
         data["budgets"] = {**own, **names} if isinstance(own, dict) else own
-    return normalised(documents.check(data, RunConfig, where), where)
+    config = documents.check(data, RunConfig, where)
+    if "measure" in given and config.accuracy != BOTH:
+        raise InputError(
+            f"{where}: measure {config.measure} of those predicted is for accuracy: {BOTH}, and it is {config.accuracy}; "
+            "leave measure out"
+        )
+    return normalised(config, where)
 
 
 def with_device(data: dict[str, object], where: str, folder: Path) -> dict[str, object]:
@@ -138,8 +151,14 @@ def with_full_paths(data: Mapping[str, object], folder: Path) -> dict[str, objec
 
 
 def parse_budgets(texts: Sequence[str]) -> dict[str, float | dict[str, float]]:
-    """``["latency_ms=p95:0.15", "macs=3e6"]`` by name."""
-    return dict(map(parse_budget, texts))
+    """``["latency_ms=p95:0.15", "macs=3e6"]`` by name. Raises InputError for two of one cost."""
+    found: dict[str, float | dict[str, float]] = {}
+    for text in texts:
+        name, limit = parse_budget(text)
+        if name in found:
+            raise InputError(f"{name} has two budgets, {' and '.join(map(repr, texts))}; give one")
+        found[name] = limit
+    return found
 
 
 def parse_budget(text: str) -> tuple[str, float | dict[str, float]]:
@@ -151,7 +170,9 @@ def parse_budget(text: str) -> tuple[str, float | dict[str, float]]:
             return name.strip(), {percentile.strip(): float(limit)}
         return ALIASES.get(name.strip(), name.strip()), float(number)
     except ValueError:
-        raise InputError(f"a budget is given as cost=number, for example macs=3e6; got {text!r}") from None
+        raise InputError(
+            f"a budget is given as cost=number, as macs=3e6, or latency_ms=p95:25 for a percentile; got {text!r}"
+        ) from None
 
 
 def normalised(config: RunConfig, where: str) -> RunConfig:
@@ -164,6 +185,10 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
             raise unknown(f"cost in {where}:", name, [*known, *ALIASES])
         return resolved
 
+    if accuracies := [name for name in config.costs if name in ACCURACIES]:
+        raise InputError(
+            f"{where}: costs: {', '.join(accuracies)} is an accuracy; give the cost another name"
+        )
     if config.devices and config.device is not None:
         raise InputError(f"{where}: device and {DEVICES} are both given; give one of them")
     for name, limit in config.budgets.items():

@@ -23,7 +23,12 @@ def with_enqueued(
     for what is no arch of the supernet, or not within the choices that the search leaves.
     """
     before = [within_space(data, supernet) for data in (begun.enqueue if begun is not None else ())]
-    given = {within_space(data, supernet): called(data) for data in config.enqueue}
+    given = {}
+    for data in config.enqueue:
+        try:
+            given[within_space(data, supernet)] = called(data)
+        except InputError as error:
+            raise prefixed(error, "enqueue") from None
     archs = dict.fromkeys([*before, *given])
     new = {arch: name for arch, name in given.items() if arch not in before}
     return config.model_copy(update={"enqueue": tuple(arch.to_dict() for arch in archs)}), new

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from search.problem.objectives import Objective
 from search.runs.study import Candidate
-from supernet.errors import InputError
+from supernet.errors import InputError, some
 
 Points = npt.NDArray[np.float64]
 """Shape (candidates, objectives), signed so that less is better everywhere."""
@@ -59,11 +59,12 @@ def pick(found: Sequence[Candidate], objectives: Sequence[Objective], which: str
         return best(found, objectives)
     if which == "knee":
         return knee(found, objectives)
-    matches = [candidate for candidate in found if candidate.arch.id.startswith(which)]
+    # every id starts with an empty text, which means none of them
+    matches = [candidate for candidate in found if which and candidate.arch.id.startswith(which)]
     if len(matches) == 1:
         return matches[0]
     problem = "no candidate" if not matches else f"{len(matches)} candidates"
-    ids = ", ".join(candidate.arch.id for candidate in found)
+    ids = some(candidate.arch.id for candidate in found)
     raise InputError(f"--pick {which!r} names {problem} of the front; give best, knee or one of {ids}")
 
 

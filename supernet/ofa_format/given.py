@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,14 @@ from supernet.ofa_format import files, reader
 
 Given = str | Path | Mapping[str, Any] | Arch
 """A path, or a text that begins with ``{`` and is JSON, a dict as Python prints it, or YAML."""
+
+LIKE_AN_ID = re.compile("[0-9a-f]{4,10}")
+"""What an arch id, or the beginning of one, looks like."""
+ID_HINT = (
+    "An arch id is known to the run that has it, and to nobody else: oncefit export RUN --pick ID writes that subnet "
+    "with its arch.json"
+)
+WAYS = f"the file of a subnet, or the subnet itself in braces: {reader.forms()}"
 
 
 def is_inline(given: Given) -> bool:
@@ -38,13 +47,26 @@ def data_of(given: Given) -> Mapping[str, Any]:
         return files.with_names(given)
     if is_inline(given):
         return files.parse_inline(str(given), "the subnet")
-    return files.load(Path(given))
+    return files.load(file_of(given))
+
+
+def file_of(given: str | Path) -> Path:
+    """Where a subnet's file is. Raises InputError for a folder, and for what is no file, as an arch id is."""
+    path = Path(given)
+    if not str(given).strip():
+        raise InputError(f"a subnet is given as {str(given)!r}, which is empty; give {WAYS}")
+    if path.is_dir():
+        raise InputError(f"cannot read {given}: it is a folder; give {WAYS}")
+    if not path.exists():
+        hint = f". {ID_HINT}" if LIKE_AN_ID.fullmatch(str(given)) else ""
+        raise InputError(f"cannot read {given}: there is no such file; give {WAYS}{hint}")
+    return path
 
 
 def read(given: Given, image_size: int | None = None, supernet: Supernet | None = None) -> reader.Network:
     """The network of it, see :func:`supernet.ofa_format.reader.read`."""
     if not is_inline(given):
-        return reader.read(Path(str(given)), image_size, supernet)
+        return reader.read(file_of(str(given)), image_size, supernet)
     return reader.network_of(data_of(given), called(given), image_size, supernet)
 
 

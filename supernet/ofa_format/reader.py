@@ -173,8 +173,8 @@ def arch_at(network: Network, supernet: Supernet, where: str) -> Arch:
 
 def of_settings(data: Data, file: str, asked: Asked) -> Network:
     try:
-        supernet = asked.supernet or settings.fitting_supernet(data)
-        return at_any_size(data, supernet, asked.size(own_size(data), file))
+        size = asked.size(own_size(data), file)
+        return at_any_size(data, asked.supernet or settings.fitting_supernet(data, size), size)
     except InputError as error:
         raise prefixed(error, file) from None
 

@@ -164,8 +164,8 @@ def check_width(given: Settings, supernet: Supernet) -> None:
         )
 
 
-def fitting_supernet(given: Settings) -> Supernet:
-    """The one shipped supernet that has such subnets. Raises InputError for none, and for several."""
+def fitting_supernet(given: Settings, size: int) -> Supernet:
+    """The one shipped supernet that has such subnets, best at images of ``size``. Raises InputError for none, and for several."""
     fitting, refused = [], []
     for supernet in map(open_supernet, documents.names("supernets")):
         try:
@@ -175,7 +175,6 @@ def fitting_supernet(given: Settings) -> Supernet:
             refused.append(f"{supernet.name}: {error}")
         else:
             fitting.append(supernet)
-    size = resolution(given)
     there = [s for s in fitting if size in s.family.space.by_name["resolution"].choices] or fitting
     if len(there) == 1:
         return there[0]

@@ -52,6 +52,7 @@ def test_a_file_with_times(tmp_path: Path) -> None:
         ("hour,grams_per_kwh\n0,-1\n", "line 2: '-1' is no intensity"),
         ("hour,grams_per_kwh\n0\n", "line 2: 1 values, and there must be 2"),
         ("hour,grams_per_kwh\nsoon,4\n", "line 2: 'soon' is no hour"),
+        (f"hour,grams_per_kwh\n{'9' * 5000},4\n", "line 2: '999.* is no hour"),
     ],
 )
 def test_a_wrong_file_is_refused_by_line(text: str, said: str, tmp_path: Path) -> None:

@@ -594,7 +594,7 @@ def test_names_that_mean_something_else_are_refused(
     tables: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for options, message in {
-        ("--name", "host"): "host is a device that ships; give the imported one another name",
+        ("--name", "host"): "host is a device that ships; give this one another name",
         ("--name", "../up"): "a device's name is made of letters",
         ("--out", str(tmp_path / "mine.txt")): "a device is a .yaml file, which --out must name",
     }.items():

@@ -159,6 +159,18 @@ def bundle(runs: Mapping[str, Path], tmp_path: Path) -> Path:
         ({"budgets": [2e6]}, r"budgets: got .*; Input should be a mapping"),
         ({"budgets": {"macs": "few"}}, r"budgets\.macs: got 'few'; Input should be a valid number"),
         ({"objectives": "top1"}, r"objectives: got 'top1'; Input should be a list"),
+        ({"data": ""}, r"data: got ''; Input should not be empty\n"),
+        ({"costs": {"top1": "os:getcwd"}}, r"mine\.yaml: costs: top1 is an accuracy; give the cost another name\n"),
+        ({"space": {"resolution": []}}, r"space\.resolution: got '\[\]'; Input should not be empty\n"),
+        ({"space": {"resolution": ["x"]}}, r"space\.resolution\.0: got 'x'; Input should be a valid integer, or a valid number\n"),
+        ({"budgets": {"latency_ms": {"p50": 1}}}, r"mine\.yaml: budget latency_ms: .* is 0\.5, and bounds are known for"),
+        ({"enqueue": 3}, r"mine\.yaml: enqueue: got '3'; Input should be a list, as \[a, b\]\n"),
+        ({"enqueue": {"ks": 3}}, r"mine\.yaml: enqueue: got .*; Input should be a list, as \[a, b\]\n"),
+        ({"enqueue": [3]}, r"mine\.yaml: enqueue\.0: got '3'; Input should be a valid string, or a mapping, as {key: value}\n"),
+        ({"enqueue": [[1, 2]]}, r"enqueue\.0: got '\[1, 2\]'; Input should be a valid string, or a mapping, as {key: value}\n"),
+        ({"enqueue": [""]}, r"enqueue: a subnet is given as '', which is empty; give the file of a subnet"),
+        ({"enqueue": [{"a": 1}]}, r"""enqueue: '{"a": 1}' is none of: an arch .*; its keys are a\n"""),
+        ({"enqueue": ["5b252dafe1"]}, r"enqueue: cannot read 5b252dafe1: .* An arch id is known to the run that has it"),
     ],
 )  # fmt: skip
 def test_a_wrong_search(changes: dict[str, Any], message: str, config: Written, refused: Refused) -> None:
@@ -281,6 +293,22 @@ def test_a_missing_key(tmp_path: Path, refused: Refused) -> None:
             r"seed: got '4294967296'; Input should be less than or equal to 4294967295\n",
         ),
         (["--measure", "0"], r"measure: got '0'"),
+        (
+            ["--measure", "3"],
+            r"measure 3 of those predicted is for accuracy: predicted-then-measured, and it is measured",
+        ),
+        (
+            ["--budget", "macs=1e6", "--budget", "flops=2e6"],
+            r"macs has two budgets, 'macs=1e6' and 'flops=2e6'; give one",
+        ),
+        (
+            ["--budget", "latency_ms=p95:"],
+            r"as macs=3e6, or latency_ms=p95:25 for a percentile; got 'latency_ms=p95:'",
+        ),
+        (
+            ["--device", "host", "--device", "nope", "--region", "FRA"],
+            r"a region FRA is given for several devices; give each",
+        ),
         (["--out", "bad\udcff"], r"'bad\\udcff' is not UTF-8 text"),
     ],
 )
@@ -342,7 +370,10 @@ def test_an_unknown_size_of_a_subnet_alone(refused: Refused) -> None:
     [
         ("macs=-5", r"budget macs = -5 must be positive"),
         ("macs=0", r"budget macs = 0 must be positive"),
-        ("macs=few", r"a budget is given as cost=number, for example macs=3e6; got 'macs=few'"),
+        (
+            "macs=few",
+            r"a budget is given as cost=number, as macs=3e6, or .* for a percentile; got 'macs=few'",
+        ),
         ("macs", r"a budget is given as cost=number.*got 'macs'"),
         ("latency=1", r"unknown cost in .*'latency'\. Did you mean 'latency_ms'\?"),
         ("macs=nan", r"budgets\.macs: got 'nan'; Input should be a finite number"),
@@ -603,7 +634,108 @@ def test_an_unknown_pick(runs: Mapping[str, Path], refused: Refused) -> None:
     )
 
 
+@pytest.mark.parametrize("empty", ["", " "])
+@pytest.mark.parametrize(
+    "arguments",
+    [("search",), ("search", "latency", "--out"), ("export", "run", "--pick"), ("cost",), ("carbon", "--baseline"),
+     ("profile", "kit"), ("profile", "import"), ("devices", "import", "ofa", "tables", "--name"), ("compare", "run"),
+     ("predictor", "train", "mine"), ("weights", "fetch"), ("device",), ("verify",), ("evaluate",), ("train",)],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_empty_argument_is_no_choice(arguments: tuple[str, ...], empty: str, refused: Refused) -> None:
+    option = arguments[-1] if arguments[-1].startswith("--") else None
+    told = f"{option} is given" if option else "an argument is"
+    said = f"oncefit: {told} {empty!r}, which is empty; give a value, or leave it out\n"
+    assert refused(*arguments, empty) == said
+    if option:
+        assert refused(*arguments[:-1], f"{option}={empty}") == said
+
+
+def test_what_is_no_file_of_a_subnet(tmp_path: Path, refused: Refused) -> None:
+    for command in (("cost",), ("export", "fmnist_mbv3", "--pick")):
+        said = refused(*command, "5b252dafe1")
+        assert said.startswith(
+            "oncefit: cannot read 5b252dafe1: there is no such file; give the file of a subnet, or "
+        )
+        assert "An arch id is known to the run that has it" in said
+        assert "oncefit export RUN --pick ID" in said
+        said = refused(*command, "nowhere.json")
+        assert "cannot read nowhere.json: there is no such file" in said
+        assert "arch id" not in said
+        assert f"cannot read {tmp_path}: it is a folder; give the file" in refused(*command, tmp_path)
+
+
+def test_an_image_size_tells_no_supernet_apart_and_is_not_missed(refused: Refused) -> None:
+    settings = "{ks: 3, e: 3, d: 2}"
+    said = refused("cost", settings, "--image-size", 160)
+    assert "do not say which supernet they are of" in said
+    assert "name it with --supernet" in said
+    assert "does not say how large its images are: give --image-size N" in refused("cost", settings)
+    assert "a number of pixels from 1 to" in refused("cost", settings, "--image-size", 0)
+
+
+# -- ledgers of carbon ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"region": ""}, r"mine\.yaml: region: got ''; Input should not be empty\n"),
+        ({"region": 3}, r"mine\.yaml: region: got '3'; Input should be a valid string, or a mapping, as {key: value}\n"),
+        ({"region": {"grams_per_kwh": 5}}, r"mine\.yaml: the key 'region\.source' is missing\n"),
+        ({"region": {"grams_per_kwh": 5, "sorce": "x"}}, r"'region\.source' is missing; .*unknown key 'sorce'\. Did you mean 'source'"),
+        ({"baseline": {"mj": "x"}}, r"mine\.yaml: baseline\.mj: got 'x'; a figure is a number, or {low"),
+        ({"training": {"kg": 1, "region": "ZZZ"}}, r"region is the grid of kwh or watts, and there are none"),
+        ({"life_days": 1e308, "requests_per_day": 1e308}, r"requests_per_day x life_days x devices is beyond what a number"),
+        ({"life_days": 1e-300, "requests_per_day": 1e-300}, r"requests_per_day x life_days x devices is beyond"),
+        ({"embodied": {"kg": 1e308}, "devices": 1000}, r"figures are so large that what follows from them is no number"),
+    ],
+)  # fmt: skip
+def test_a_wrong_deployment(changes: dict[str, Any], message: str, tmp_path: Path, refused: Refused) -> None:
+    right = {"requests_per_day": 1, "life_days": 1, "region": "FRA", "inference": {"mj": 1}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**right, **changes}))
+    assert re.search(message, refused("carbon", "--deployment", "mine.yaml", "--out", "ledger"))
+    assert not Path("ledger").exists()
+
+
+def test_which_subnet_is_asked_of_a_run_alone(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "mine.yaml").write_text("{requests_per_day: 1, life_days: 1, inference: {mg: 1}}")
+    (tmp_path / "grid.csv").write_text("hour,grams_per_kwh\n0,1\n")
+    said = refused("carbon", "--deployment", "mine.yaml", "--pick", "knee")
+    assert "--pick knee is of a run, and there is none" in said
+    assert "without RUN and other options" in refused(
+        "carbon", "--intensity", "grid.csv", "--hours", 1, "--pick", "knee"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stop", "message"),
+    [
+        ({"watts": 0}, r"stop\.watts: got '0'; a machine that searches draws more than 0 watts"),
+        ({"watts": {"low": 0, "value": 2, "high": 4}}, r"stop\.watts: got .*draws more than 0 watts"),
+        ({"region": ""}, r"stop\.region: got ''; Input should not be empty"),
+    ],
+)
+def test_a_wrong_stop(stop: dict[str, Any], message: str, config: Written, refused: Refused) -> None:
+    path = config(objectives=["top1", "co2e_mg"], stop={"requests": 1e9, "top1": 0.9, **stop})
+    assert re.search(message, refused("search", path))
+
+
 # -- devices -------------------------------------------------------------------
+
+
+def test_a_kit_is_refused_its_place_before_it_is_made(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "mine.yaml").write_text("a: file of mine")
+    assert "mine.yaml is there already, and is no kit" in refused("profile", "kit", "x", "--out", "mine.yaml")
+    assert (tmp_path / "mine.yaml").read_text() == "a: file of mine"
+    assert "is a folder; a kit is one file: give --out " in refused("profile", "kit", "x", "--out", tmp_path)
+    assert "cannot write" in refused("profile", "kit", "x", "--out", "mine.yaml/kit.zip")
+
+
+def test_a_device_is_not_called_like_a_file(refused: Refused) -> None:
+    for command in (("profile",), ("profile", "kit")):
+        assert "called 'x.yaml' would be taken for a file; give the name 'x'" in refused(*command, "x.yaml")
+        assert "got 'a/b'; give another name" in refused(*command, "a/b")
 
 
 def test_a_device_fitted_for_another_space(

@@ -110,6 +110,32 @@ def test_a_baseline_may_be_an_arch_a_figure_or_a_bundle_of_another_supernet_is_r
         oncefit.carbon(run, DEPLOYMENT, baseline="zz")
 
 
+def test_a_baseline_may_be_a_bundle_outside_the_space_that_was_searched(tmp_path: Path) -> None:
+    supernet = oncefit.open_supernet("fmnist_mbv3")
+    device = str(tiny.write_device(supernet.described, tmp_path / "known.yaml"))
+    outside = supernet.smallest()
+    bundle = supernet.export(outside, tmp_path / "bundle", calibrated=False)
+    largest = supernet.space.largest().resolution
+    run = oncefit.search(
+        "fmnist_mbv3", accuracy=made_up, device=device, space={"resolution": [largest]}, trials=2,
+        sampler="random", out=tmp_path / "run", say=lambda _: None,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="resolution"):
+        run.supernet.space.arch(outside.values)
+    found = oncefit.carbon(run, DEPLOYMENT, baseline=str(bundle.folder)).found
+    assert found.baseline is not None
+    assert found.baseline.name == f"baseline {outside.id}"
+    assert found.baseline.per_request_mg.value == pytest.approx(supernet.costs(outside, device)["co2e_mg"])
+
+
+@pytest.mark.parametrize("which", ["", "zz"])
+def test_a_text_that_every_id_begins_with_is_no_arch(run: oncefit.Run, which: str) -> None:
+    with pytest.raises(InputError, match=f"--pick '{which}' names no candidate"):
+        oncefit.carbon(run, DEPLOYMENT, pick=which)
+    with pytest.raises(InputError, match=f"baseline '{which}' is no candidates of"):
+        oncefit.carbon(run, DEPLOYMENT, baseline=which)
+
+
 def test_a_search_is_estimated_by_its_trials_time_unless_it_was_tracked(
     run: oncefit.Run, tmp_path: Path
 ) -> None:
