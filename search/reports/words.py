@@ -100,7 +100,8 @@ def of_estimates(device: Device) -> Lines:
     if device.region is not None:
         grid = carbon_intensity(device.region)
         year = f" ({grid.year})" if grid.year is not None else ""
-        rows.append(("region", f"{device.region}: {between(grid.range, '.0f')} g CO2e per kWh{year}"))
+        lent = f", on the grid of {grid.grid_of}" if grid.grid_of is not None else ""
+        rows.append(("region", f"{device.region}{lent}: {between(grid.range, '.0f')} g CO2e per kWh{year}"))
     elif power is not None:
         rows.append(("region", "not known: no CO2e"))
     return rows
