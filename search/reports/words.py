@@ -117,7 +117,9 @@ def of_power(power: Power) -> Lines:
     ]
     if (fit := power.fitted) is not None:
         error = f"{fit.error_percent:.1f} % (median), largest {fit.worst_error_percent:.1f} %"
-        rows.append(("power fitted to", f"{counted(fit.subnets, 'subnet')}, measured with {fit.meter}"))
+        metered = f"{counted(fit.subnets, 'subnet')}, measured with {fit.meter} on {fit.date}"
+        rows.append(("power fitted to", metered))
+        rows.append(("spread of repeated measurements of energy", f"{fit.spread_percent:.1f} %"))
         rows.append(("error of the energy, cross-validated", error))
     return rows
 
