@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -44,6 +44,24 @@ Bar = Callable[[str], AbstractContextManager[Step]]
 """Shows the progress of a task: what is yielded is told how many steps of how many are done, and something to say."""
 
 
+@dataclass(frozen=True)
+class LoadedSubnets:
+    """Subnets ``archs`` in a runtime, checked and ready to run, with the reference net beside them."""
+
+    supernet: Supernet
+    archs: tuple[Arch, ...]
+    setup: Setup
+    runtime: Runtime
+    subnets: tuple[Loaded, ...]
+    reference_arch: Arch
+    reference: Loaded
+
+    @property
+    def runs(self) -> list[Call]:
+        """A call for each subnet that runs it once."""
+        return [loaded.run for loaded in self.subnets]
+
+
 @dataclass
 class Taken:
     """The rounds so far: orders, medians of each subnet, readings of the reference."""
@@ -66,6 +84,15 @@ def measure(
 
     Raises InputError where the runtime cannot do what is asked for, and where it answers wrong.
     """
+    with loaded_subnets(supernet, archs, setup, bar) as loaded:
+        return measure_loaded(loaded, bar, rounds, slice_s, today)
+
+
+@contextmanager
+def loaded_subnets(
+    supernet: Supernet, archs: Sequence[Arch], setup: Setup, bar: Bar
+) -> Iterator[LoadedSubnets]:
+    """Distinct subnets, ready to run while the body does. Raises InputError as :func:`measure` does."""
     runtime = open_runtime(setup)
     reference = supernet.space.middle()
     with runtime.pinned(setup), tempfile.TemporaryDirectory(prefix="oncefit-") as folder:
@@ -75,22 +102,30 @@ def measure(
                 loaded.append(load_checked(runtime, supernet, arch, setup, Path(folder)))
                 if i:
                     step(i, len(archs), "")
-        with bar("measuring in rounds") as step:
-            calls = [found.run for found in loaded]
-            taken = take_rounds(calls[1:], calls[0], rounds, step, slice_s=slice_s)
+        yield LoadedSubnets(supernet, tuple(archs), setup, runtime, tuple(loaded[1:]), reference, loaded[0])
+
+
+def measure_loaded(
+    loaded: LoadedSubnets, bar: Bar, rounds: int = ROUNDS, slice_s: float = SLICE_S, today: str | None = None
+) -> Measurements:
+    """Raw times of subnets that are loaded."""
+    with bar("measuring in rounds") as step:
+        taken = take_rounds(loaded.runs, loaded.reference.run, rounds, step, slice_s=slice_s)
     return Measurements(
-        supernet=supernet.name,
-        fingerprint=supernet.fingerprint,
-        setup=setup,
+        supernet=loaded.supernet.name,
+        fingerprint=loaded.supernet.fingerprint,
+        setup=loaded.setup,
         timing=Timing(slice_s=slice_s, warm_up_runs=WARM_UP_RUNS),
-        reported=dict(loaded[0].reported),
-        versions=runtime.versions(),
+        reported=dict(loaded.reference.reported),
+        versions=loaded.runtime.versions(),
         cpu=cpu_name(),
         date=today or date.today().isoformat(),
         order=tuple(map(tuple, taken.order)),
-        subnets=subnets_of(archs, taken.subnets_ms),
+        subnets=subnets_of(loaded.archs, taken.subnets_ms),
         reference=Reference(
-            arch=measured_arch(reference), every=EVERY, rounds_ms=tuple(map(tuple, taken.reference_ms))
+            arch=measured_arch(loaded.reference_arch),
+            every=EVERY,
+            rounds_ms=tuple(map(tuple, taken.reference_ms)),
         ),
     )
 

@@ -9,11 +9,13 @@ import numpy as np
 from cost_models import measuring
 from cost_models.device import Device, Power
 from cost_models.drift import quiet_latencies
+from cost_models.energy_fit import LEAST_SUBNETS, measured_power
 from cost_models.fit_design import choose_archs
 from cost_models.host import HOST, host_file
 from cost_models.latency_fit import fit
 from cost_models.measurements import Setup
 from cost_models.measuring import Bar, settings
+from cost_models.meters import Meter, the_meter
 from cost_models.timing import BUSY_PERCENT
 from supernet import documents
 from supernet.catalog import Supernet
@@ -22,22 +24,37 @@ from supernet.messages import say
 
 
 def profile_here(
-    name: str, supernet: Supernet, setup: Setup, samples: int, seed: int, bar: Bar, even_busy: bool = False
+    name: str,
+    supernet: Supernet,
+    setup: Setup,
+    samples: int,
+    seed: int,
+    bar: Bar,
+    even_busy: bool = False,
+    meter: Meter | None = None,
 ) -> Device:
-    """This machine with ``setup`` as a device of its own, with power (for so many cores) and region of the host, and raw times.
+    """This machine with ``setup`` as a device of its own, with region of the host, and raw times.
 
-    Raises InputError where the runtime cannot do that, and for a busy machine unless ``even_busy``.
+    Its power figures are fitted to a ``meter``, or those of the host for so many cores. Raises InputError where the
+    runtime cannot do that, and for a busy machine unless ``even_busy``.
     """
     whole = supernet.restricted({})
     design = choose_archs(whole, samples, np.random.default_rng(seed))
-    measured = measuring.measure(whole, design.archs, setup, bar)
-    latency = fit(whole, design.archs, quiet_latencies(measured), settings(measured), tested=design.random)
-    if latency.spread_percent > BUSY_PERCENT and not even_busy:
-        raise InputError(
-            f"this machine is busy: repeated measurements spread by {latency.spread_percent:.1f} %, more than "
-            f"{BUSY_PERCENT:g} %. Nothing is kept: profile it again when it is quiet, or give --even-busy"
-        )
     host = documents.read(host_file(), Device)
+    with measuring.loaded_subnets(whole, design.archs, setup, bar) as loaded:
+        measured = measuring.measure_loaded(loaded, bar)
+        latency = fit(
+            whole, design.archs, quiet_latencies(measured), settings(measured), tested=design.random
+        )
+        if latency.spread_percent > BUSY_PERCENT and not even_busy:
+            raise InputError(
+                f"this machine is busy: repeated measurements spread by {latency.spread_percent:.1f} %, more than "
+                f"{BUSY_PERCENT:g} %. Nothing is kept: profile it again when it is quiet, or give --even-busy"
+            )
+        if meter is None:
+            power = power_with(setup, host.power)
+        else:
+            power = measured_power(whole, design.archs, loaded.runs, meter, bar, measured.date)
     made = {"name": name, "runtime": setup.runtime, "threads": setup.threads, "cpu": measured.cpu}
     found = {
         "date": measured.date,
@@ -45,7 +62,19 @@ def profile_here(
         "latency": latency,
         "measurements": measured,
     }
-    return host.model_copy(update={**made, **found, "power": power_with(setup, host.power)})
+    return host.model_copy(update={**made, **found, "power": power})
+
+
+def meter_for(setup: Setup, samples: int) -> Meter:
+    """The meter that power figures of a setup are fitted to.
+
+    Raises InputError where there is none, or where energy could not be fitted: before anything is measured.
+    """
+    if setup.batch != 1:
+        raise InputError(f"--energy is of one inference: it goes with --batch 1, got --batch {setup.batch}")
+    if samples < LEAST_SUBNETS:
+        raise InputError(f"--energy is fitted to at least {LEAST_SUBNETS} subnets, got --samples {samples}")
+    return the_meter()
 
 
 def power_with(setup: Setup, power: Power | None) -> Power | None:
