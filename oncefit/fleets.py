@@ -17,6 +17,7 @@ from search.runs.fleet import open_fleet as open_recorded
 from search.runs.own import AccuracyFunction, CostFunction, OwnSupernet
 from supernet.arch import Arch, Choice
 from supernet.messages import Say, say
+from supernet.ofa_format.given import Given
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,7 @@ class FleetSettings(TypedDict, total=False):
     trials: int | None
     seed: int | None
     race: bool | None
+    enqueue: Sequence[Given] | None
     predictor: str | None
     measure: int | None
     data: str | Path | None

@@ -28,7 +28,7 @@ from search.runs import study as studies
 from search.runs.carbon_stop import STOPPED
 from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differences, to_yaml
 from search.runs.correction import Corrected, corrected_estimate
-from search.runs.enqueued import check_enqueued, with_enqueued
+from search.runs.enqueued import check_enqueued, enqueued_archs, with_enqueued
 from search.runs.front import best, front
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.own import Own, is_given, own_cost, own_judgement, told
@@ -90,7 +90,7 @@ class Run:
     @cached_property
     def enqueued(self) -> tuple[Arch, ...]:
         """Archs that are evaluated first."""
-        return tuple(self.problem.space.from_dict(data) for data in self.config.enqueue)
+        return enqueued_archs(self.config, self.problem.space)
 
     @property
     def outside(self) -> str | None:
