@@ -181,6 +181,15 @@ def open_fleet(folder: Path, storage: str | None = None, own: Own | None = None)
     return Fleet(folder, config, runs)
 
 
+def fleet_of(run: Run) -> Fleet | None:
+    """The fleet that a run is one device of; None for a search for its device alone."""
+    folder = run.folder.absolute()
+    if not is_fleet(folder.parent):
+        return None
+    fleet = open_fleet(folder.parent, run.storage, run.own)
+    return fleet if folder.name in fleet.runs else None
+
+
 def conclude_fleet(fleet: Fleet, say: Say, measure: bool = True) -> FleetResult:
     """Measure what each run found on the report split, an arch that several of them chose once.
 
