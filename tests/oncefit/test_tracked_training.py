@@ -64,5 +64,5 @@ def test_a_ledger_of_something_else_is_refused_before_the_training(
     pytest.importorskip("codecarbon")
     monkeypatch.setattr(training_job, "run", lambda *_: pytest.fail("it was trained"))
     (tmp_path / "supernet.emissions.json").write_text("{}")
-    with pytest.raises(InputError, match="supernet.emissions.json: the key"):
+    with pytest.raises(InputError, match=r"supernet\.emissions\.json: the key"):
         oncefit.train(RECIPE, out=tmp_path, track_carbon=True)

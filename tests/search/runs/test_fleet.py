@@ -218,8 +218,12 @@ def test_an_arch_that_a_run_measured_is_not_measured_for_another(
         ({"devices": ["host", {"base": "host", "name": "b"}], "race": True}, "leave race out"),
         ({"devices": ["host", "hots"]}, "hots"),
         (
-            {"devices": ["host", {"base": "host", "name": "b"}], "enqueue": ["a.json"], "accuracy": "predicted",
-             "predictor": "mine"},
+            {
+                "devices": ["host", {"base": "host", "name": "b"}],
+                "enqueue": ["a.json"],
+                "accuracy": "predicted",
+                "predictor": "mine",
+            },
             "enqueue: with accuracy: predicted each of several devices is searched for by itself",
         ),
         ({"devices": []}, "has 0 of at least 2"),
