@@ -12,7 +12,8 @@ Seconds: the embedded supernet, subnets measured on the validation split, and tw
 the host's, each with some kinds of layer dearer: a fleet of 90 evaluations beside a search for one device with 60, the
 winners' report accuracies included.
 
-Rows are kept in runs/benchmarks/fleet.json: a benchmark that was stopped goes on.
+Rows are kept in runs/benchmarks/fleet.json, and this machine as a device, measured once, in fleet-host.yaml beside it: a
+benchmark that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any
 
 import numpy as np
 from oracles import REFERENCE, note10
-from results import Results, Row, spread
+from results import OUT, Results, Row, spread
 
 import oncefit
 from cost_models.device import Device, LatencyModel
@@ -162,13 +163,22 @@ def twelve(supernet: Supernet, reference: Path, scratch: Path) -> dict[str, Path
         measured = [LatencyMeasurement(times[i], times[i], times[i], 1) for i in chosen]
         found.append(Device(name=name, latency=fit(whole, [rows.archs[i] for i in chosen], measured)))
     found.append(import_device("note10", reference / "note10", whole, "samsung-note10"))
-    found.append(open_device("host", whole, print).model_copy(update={"name": "this-machine"}))
+    found.append(this_machine(whole))
     found.append(Device(name="multiply-adds", latency=as_macs(whole)))
     paths = {}
     for device in found:
         paths[device.name] = scratch / f"{device.name}.yaml"
         write_device(device, paths[device.name])
     return paths
+
+
+def this_machine(supernet: Supernet) -> Device:
+    """As it was measured when the benchmark began: another fit would be another device, with another yardstick."""
+    file = OUT / "fleet-host.yaml"
+    if not file.is_file():
+        measured = open_device("host", supernet, print)
+        write_device(measured.model_copy(update={"name": "this-machine"}), file)
+    return open_device(str(file), supernet, quiet)
 
 
 def as_macs(supernet: Supernet) -> LatencyModel:
@@ -194,10 +204,10 @@ def seconds(results: Results, seeds: int, scratch: Path) -> None:
     ratios = []
     for seed in range(seeds):
         first = dict([next(iter(limits.items()))])
-        one = results.row(partial(timed, first, ALONE, seed, scratch), peer="one, measured", seed=seed)
-        every = results.row(
-            partial(timed, limits, TOGETHER, seed, scratch), peer="twelve, measured", seed=seed
-        )
+        one, every = (
+            results.row(partial(timed, which, trials, seed, scratch), peer="measured", devices=len(which), trials=trials, seed=seed)
+            for which, trials in ((first, ALONE), (limits, TOGETHER))
+        )  # fmt: skip
         ratios.append(every["seconds"] / one["seconds"])
         print(
             f"seed {seed}: one device {one['seconds']:.0f} s, twelve devices {every['seconds']:.0f} s, "

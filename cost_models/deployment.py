@@ -81,11 +81,7 @@ class Emission(Document):
         """What it emitted; ``region`` is where its electricity was from unless it says so. Paths are from ``folder``."""
         whole = self._whole(self.region or region, folder)
         told = f"{whole.of}{f'; {self.source}' if self.source else ''}"
-        if self.shared_by == 1:
-            return Emitted(whole.kg, whole.known, told)
-        return Emitted(
-            shared(whole.kg, self.shared_by), whole.known, f"{told}; one of {self.shared_by:,} shares"
-        )
+        return one_share(Emitted(whole.kg, whole.known, told), self.shared_by)
 
     def _whole(self, region: Place | None, folder: Path) -> Emitted:
         if self.kg is not None:
@@ -114,6 +110,13 @@ class Emission(Document):
             electricity_kg(kwh, exactly(window.grams_per_kwh)), ESTIMATED,
             f"{self.hours:,g} h x {self.watts.value:g} W from {window.start} on, at {window.grams_per_kwh:.0f} g/kWh",
         )  # fmt: skip
+
+
+def one_share(whole: Emitted, by: int) -> Emitted:
+    """What counts for one of ``by`` deployments."""
+    if by == 1:
+        return whole
+    return Emitted(shared(whole.kg, by), whole.known, f"{whole.of}; one of {by:,} shares")
 
 
 def by_electricity(

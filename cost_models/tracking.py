@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from cost_models.grid import Place, carbon_intensity
+from cost_models.host import region_of_this_machine
 from supernet import documents, locks
 from supernet.atomic import make_folder
 from supernet.documents import Document
 from supernet.errors import InputError
 
 TRACKED = "emissions.json"
-"""In a run's folder: what its search emitted."""
+"""In the folder of a run, or of a fleet: what its search emitted. Of a training the name begins with that of its weights."""
 METERED = ("intel_power_gadget", "intel_rapl", "windows_emi")
 """Modes of codecarbon's processor in which it reads a meter."""
 
@@ -41,6 +42,11 @@ class Tracked(Document):
             seconds=self.seconds + other.seconds, kwh=self.kwh + other.kwh, kg=self.kg + other.kg,
             measured=self.measured and other.measured, how=how, sessions=self.sessions + other.sessions,
         )  # fmt: skip
+
+
+def tracked_here(path: Path, wanted: bool) -> AbstractContextManager[None]:
+    """As :func:`tracked` on this machine's grid, where that is wanted."""
+    return tracked(path, region_of_this_machine()) if wanted else nullcontext()
 
 
 @contextmanager

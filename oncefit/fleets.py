@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from cost_models.tracking import TRACKED, tracked_here
 from oncefit.runs import Run, planned, showing, split_own
 from oncefit.supernets import Supernet, as_supernet
 from search.reports import fleet as reporting
@@ -17,6 +18,7 @@ from search.runs.fleet import open_fleet as open_recorded
 from search.runs.own import AccuracyFunction, CostFunction, OwnSupernet
 from supernet.arch import Arch, Choice
 from supernet.messages import Say, say
+from supernet.ofa_format.given import Given
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,7 @@ class FleetSettings(TypedDict, total=False):
     trials: int | None
     seed: int | None
     race: bool | None
+    enqueue: Sequence[Given] | None
     predictor: str | None
     measure: int | None
     data: str | Path | None
@@ -51,6 +54,7 @@ def search_fleet(
     costs: Mapping[str, str | CostFunction] | None = None,
     out: str | Path | None = None,
     storage: str | None = None,
+    track_carbon: bool = False,
     progress: bool | ShowMember = False,
     say: Say = say,
     **settings: Unpack[FleetSettings],
@@ -58,7 +62,8 @@ def search_fleet(
     """Find the best subnet, or a front, for each of several devices; every arch is evaluated once for all of them.
 
     ``trials`` are the subnets that are evaluated, of all devices together, and ``budgets`` those that a device has
-    that names none of its own; all else is as for :func:`oncefit.search`. ``progress`` shows a bar, or is called with
+    that names none of its own; all else is as for :func:`oncefit.search`. ``track_carbon`` keeps what the search emits
+    in the fleet's folder, of which each device has one share. ``progress`` shows a bar, or is called with
     the device's name after every candidate. Raises InputError as that does, for a device by its name.
     """
     # imports Optuna, which opening a bundle does not need
@@ -68,7 +73,8 @@ def search_fleet(
     given = {"devices": devices, **settings}
     plan = planned(supernet, config, budgets, costs, sampler, accuracy, out, given)
     fleet = start_fleet(plan.folder, plan.config, storage, say, plan.own)
-    with showing(progress, lambda: fleet_progress(fleet)) as show:
+    tracking = tracked_here(plan.folder / TRACKED, track_carbon)
+    with tracking, showing(progress, lambda: fleet_progress(fleet)) as show:
         make_trials(fleet, show)
     return Fleet(conclude_fleet(fleet, say), say)
 

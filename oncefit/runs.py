@@ -10,8 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cost_models.host import region_of_this_machine
-from cost_models.tracking import TRACKED, tracked
+from cost_models.tracking import TRACKED, tracked_here
 from oncefit.bundles import Bundle, open_bundle
 from oncefit.supernets import Supernet, as_supernet
 from search.problem.confidence import plain_budgets
@@ -94,7 +93,7 @@ def search(
             f"{config} has devices: a search for several of them is oncefit.search_fleet(config={str(config)!r})"
         )
     run = start(plan.folder, plan.config, storage, say, plan.own)
-    tracking = tracked(plan.folder / TRACKED, region_of_this_machine()) if track_carbon else nullcontext()
+    tracking = tracked_here(plan.folder / TRACKED, track_carbon)
     with tracking, showing(progress, lambda: search_progress(run)) as show:
         make_trials(run, show)
     return Run(conclude(run, say), say)

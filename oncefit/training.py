@@ -11,13 +11,20 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: str | Path, *, alone: str | None = None, out: str | Path | None = None, progress: bool = False
+    recipe: str | Path,
+    *,
+    alone: str | None = None,
+    out: str | Path | None = None,
+    track_carbon: bool = False,
+    progress: bool = False,
 ) -> Trained:
     """Train the supernet of a recipe, or with ``alone`` (small, medium or large) one of its subnets from scratch.
 
-    The same call resumes a killed training; ``out`` is ``runs/training/RECIPE`` by default. Raises InputError for a
-    recipe that is not one.
+    The same call resumes a killed training; ``out`` is ``runs/training/RECIPE`` by default. ``track_carbon`` keeps what
+    the training emits beside its weights, as ``supernet.emissions.json`` (or ``small``, ...), for ``tracked:`` of a
+    deployment; it needs codecarbon. Raises InputError for a recipe that is not one.
     """
+    from cost_models.tracking import TRACKED, tracked_here
     from search.reports.progress import training_progress
     from supernet import documents, training_job
     from supernet.atomic import check_writable
@@ -28,5 +35,7 @@ def train(
     path = documents.find("training", recipe)
     folder = Path(out) if out is not None else Path("runs") / "training" / path.stem
     check_writable(folder)
-    with training_progress() if progress else nullcontext(lambda _: None) as show:
+    ledger = training_job.weights_file(folder, alone).with_suffix(f".{TRACKED}")
+    showing = training_progress() if progress else nullcontext(lambda _: None)
+    with tracked_here(ledger, track_carbon), showing as show:
         return training_job.run(path, folder, alone, show)

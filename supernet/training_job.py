@@ -36,6 +36,11 @@ def arch_of_size(space: SearchSpace, size: str) -> Arch:
     return {"small": space.smallest, "medium": space.middle, "large": space.largest}[size]()
 
 
+def weights_file(folder: Path, alone: str | None) -> Path:
+    """Where the weights of the supernet are written, or of one of its subnets."""
+    return folder / f"{alone or 'supernet'}.safetensors"
+
+
 def run(
     recipe_file: Path, folder: Path, alone: str | None, report: Callable[[TrainingProgress], None]
 ) -> Trained:
@@ -56,12 +61,11 @@ def run(
     torch.manual_seed(recipe.seed)
     arch = arch_of_size(supernet.space, alone) if alone is not None else None
     net = supernet.family.static(arch) if arch is not None else elastic(supernet.family.elastic())
-    stem = alone or "supernet"
+    weights = weights_file(folder, alone)
     train(
         recipe, supernet.space, net, images[chosen], labels[chosen], data.preprocessing,
-        folder / f"{stem}.checkpoint", report, alone=arch,
+        weights.with_suffix(".checkpoint"), report, alone=arch,
     )  # fmt: skip
-    weights = folder / f"{stem}.safetensors"
     sha256 = save_weights(net, weights)
     accuracy = {}
     for size in SIZES if alone is None else (alone,):

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from search.cli.options import Json, Region, out_folder
-from supernet.errors import InputError
 
 
 def search(
@@ -74,19 +73,15 @@ def search(
     several = bool(load_config(config, given, limits).devices)
     settings: dict[str, Any] = {
         **given, "config": config, "budgets": limits, "trials": trials, "measure": measure, "storage": storage,
-        "enqueue": enqueue, "out": folder, "progress": True,
+        "enqueue": enqueue, "out": folder, "track_carbon": track_carbon, "progress": True,
     }  # fmt: skip
     with terminal.resumable():
         if several:
-            if track_carbon:
-                raise InputError(
-                    "--track-carbon follows a search for one device, and there are several; leave it out"
-                )
             fleet = oncefit.search_fleet(**without(settings, "device", "region"))
             files, figures = fleet.write(), fleet.to_dict()
             table, note = reporting.fleet_table(fleet.result), reporting.fleet_legend(fleet.result)
         else:
-            run = oncefit.search(**without(settings, DEVICES), track_carbon=track_carbon)
+            run = oncefit.search(**without(settings, DEVICES))
             files, figures = run.write(), run.to_dict()
             table, note = report.result_table(run.result), report.legend(run.result)
     if as_json:

@@ -18,6 +18,9 @@ def train(
     alone: Annotated[
         str | None, typer.Option(help="Train one subnet only: small, medium or large.", metavar="SIZE")
     ] = None,
+    track_carbon: Annotated[
+        bool, typer.Option("--track-carbon", help="Keep what the training emits (needs codecarbon).")
+    ] = False,
     out: Annotated[Path | None, out_folder("runs/training/RECIPE")] = None,
     as_json: Json = False,
 ) -> None:
@@ -30,7 +33,7 @@ def train(
     from search.reports import words as readable
 
     with terminal.resumable():
-        trained = oncefit.train(recipe, alone=alone, out=out, progress=True)
+        trained = oncefit.train(recipe, alone=alone, out=out, track_carbon=track_carbon, progress=True)
     if as_json:
         terminal.print_json(asdict(trained) | {"weights": str(trained.weights)})
     else:

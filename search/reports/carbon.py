@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cost_models.at_work import emitted_at_work, watts_at_work
 from cost_models.carbon_ledger import MG_PER_KG, BreakEven, Plan, break_even
-from cost_models.deployment import ESTIMATED, Deployment, Emitted, Inference, of_tracked
+from cost_models.deployment import ESTIMATED, Deployment, Emitted, Inference, of_tracked, one_share
 from cost_models.device import Power
 from cost_models.energy import MG_PER_G, MJ_PER_KWH, Work, co2e_range, energy_range, power_of, work_of
 from cost_models.grid import Place, carbon_intensity
@@ -20,6 +20,7 @@ from cost_models.registry import build
 from cost_models.runtimes.registry import processors
 from cost_models.tracking import TRACKED, read_tracked
 from search.reports.export import picked
+from search.runs.fleet import fleet_of
 from search.runs.run import Result, Run
 from search.runs.study import search_seconds
 from supernet.arch import Arch
@@ -250,10 +251,19 @@ def spent(deployment: Deployment, folder: Path, place: Place | None, run: Run | 
 
 
 def of_search(run: Run) -> Emitted:
-    """What a run's search emitted where it was searched."""
-    if (run.folder / TRACKED).is_file():
-        return of_tracked(read_tracked(run.folder / TRACKED))
-    seconds, watts, place = search_seconds(run.study()), watts_at_work(), region_of_this_machine()
+    """What a run's search emitted where it was searched; of a search for several devices its share of all of it."""
+    fleet = fleet_of(run)
+    if fleet is None:
+        return of_searching(run.folder, [run])
+    return one_share(of_searching(fleet.folder, [*fleet.runs.values()]), len(fleet.runs))
+
+
+def of_searching(folder: Path, runs: Sequence[Run]) -> Emitted:
+    """What was emitted in searching: as it was tracked in a folder, else by the time that the runs took."""
+    if (folder / TRACKED).is_file():
+        return of_tracked(read_tracked(folder / TRACKED))
+    seconds = sum(search_seconds(run.study()) for run in runs)
+    watts, place = watts_at_work(), region_of_this_machine()
     made = emitted_at_work(seconds, watts, place)
     return Emitted(
         made.kg, ESTIMATED, f"{seconds:,.0f} s x {watts.value:g} W of {processors()} cores in {place}"

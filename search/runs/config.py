@@ -260,7 +260,8 @@ def check_stop(config: RunConfig, where: str) -> None:
         )
     if config.devices:
         raise InputError(
-            f"{where}: stop: is for a search for one device, and there are several; leave it out"
+            f"{where}: stop: holds what a trial emits against what it saves on one device, and of several devices each "
+            "trial may serve all; leave it out, or search for each device by itself"
         )
     if COST not in config.objectives:
         raise InputError(

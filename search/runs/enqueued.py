@@ -12,6 +12,7 @@ from supernet.arch import Arch
 from supernet.catalog import Supernet
 from supernet.errors import InputError, prefixed
 from supernet.ofa_format.given import called, within_space
+from supernet.space import SearchSpace
 
 
 def with_enqueued(
@@ -47,6 +48,16 @@ def check_enqueued(config: RunConfig, costs: Mapping[str, Cost], given: Mapping[
                     f"{name}: arch {arch.id} cannot be enqueued: its {cost} is {known[cost]:g}, over the budget of "
                     f"{config.budgets[cost]:g}; leave it out, or raise the budget"
                 )
+    check_counts(config)
+
+
+def enqueued_archs(config: RunConfig, space: SearchSpace) -> tuple[Arch, ...]:
+    """Of a config that has them spelled out."""
+    return tuple(space.from_dict(data) for data in config.enqueue)
+
+
+def check_counts(config: RunConfig) -> None:
+    """Raises InputError for more archs than the run may have, or measures."""
     check_room(config.trials, 0, len(config.enqueue))
     if config.accuracy == BOTH and len(config.enqueue) > config.measure:
         raise InputError(

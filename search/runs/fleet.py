@@ -8,7 +8,7 @@ them is a trial of all (:mod:`search.runs.fleet_trials`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,9 @@ from cost_models.registry import ALIASES
 from cost_models.variants import Variant
 from search.problem.limits import within
 from search.runs import study as studies
-from search.runs.config import RunConfig, normalised, to_yaml
-from search.runs.fleet_devices import DEVICES
+from search.runs.config import MEASURED, OWN, RunConfig, normalised, to_yaml
+from search.runs.enqueued import check_counts, enqueued_archs, with_enqueued
+from search.runs.fleet_devices import DEVICES, FLEET
 from search.runs.front import best
 from search.runs.naming import base
 from search.runs.own import Own
@@ -31,7 +32,6 @@ from supernet.atomic import check_writable
 from supernet.errors import InputError
 from supernet.messages import Say
 
-FLEET = "fleet.yaml"
 FEWEST = 2
 """Devices of a fleet; one is a run."""
 
@@ -52,6 +52,11 @@ class Fleet:
     def first(self) -> Run:
         return next(iter(self.runs.values()))
 
+    @property
+    def enqueued(self) -> tuple[Arch, ...]:
+        """Archs that are evaluated first."""
+        return enqueued_archs(self.config, self.first.problem.space)
+
 
 @dataclass(frozen=True)
 class FleetResult:
@@ -69,16 +74,18 @@ class FleetResult:
 def members(config: RunConfig, where: str) -> dict[str, RunConfig]:
     """The config of each device, by its name: one device, its budgets beside or in place of the common ones.
 
-    Raises InputError for one device, for a device that is given twice, and where candidates race.
+    What is enqueued is the fleet's. Raises InputError for one device, for a device that is given twice, where candidates
+    race, and where archs are enqueued that no device would share.
     """
     if len(config.devices) < FEWEST:
         raise InputError(
             f"{where}: {DEVICES} has {len(config.devices)} of at least {FEWEST}; one device is given as device:"
         )
-    if config.enqueue:
+    if config.enqueue and config.accuracy not in (MEASURED, OWN):
         raise InputError(
-            f"{where}: enqueue: archs that come first are of a search for one device, and a fleet shares every arch; "
-            "leave it out, or search for each device by itself"
+            f"{where}: enqueue: with accuracy: {config.accuracy} each of several devices is searched for by itself, and "
+            "an arch may be within the budgets of one and over those of another; leave it out, or search for each device "
+            "with archs of its own"
         )
     if config.race:
         raise InputError(
@@ -96,6 +103,7 @@ def members(config: RunConfig, where: str) -> dict[str, RunConfig]:
             )
         alone = {
             "devices": (),
+            "enqueue": (),
             "device": entry.device,
             "budgets": {**config.budgets, **{ALIASES.get(n, n): limit for n, limit in entry.budgets.items()}},
         }
@@ -134,7 +142,21 @@ def start_fleet(
     for label, alone in configs.items():
         beside = next(iter(runs.values()), None)
         runs[label] = start(folder / label, alone, storage, say, own, beside)
+    begun = documents.read(folder / FLEET, RunConfig) if is_fleet(folder) else None
+    config, given = with_enqueued(config, begun, next(iter(runs.values())).supernet)
+    check_some_device_has(given, [*runs.values()])
+    check_counts(config)
     return Fleet(folder, config, runs)
+
+
+def check_some_device_has(given: Mapping[Arch, str], runs: Sequence[Run]) -> None:
+    """Raises InputError for an enqueued arch, called as its value says, that is over budget on every device."""
+    for arch, name in given.items():
+        if not any(keeps(run, arch) for run in runs):
+            raise InputError(
+                f"{name}: arch {arch.id} cannot be enqueued: it is over a budget of every device; leave it out, or raise "
+                "a budget"
+            )
 
 
 def write_fleet(fleet: Fleet) -> None:
@@ -157,6 +179,15 @@ def open_fleet(folder: Path, storage: str | None = None, own: Own | None = None)
     for label in members(config, str(folder / FLEET)):
         runs[label] = open_run(folder / label, storage, own, beside=next(iter(runs.values()), None))
     return Fleet(folder, config, runs)
+
+
+def fleet_of(run: Run) -> Fleet | None:
+    """The fleet that a run is one device of; None for a search for its device alone."""
+    folder = run.folder.absolute()
+    if not is_fleet(folder.parent):
+        return None
+    fleet = open_fleet(folder.parent, run.storage, run.own)
+    return fleet if folder.name in fleet.runs else None
 
 
 def conclude_fleet(fleet: Fleet, say: Say, measure: bool = True) -> FleetResult:

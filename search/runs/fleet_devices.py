@@ -11,6 +11,8 @@ from supernet.documents import Document, from_folder
 from supernet.errors import InputError, short
 
 DEVICES = "devices"
+FLEET = "fleet.yaml"
+"""In the folder of a search for several devices: its config. Each device has a folder of its name beside it."""
 
 
 class FleetDevice(Document):

@@ -5,21 +5,22 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle
+from itertools import count, cycle
 from typing import TYPE_CHECKING
 
 from search.feasible.budget_messages import check_feasible
 from search.problem.limits import over_budget
 from search.proposing.distributions import distributions
 from search.proposing.following import ARCH_ID
+from search.runs import enqueued
 from search.runs import study as studies
 from search.runs.config import to_yaml
-from search.runs.fleet import Fleet, ShowMember, of_run, remember, write_fleet
+from search.runs.fleet import Fleet, ShowMember, keeps, of_run, remember, write_fleet
 from search.runs.front import best
 from search.runs.ledger import Ledger
 from search.runs.run import CONFIG, Progress, Run, write_down
 from search.runs.study import SHARED, Candidate
-from search.runs.trials import PROPOSALS_PER_TRIAL, attempt, begin, full_values
+from search.runs.trials import PROPOSALS_PER_TRIAL, attempt, begin, enqueue, full_values
 from search.runs.trials import search as search_one
 from search.runs.workers import Worker, at_work
 from supernet import documents
@@ -57,12 +58,15 @@ def search_fleet(fleet: Fleet, progress: ShowMember) -> None:
                 search_one(run, partial(progress, label))
             return
         with ExitStack() as stack:
-            together = [begun(stack, label, run) for label, run in fleet.runs.items()]
+            together = [begun(stack, fleet, label) for label in fleet.runs]
+            share(together)
+            enqueue_first(fleet, together)
             take_turns(fleet, together, progress)
 
 
-def begun(stack: ExitStack, label: str, run: Run) -> Member:
+def begun(stack: ExitStack, fleet: Fleet, label: str) -> Member:
     """A device's run, ready for trials."""
+    run = fleet.runs[label]
     witness = check_feasible(run.problem, run.where)
     with studies.in_turn(run.folder, lambda: None):
         write_down(run)
@@ -76,11 +80,27 @@ def begun(stack: ExitStack, label: str, run: Run) -> Member:
     return Member(label, run, study, worker, ledger, witness, told)
 
 
+def enqueue_first(fleet: Fleet, together: list[Member]) -> None:
+    """A trial that waits for each arch that is to come first, on the first device that it is within budget on.
+
+    Raises InputError where there are not as many trials left.
+    """
+    missing = list(fleet.enqueued)
+    for member in together:
+        missing = member.ledger.missing(missing)
+    enqueued.check_room(fleet.config.trials, evaluated(together), len(missing))
+    for member in together:
+        mine = [arch for arch in missing if keeps(member.run, arch)]
+        enqueue(member.run, member.study, member.ledger, mine)
+        missing = [arch for arch in missing if arch not in mine]
+
+
 def take_turns(fleet: Fleet, together: list[Member], progress: ShowMember) -> None:
-    """A trial for each device in turn, until there are as many archs as the config says."""
+    """A trial for each device in turn, until there are as many archs as the config says; those that wait come first."""
     wanted = fleet.config.trials
-    share(together)
-    for proposals, member in enumerate(cycle(together)):
+    turns = cycle(together)
+    for proposals in count():
+        member = next((m for m in together if m.ledger.waiting), None) or next(turns)
         done = evaluated(together)
         progress(member.label, progress_of_member(member, done, wanted, proposals))
         if done >= wanted or proposals >= PROPOSALS_PER_TRIAL * wanted:

@@ -28,7 +28,8 @@ from search.runs import study as studies
 from search.runs.carbon_stop import STOPPED
 from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differences, to_yaml
 from search.runs.correction import Corrected, corrected_estimate
-from search.runs.enqueued import check_enqueued, with_enqueued
+from search.runs.enqueued import check_enqueued, enqueued_archs, with_enqueued
+from search.runs.fleet_devices import FLEET
 from search.runs.front import best, front
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.own import Own, is_given, own_cost, own_judgement, told
@@ -90,7 +91,7 @@ class Run:
     @cached_property
     def enqueued(self) -> tuple[Arch, ...]:
         """Archs that are evaluated first."""
-        return tuple(self.problem.space.from_dict(data) for data in self.config.enqueue)
+        return enqueued_archs(self.config, self.problem.space)
 
     @property
     def outside(self) -> str | None:
@@ -348,6 +349,11 @@ def open_run(
 
     What ``beside``, a run for another device, has opened is not opened again. Raises InputError for a folder that is no run.
     """
+    if (folder / FLEET).is_file():
+        raise InputError(
+            f"{folder} is a search for several devices, not a run: each device has a run in a folder of its name there; "
+            "give one of these"
+        )
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} is not a run: it has no {CONFIG}; oncefit search writes one")
     config = documents.read(folder / CONFIG, RunConfig)

@@ -14,6 +14,7 @@ from cost_models.energy import co2e_range
 from cost_models.grid import carbon_intensity
 from cost_models.ranges import Range
 from cost_models.runtimes.registry import processors
+from cost_models.tracking import read_tracked
 from search.cli.app import main
 from search.reports import carbon as ledgers
 from search.reports.carbon_tables import figure, mass, number, pays, sentences
@@ -157,6 +158,42 @@ def test_a_search_is_estimated_by_its_trials_time_unless_it_was_tracked(
         file.unlink()
     assert found.specialised.once_kg["search"].value == 0.004
     assert found.notes["search"] == "measured: 0.01 kWh in 3 s, a meter"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_of_a_search_for_several_devices_each_takes_a_share_tracked_or_not(tmp_path: Path) -> None:
+    pytest.importorskip("codecarbon")
+    tiny.write_device(tiny.open_tiny(tmp_path), tmp_path / "known.yaml")
+    fleet = oncefit.search_fleet(
+        str(tmp_path / "tiny.yaml"), devices=[str(tmp_path / f"{name}.yaml") for name in three_of(tmp_path)],
+        accuracy=made_up, budgets={"macs": 2.5e5}, trials=6, sampler="random", out=tmp_path / "fleet",
+        track_carbon=True, say=lambda _: None,
+    )  # fmt: skip
+    assert sorted(tmp_path.glob("fleet/**/*emissions.json")) == [tmp_path / "fleet" / "emissions.json"]
+    kept = read_tracked(tmp_path / "fleet" / "emissions.json")
+    assert kept.sessions == 1
+    given = {key: value for key, value in DEPLOYMENT.items() if key != "search"}
+    for run in fleet.runs.values():
+        found = oncefit.carbon(run, given).found
+        assert found.specialised.once_kg["search"].value == pytest.approx(kept.kg / 3)
+        assert found.notes["search"].endswith("; one of 3 shares")
+    (tmp_path / "fleet" / "emissions.json").unlink()
+    trials = [trial for run in fleet.runs.values() for trial in run.study.trials]
+    seconds = sum(trial.duration.total_seconds() for trial in trials if trial.duration is not None)
+    stop = CarbonStop(requests=1, top1=0.5)
+    for run in fleet.runs.values():
+        found = oncefit.carbon(run.folder, given).found
+        assert found.specialised.once_kg["search"].value == pytest.approx(trial_kg(stop, seconds) / 3)
+    with pytest.raises(InputError, match="is a search for several devices, not a run: each device has a run"):
+        oncefit.carbon(fleet.folder, given)
+
+
+def three_of(folder: Path) -> list[str]:
+    """Names of three devices that are alike, written beside the one that is known."""
+    data, names = yaml.safe_load((folder / "known.yaml").read_text()), ["one", "two", "three"]
+    for name in names:
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({**data, "name": name}))
+    return names
 
 
 def test_the_command_writes_a_table_a_json_and_a_plot(

@@ -132,6 +132,48 @@ def test_a_stopped_fleet_goes_on_and_asks_for_nothing_again(tmp_path: Path, supe
     assert [path.name for path in again.write()] == ["fleet.csv", "fleet.png", "fleet.json"]
 
 
+def test_what_is_enqueued_is_evaluated_first_and_once_on_whatever_device_it_fits(
+    tmp_path: Path, supernet: Supernet
+) -> None:
+    files, judge = made_devices(tmp_path, supernet), Judge(supernet)
+    limits = budgets_of(supernet, files)
+    costs = {
+        name: latency_ms(Target(supernet, documents.read(Path(file), Device))) for name, file in files.items()
+    }
+
+    def fits(arch: Arch) -> set[str]:
+        return {name for name, cost in costs.items() if cost(arch) <= limits[name]}
+
+    every = all_archs(supernet)
+    on_others = next(arch for arch in every if fits(arch) == {"wide", "deep"})
+    on_all = next(arch for arch in every if len(fits(arch)) == len(SCALES))
+    on_none = next(arch for arch in every if not fits(arch))
+    given = {
+        "devices": {files[name]: {"latency_ms": limit} for name, limit in limits.items()},
+        "accuracy": judge, "out": tmp_path / "fleet",
+    }  # fmt: skip
+    network = str(tmp_path / "tiny.yaml")
+    with pytest.raises(InputError, match="cannot be enqueued: it is over a budget of every device"):
+        oncefit.search_fleet(network, trials=6, enqueue=[on_all, on_none], **given)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="2 archs are to be evaluated first, but the run has 0 of its 1"):
+        oncefit.search_fleet(network, trials=1, enqueue=[on_all, on_others], **given)  # type: ignore[arg-type]
+    assert not judge.asked
+    fleet = oncefit.search_fleet(network, trials=6, enqueue=[on_others, on_all, on_others], **given)  # type: ignore[arg-type]
+    assert set([*judge.asked][:2]) == {on_others.id, on_all.id}
+    assert set(judge.asked.values()) == {1}
+    assert fleet.evaluations == 6
+    for name, run in fleet.runs.items():
+        assert on_all.id in run.candidates.index
+        assert (on_others.id in run.candidates.index) == (name != "slow")
+    more = next(arch for arch in every if arch.id not in judge.asked and fits(arch))
+    with pytest.raises(InputError, match="the run has 6 of its 6 trials behind it; give --trials 7"):
+        oncefit.search_fleet(network, trials=6, enqueue=[more], **given)  # type: ignore[arg-type]
+    again = oncefit.search_fleet(network, trials=7, **given)  # type: ignore[arg-type]
+    assert [*judge.asked][6] == more.id, "what was enqueued and not evaluated is not forgotten"
+    assert again.evaluations == 7
+    assert set(judge.asked.values()) == {1}
+
+
 def same_name(function: object) -> object:
     """An object whose code a run's config cannot tell from another."""
 
@@ -175,6 +217,15 @@ def test_an_arch_that_a_run_measured_is_not_measured_for_another(
         ({"devices": 3}, "a list, as"),
         ({"devices": ["host", {"base": "host", "name": "b"}], "race": True}, "leave race out"),
         ({"devices": ["host", "hots"]}, "hots"),
+        (
+            {
+                "devices": ["host", {"base": "host", "name": "b"}],
+                "enqueue": ["a.json"],
+                "accuracy": "predicted",
+                "predictor": "mine",
+            },
+            "enqueue: with accuracy: predicted each of several devices is searched for by itself",
+        ),
         ({"devices": []}, "has 0 of at least 2"),
         ({"devices": ["host", {"base": "host", "name": "../evil"}]}, "a folder of its name"),
         ({"devices": ["host", {"base": "host", "name": "fleet.yaml"}]}, "a folder of its name"),
