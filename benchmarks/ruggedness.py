@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from oracles import ORACLES, REFERENCE, Oracle, open_oracle
 
-from search.feasible.neighbours import distinct, single_changes
+from search.feasible.neighbours import distinct
 from search.feasible.region import Region
-from search.proposing.annealing import summed
+from search.proposing.changes import SingleChanges
 from search.proposing.first_archs import skewed
 from search.proposing.hill_climbing import climb
 from search.reports.units import amount
@@ -59,14 +59,14 @@ def told(oracle: Oracle, budget: float, count: int) -> str:
 def correlation(oracle: Oracle, codes: Codes) -> float:
     """The median over archs of the correlation of estimated with predicted gains of all single changes."""
     assert oracle.slope is not None
-    space = oracle.space
+    singles = SingleChanges(oracle.both())
     top1, slopes_of = oracle.slope(codes)
-    slopes = slopes_of(np.arange(len(codes)))
-    changed, owner, _, _ = single_changes(space, codes)
-    parts = summed(slopes, np.arange(len(codes)), codes, space.active(codes))
-    estimated = summed(slopes, owner, changed, space.active(changed)) - parts[owner]
-    predicted = oracle.predict(changed) - top1[owner]
-    each = [np.corrcoef(estimated[owner == i], predicted[owner == i])[0, 1] for i in range(len(codes))]
+    estimated = singles.gains(slopes_of(np.arange(len(codes))), codes)
+    predicted = singles.judged_gains(codes, top1, oracle.predict)
+    each = [
+        np.corrcoef(*gains[:, np.isfinite(gains).all(axis=0)])[0, 1]
+        for gains in np.stack([estimated, predicted], axis=1)
+    ]
     return float(np.median(each))
 
 

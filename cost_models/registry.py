@@ -20,6 +20,7 @@ from operator import attrgetter
 import numpy as np
 
 from cost_models.protocol import BatchCostModel, BoundedCostModel, CostModel, Costs, Reach, Target
+from cost_models.tables import TableCost
 from supernet.arch import Arch
 from supernet.errors import InputError, short, unknown
 from supernet.space import Codes, SearchSpace
@@ -159,6 +160,18 @@ class Cost:
                 f"got an array of shape {found.shape}"
             )
         return found
+
+    def changed(self, codes: Codes) -> Costs:
+        """Costs of canonical codes (n, dimensions) with each choice of each dimension made, one at a time; (n, choices).
+
+        In the order of :attr:`SearchSpace.every_choice`.
+        """
+        if isinstance(self.model, TableCost) and self.model.combine == "sum":
+            return self.model.changed(codes)
+        dimensions, choices = self.space.every_choice
+        rows = np.repeat(codes[:, None], len(choices), axis=1)
+        rows[:, np.arange(len(choices)), dimensions] = choices
+        return self.batch(self.space.canonical(rows.reshape(-1, codes.shape[1]))).reshape(rows.shape[:2])
 
     @cached_property
     def _batched(self) -> BatchCostModel | None:

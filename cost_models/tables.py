@@ -50,7 +50,7 @@ class TableEntries:
     """The tables of many factors in one row, so that a population needs one look-up and not one a factor."""
 
     factors: tuple[Factor, ...]
-    dimensions: int
+    space: SearchSpace
 
     def joined(self, codes: Codes, combine: Combine, offset: float) -> Costs:
         """``offset`` and the entries of all factors, added or the largest, of each row of ``codes``; shape (n,).
@@ -69,6 +69,31 @@ class TableEntries:
                 join(out, entries, out=out)
         return total
 
+    def changed(self, codes: Codes) -> Costs:
+        """What each choice of each dimension adds to the sum, shape (n, choices): the entries of its own factors alone."""
+        strides, first, row = self._layout
+        factor, column, choice, stride, begins = self._moves
+        places = (codes.astype(strides.dtype) @ strides.T).astype(np.intp) + first[:, 0]
+        there = row[places[:, factor] + (choice - codes[:, column]) * stride]
+        return np.asarray(np.add.reduceat(there - row[places][:, factor], begins, axis=1))
+
+    @cached_property
+    def _moves(self) -> tuple[npt.NDArray[np.intp], ...]:
+        """Each choice with each factor that it changes: factor, column, choice, stride; and where each choice begins.
+
+        A choice that no factor knows is listed once and moves nothing.
+        """
+        rows, begins = [], []
+        for column, choice in zip(*(part.tolist() for part in self.space.every_choice), strict=True):
+            begins.append(len(rows))
+            mine = [
+                (i, column, choice, factor.strides[factor.columns.index(column)])
+                for i, factor in enumerate(self.factors)
+                if column in factor.columns
+            ]
+            rows += mine or [(0, column, choice, 0)]
+        return (*np.array(rows, dtype=np.intp).T, np.array(begins, dtype=np.intp))
+
     @cached_property
     def _layout(self) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
         """Strides (factors, dimensions) and the first place (factors, 1) of each table in the row.
@@ -76,7 +101,9 @@ class TableEntries:
         A product of small integers is exact in floating point, where it is fastest.
         """
         sizes = [factor.table.size for factor in self.factors]
-        strides = np.zeros((len(sizes), self.dimensions), np.float32 if max(sizes) < 2**24 else np.float64)
+        strides = np.zeros(
+            (len(sizes), len(self.space.dimensions)), np.float32 if max(sizes) < 2**24 else np.float64
+        )
         for of_factor, factor in zip(strides, self.factors, strict=True):
             of_factor[list(factor.columns)] = factor.strides
         first = np.cumsum([0, *sizes[:-1]], dtype=np.intp)[:, None]
@@ -103,13 +130,17 @@ class TableCost:
     def batch(self, codes: Codes) -> Costs:
         return self._entries.joined(codes, self.combine, self.offset)
 
+    def changed(self, codes: Codes) -> Costs:
+        """Costs with each choice of each dimension made, one at a time, shape (n, choices); of sums alone."""
+        return np.asarray(self.batch(codes)[:, None] + self._entries.changed(codes))
+
     def reach(self) -> Reach:
         """The exact least and greatest value over the whole space."""
         return self._reach
 
     @cached_property
     def _entries(self) -> TableEntries:
-        return TableEntries(self.factors, len(self.space.dimensions))
+        return TableEntries(self.factors, self.space)
 
     @cached_property
     def _reach(self) -> Reach:

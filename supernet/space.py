@@ -70,6 +70,12 @@ class SearchSpace:
         return np.array([len(d.choices) for d in self.dimensions], dtype=np.int16)
 
     @cached_property
+    def every_choice(self) -> tuple[npt.NDArray[np.intp], Codes]:
+        """The choices of all dimensions one after the other: the dimension and the code of each, shapes (m,)."""
+        codes = np.concatenate([np.arange(size, dtype=np.int16) for size in self.sizes])
+        return np.repeat(np.arange(len(self.sizes)), self.sizes), codes
+
+    @cached_property
     def size(self) -> int:
         """Number of distinct archs."""
         children: dict[str, list[Dimension]] = {}

@@ -35,8 +35,7 @@ def single_changes(
     space: SearchSpace, codes: Codes
 ) -> tuple[Codes, npt.NDArray[np.intp], npt.NDArray[np.intp], Codes]:
     """Every arch one choice away: codes, the row it comes from, the dimension and the choice."""
-    dimensions = np.repeat(np.arange(len(space.sizes)), space.sizes)
-    choices = np.concatenate([np.arange(size, dtype=np.int16) for size in space.sizes])
+    dimensions, choices = space.every_choice
     rows = np.repeat(codes[:, None], len(choices), axis=1)
     rows[:, np.arange(len(choices)), dimensions] = choices
     rows = space.canonical(rows.reshape(-1, codes.shape[1])).reshape(rows.shape)

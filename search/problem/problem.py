@@ -78,3 +78,9 @@ class Problem:
     def within(self, codes: Codes) -> npt.NDArray[np.bool_]:
         """Which archs keep every budget, shape (n,)."""
         return np.asarray((self.totals(codes) <= self.limits).all(axis=1))
+
+    def changed_totals(self, codes: Codes) -> Floats:
+        """Every cost of canonical codes with each choice of :attr:`SearchSpace.every_choice` made; (n, choices, costs)."""
+        if not self.costs:
+            return np.empty((len(codes), int(self.space.sizes.sum()), 0))
+        return np.stack([cost.changed(codes) for cost in self.costs.values()], axis=2)

@@ -3,18 +3,20 @@
 A predictor of accuracy is rugged: archs that no single change improves differ in half of their choices and by
 half a point. A chain that now and then accepts a worse arch gets out of them (Kirkpatrick et al., 1983), but
 nearly all changes that are drawn blindly are bad ones. The slopes tell of all of them at the price of one
-prediction, so a chain draws many changes, keeps those within its limits, and chooses among them with the
-probabilities that the estimates give (locally informed proposals: Zanella, 2020; Grathwohl et al., 2021).
+prediction, so a chain draws many steps of changes that seem good for what they cost, keeps those within its limits,
+and chooses among them with the probabilities that the estimates give (locally informed proposals: Zanella, 2020;
+Grathwohl et al., 2021; changes are drawn with the square root of these, which Zanella calls balanced).
 Only the chosen one is predicted, and accepted or not by what is predicted and not by the estimate.
 
-Notation, for ``n`` chains in a space of ``d`` dimensions with at most ``c`` choices:
+Notation, for ``n`` chains in a space of ``d`` dimensions with ``m`` choices together, and ``k`` costs:
 
 ==============  =================  ==============================================================
 ``codes``       (n, d)             where each chain stands
 ``good``        (n,)               its predicted accuracy
-``slopes``      (n, d, c)          what each choice adds there (:data:`Slopes`)
-``parts``       (n,)               the sum of the slopes of its own choices
-``drawn``       (n * tries, d)     changed archs, ``tries`` of each chain one after the other
+``totals``      (n, k)             its costs
+``gains``       (n, m)             what each single change adds to its accuracy, as the slopes tell
+``costs``       (n, m, k)          what each adds to its costs (:mod:`search.proposing.changes`)
+``drawn``       (n, tries, 4)      steps of up to four changes, by their places
 ``heat``        scalar             accuracy that a chain readily loses in a step
 ==============  =================  ==============================================================
 """
@@ -25,16 +27,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from search.problem.problem import Problem
+from search.proposing.changes import Places, SingleChanges
 from supernet.arrays import Floats, Slopes, SlopesOf
 from supernet.space import Codes, SearchSpace
 
 Slope = Callable[[Codes], tuple[Floats, SlopesOf]]
 """Codes (n, dimensions) -> how good they are, shape (n,), and the slopes of those that are asked for."""
-
-Places = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,18 @@ class Cooling:
 
     ``chains`` says how many are left from which share of the ``steps`` on: the best so far go on, the ``least`` best
     of each resolution first. Heat is in units of what a single change does: the root mean
-    square of the differences of slopes where the chains begin; it falls evenly in its logarithm.
+    square of the gains that slopes tell where the chains begin; it falls evenly in its logarithm. ``tries`` steps of one
+    to ``changes`` changes are drawn, with ``bias`` / heat times what a change gains as the logarithm of its probability.
     """
 
     steps: int = 400
     chains: tuple[tuple[float, int], ...] = ((0.0, 64), (0.25, 24))
-    tries: int = 32
+    tries: int = 16
     changes: int = 4
     hot: float = 0.24
     cold: float = 0.07
     least: int = 0
+    bias: float = 0.5
 
     def heat(self, step: int) -> float:
         """In units of what a single change does."""
@@ -65,21 +67,24 @@ class Chains:
 
     codes: Codes
     good: Floats
-    slopes: Slopes
-    parts: Floats
+    totals: Floats
+    gains: Floats
+    costs: Floats
     best: Codes
     best_good: Floats
 
-    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Chains:
+    def __getitem__(self, rows: Places) -> Chains:
         return Chains(
-            self.codes[rows], self.good[rows], self.slopes[rows], self.parts[rows], self.best[rows],
-            self.best_good[rows],
+            self.codes[rows], self.good[rows], self.totals[rows], self.gains[rows], self.costs[rows],
+            self.best[rows], self.best_good[rows],
         )  # fmt: skip
 
-    def move(self, rows: Places, codes: Codes, good: Floats, slopes: Slopes, space: SearchSpace) -> None:
+    def move(
+        self, singles: SingleChanges, rows: Places, codes: Codes, good: Floats, totals: Floats, slopes: Slopes
+    ) -> None:
         """Some chains, ``rows`` (m,), now stand at other codes (m, dimensions)."""
-        self.codes[rows], self.good[rows], self.slopes[rows] = codes, good, slopes
-        self.parts[rows] = summed(slopes, np.arange(len(rows)), codes, space.active(codes))
+        self.codes[rows], self.good[rows], self.totals[rows] = codes, good, totals
+        self.gains[rows], self.costs[rows] = singles.gains(slopes, codes), singles.costs(codes, totals)
         better = good > self.best_good[rows]
         self.best[rows[better]], self.best_good[rows[better]] = codes[better], good[better]
 
@@ -94,18 +99,27 @@ def anneal(
     ``cooling`` begins with.
     """
     space, left = problem.space, {int(share * cooling.steps): n for share, n in cooling.chains}
+    singles = SingleChanges(problem)
     start = start[: left[0]].copy()
     good, slopes_of = slope(start)
     slopes = slopes_of(np.arange(len(start)))
-    parts = summed(slopes, np.arange(len(start)), start, space.active(start))
-    chains = Chains(start.copy(), good, slopes, parts, start, good.copy())
-    unit = typical(space, chains)
+    totals = problem.totals(start)
+    chains = Chains(
+        start,
+        good,
+        totals,
+        singles.gains(slopes, start),
+        singles.costs(start, totals),
+        start.copy(),
+        good.copy(),
+    )
+    unit = typical(chains.gains)
     for step in range(cooling.steps):
         if step in left and step:
             chains = chains[ranks(chains)]
             yield chains.best
             chains = chains[those_left(space, chains.best, cooling, left[step])]
-        advance(problem, slope, chains, unit * cooling.heat(step), rng, cooling)
+        advance(singles, slope, chains, unit * cooling.heat(step), rng, cooling)
     yield chains.best[ranks(chains)]
 
 
@@ -125,73 +139,88 @@ def those_left(space: SearchSpace, best: Codes, cooling: Cooling, count: int) ->
 
 
 def advance(
-    problem: Problem, slope: Slope, chains: Chains, heat: float, rng: np.random.Generator, cooling: Cooling
+    singles: SingleChanges,
+    slope: Slope,
+    chains: Chains,
+    heat: float,
+    rng: np.random.Generator,
+    cooling: Cooling,
 ) -> None:
     """One step of all chains."""
-    space, n, tries = problem.space, len(chains.codes), cooling.tries
-    owner = np.repeat(np.arange(n), tries)
-    drawn = changed(space, chains.codes, owner, cooling.changes, rng)
-    counts = space.active(drawn)
-    drawn = np.asarray(drawn * counts, dtype=np.int16)
-    gains = summed(chains.slopes, owner, drawn, counts) - chains.parts[owner]
+    problem = singles.problem
+    drawn = changes_drawn(singles, chains, heat, rng, cooling)
+    gains, costs = added(chains.gains, drawn), added(chains.costs, drawn)
+    possible = (costs <= (problem.limits - chains.totals)[:, None]).all(axis=2)
     # Gumbel noise makes the largest a draw with probabilities proportional to exp(gain / heat)
-    lot = gains / heat + gumbel(len(drawn), rng)
-    # whoever stays where it is would win at low heat
-    lot[~(problem.within(drawn) & (drawn != chains.codes[owner]).any(axis=1))] = -np.inf
-    lot = lot.reshape(n, tries)
-    winner = lot.argmax(axis=1)
-    rows = np.flatnonzero(lot[np.arange(n), winner] > -np.inf)
+    lot = np.where(possible, gains / heat + gumbel(gains.shape, rng), -np.inf)
+    winner, rows = lot.argmax(axis=1), np.flatnonzero(possible.any(axis=1))
+    chosen = singles.made(chains.codes[rows], drawn[rows, winner[rows]])
+    totals = problem.totals(chosen)
+    inside = (totals <= problem.limits).all(
+        axis=1
+    )  # changes that meet in a layer cost otherwise than their sum
+    rows, chosen, totals = rows[inside], chosen[inside], totals[inside]
     if not len(rows):
         return
-    chosen = drawn[rows * tries + winner[rows]]
     good, slopes_of = slope(chosen)
     accepted = np.flatnonzero((good - chains.good[rows]) / heat > np.log(rng.random(len(rows))))
     if len(accepted):
-        chains.move(rows[accepted], chosen[accepted], good[accepted], slopes_of(accepted), space)
+        chains.move(
+            singles, rows[accepted], chosen[accepted], good[accepted], totals[accepted], slopes_of(accepted)
+        )
 
 
-def changed(space: SearchSpace, codes: Codes, owner: Places, most: int, rng: np.random.Generator) -> Codes:
-    """The arch ``owner`` (m,) of canonical ``codes`` with choices drawn anew, in turn 1 to ``most`` of them; (m, dimensions).
-
-    Only choices that count in the arch are drawn; what comes back is not canonical.
-    """
-    sizes = space.sizes.astype(np.intp)
-    elastic = space.active(codes) & (sizes > 1)
-    count, first = elastic.sum(axis=1), np.argsort(~elastic, axis=1, kind="stable")
-    many = np.resize(np.arange(1, most + 1), len(owner))
-    rows = np.repeat(np.arange(len(owner)), many)
-    own = owner[rows]
-    columns = first[own, (rng.random(len(rows)) * count[own]).astype(np.intp)]
-    # a step of at least 1 and less than the size, round the corner: any other choice, each as likely
-    steps = 1 + (rng.random(len(rows)) * (sizes[columns] - 1)).astype(np.intp)
-    drawn = codes[owner]
-    drawn[rows, columns] = (drawn[rows, columns] + steps) % sizes[columns]
+def changes_drawn(
+    singles: SingleChanges, chains: Chains, heat: float, rng: np.random.Generator, cooling: Cooling
+) -> Places:
+    """Steps of in turn one to some changes, places of single ones and behind them none: (n, tries, changes)."""
+    n, m = chains.gains.shape
+    ends = np.cumsum(chances(chains.gains, chains.costs, heat / cooling.bias), axis=1)
+    ends = ends / ends[:, -1:] + np.arange(n)[:, None]
+    # from 0 to a little less than 1 of each chain, so that rounding leads to no other chain
+    lots = (1 - 1e-9) * rng.random((n, cooling.tries * cooling.changes)) + np.arange(n)[:, None]
+    drawn = (
+        np.searchsorted(ends.ravel(), lots.ravel(), side="right").reshape(n, -1) - m * np.arange(n)[:, None]
+    )
+    drawn = drawn.reshape(n, cooling.tries, cooling.changes)
+    many = np.resize(np.arange(1, cooling.changes + 1), cooling.tries)
+    drawn[:, np.arange(cooling.changes) >= many[:, None]] = m
+    of = np.append(singles.dimensions, -1)[drawn]
+    for i in range(cooling.changes - 1):  # of two changes of a dimension the later one counts
+        drawn[:, :, i][(of[:, :, i, None] == of[:, :, i + 1 :]).any(axis=2)] = m
     return drawn
 
 
-def summed(slopes: Slopes, owner: Places, codes: Codes, counts: npt.NDArray[np.bool_]) -> Floats:
-    """Of codes (m, dimensions) near the arch ``owner`` (m,): the slopes of their choices that count, added; (m,)."""
-    _, dimensions, choices = slopes.shape
-    places = codes + (np.arange(dimensions) * choices + owner[:, None] * (dimensions * choices))
-    return np.asarray(np.einsum("ij,ij->i", slopes.reshape(-1)[places], counts), dtype=np.float64)
+def chances(gains: Floats, costs: Floats, heat: float) -> Floats:
+    """How likely each change is drawn: exp((gain - price of its costs) / heat), 0 for none; (n, m).
+
+    The price of a cost is what a unit of it brings, by least squares over the changes of an arch: without it, what
+    gains would nearly always be over the budget, and what pays for it would never be drawn.
+    """
+    there = gains > -np.inf
+    gains = np.where(there, gains, 0)
+    costs = costs * there[:, :, None]
+    squares = np.maximum((costs * costs).sum(axis=1), np.finfo(np.float64).tiny)
+    price = np.maximum((gains[:, :, None] * costs).sum(axis=1) / squares, 0)
+    net = gains - (costs * price[:, None]).sum(axis=2)
+    return np.where(there, np.exp((net - net.max(axis=1, keepdims=True)) / heat), 0)
 
 
-def gumbel(count: int, rng: np.random.Generator) -> Floats:
-    return np.asarray(-np.log(rng.standard_exponential(count)), dtype=np.float64)
+def added(values: Floats, drawn: Places) -> Floats:
+    """The sum of what several changes add, of ``values`` (n, m, ...) at ``drawn`` (n, tries, changes), m for none; (n, tries, ...)."""
+    n, m, *rest = values.shape
+    row = np.concatenate([values, np.zeros((n, 1, *rest), values.dtype)], axis=1).reshape(n * (m + 1), *rest)
+    return np.asarray(row[drawn + (m + 1) * np.arange(n)[:, None, None]].sum(axis=2))
 
 
-def typical(space: SearchSpace, chains: Chains) -> float:
+def gumbel(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    return np.asarray(-np.log(rng.standard_exponential(shape)), dtype=np.float64)
+
+
+def typical(gains: Floats) -> float:
     """What a single change does to the accuracy, the root mean square over all that count; more than 0."""
-    own = np.take_along_axis(chains.slopes, chains.codes[:, :, None].astype(np.intp), axis=2)
-    there = np.arange(chains.slopes.shape[2]) < space.sizes[:, None]
-    other = there & space.active(chains.codes)[:, :, None]
-    other &= np.arange(chains.slopes.shape[2]) != chains.codes[:, :, None]
-    differences = (chains.slopes - own)[other]
-    return (
-        max(float(np.sqrt(np.mean(np.square(differences, dtype=np.float64)))), LEAST)
-        if len(differences)
-        else LEAST
-    )
+    gains = gains[gains > -np.inf]
+    return max(float(np.sqrt(np.mean(np.square(gains, dtype=np.float64)))), LEAST) if len(gains) else LEAST
 
 
 LEAST = 1e-9

@@ -5,29 +5,27 @@ improves. All single changes are judged, within the budgets or not; what two or 
 then guessed to be the sum of what each adds, and only the most promising sums are judged.
 Where slopes tell what single changes add, these are not judged either, and a step costs a third.
 
-Notation, for an arch with ``m`` single changes and ``c`` costs:
+Notation, for ``n`` archs with ``m`` single changes and ``k`` costs (:mod:`search.proposing.changes`):
 
-============  ==========  ==================================================================
-``gains``     (m,)        what each change adds to how good the arch is, as judged or as the slopes tell
-``costs``     (m, c)      what each change adds to its costs; negative where it saves
-``room``      (c,)        limits less the arch's own costs
-``slack``     (c,)        how far a sum of costs may be over the room until it is looked up
-``gains3``    (pairs, m)  gains of pairs with each third change
-============  ==========  ==================================================================
+============  =================  ==================================================================
+``gains``     (n, m)             what each change adds to how good the arch is, as judged or as the slopes tell
+``costs``     (n, m, k)          what each change adds to its costs; negative where it saves
+``room``      (n, k)             limits less the arch's own costs
+``gains2``    (n, pairs)         gains of pairs
+``gains3``    (n, pairs, kept)   gains of the best pairs with each third change
+============  =================  ==================================================================
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 
-from search.feasible.neighbours import Score, distinct, single_changes
+from search.feasible.neighbours import Score
 from search.problem.problem import Problem
-from search.proposing.annealing import Slope, summed
+from search.proposing.annealing import Slope
+from search.proposing.changes import Places, SingleChanges
 from supernet.arrays import Floats
-from supernet.space import Codes, SearchSpace
+from supernet.space import Codes
 
 KEPT = 48
 """Single changes of an arch that are put together: the most gainful, and those that save most for what they lose."""
@@ -38,19 +36,6 @@ TRIED_OF_SLOPES = 24
 SLACK = 0.01
 """The sum of the changes' costs may be over a limit by this share of it: what it really costs is looked up."""
 LEAST_GAIN = 1e-9
-
-
-@dataclass(frozen=True)
-class Changes:
-    """Single changes of one arch: dimensions (m,), choices (m,), what they gain (m,) and cost (m, costs)."""
-
-    dimensions: npt.NDArray[np.intp]
-    choices: Codes
-    gains: Floats
-    costs: Floats
-
-    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Changes:
-        return Changes(self.dimensions[rows], self.choices[rows], self.gains[rows], self.costs[rows])
 
 
 def climb(
@@ -85,104 +70,76 @@ def climb(
 
 def proposed(
     problem: Problem, codes: Codes, good: Floats, limits: Floats, judge: Score, slope: Slope | None
-) -> tuple[Codes, npt.NDArray[np.intp]]:
+) -> tuple[Codes, Places]:
     """Archs within the limits that are worth a look, and the row of ``codes`` that each comes from."""
-    space, totals = problem.space, problem.totals(codes)
-    rows, owner, dimensions, choices = single_changes(space, codes)
-    costs = problem.totals(rows) - totals[owner]
+    singles, totals = SingleChanges(problem), problem.totals(codes)
+    costs = singles.costs(codes, totals)
     if slope is None:
-        gains, singles, tried = judge(rows) - good[owner], 1, TRIED
+        gains, few, tried = singles.judged_gains(codes, good, judge), 1, TRIED
     else:
-        gains, singles, tried = (
-            told_by_slopes(space, slope, codes, rows, owner),
-            TRIED_OF_SLOPES // 2,
-            TRIED_OF_SLOPES,
-        )
-    found, owners = [], []
-    for i, code in enumerate(codes):
-        mine = np.flatnonzero(owner == i)
-        changes = Changes(dimensions[mine], choices[mine], gains[mine], costs[mine])
-        room = limits[i] - totals[i]
-        single = mine[(changes.costs <= room).all(axis=1)]
-        best = single[most(gains[single], singles)]
-        both = np.concatenate(
-            [rows[best], combined(space, code, changes, room, SLACK * np.abs(limits[i]), tried)]
-        )
-        found.append(both)
-        owners.append(np.full(len(both), i))
-    proposals, owner = np.concatenate(found), np.concatenate(owners)
-    inside = (problem.totals(proposals) <= limits[owner]).all(axis=1)
-    return proposals[inside], owner[inside]
-
-
-def told_by_slopes(
-    space: SearchSpace, slope: Slope, codes: Codes, changed: Codes, owner: npt.NDArray[np.intp]
-) -> Floats:
-    """What each of ``changed`` (m, dimensions) adds to the arch ``owner`` (m,) of ``codes``, to first order; (m,)."""
-    every = np.arange(len(codes))
-    slopes = slope(codes)[1](every)
-    return (
-        summed(slopes, owner, changed, space.active(changed))
-        - summed(slopes, every, codes, space.active(codes))[owner]
-    )
+        gains = singles.gains(slope(codes)[1](np.arange(len(codes))), codes)
+        few, tried = TRIED_OF_SLOPES // 2, TRIED_OF_SLOPES
+    room = limits - totals
+    single = np.where((costs <= room[:, None]).all(axis=2), gains, -np.inf)
+    owner, place = most(single, few)
+    which = np.full((len(owner), 3), len(singles.choices))
+    which[:, 0] = place
+    owners, more = combined(singles, gains, costs, room + SLACK * np.abs(limits), tried)
+    owner, which = np.concatenate([owner, owners]), np.concatenate([which, more])
+    rows = singles.made(codes[owner], which)
+    inside = (problem.totals(rows) <= limits[owner]).all(axis=1)
+    return rows[inside], owner[inside]
 
 
 def combined(
-    space: SearchSpace, code: Codes, changes: Changes, room: Floats, slack: Floats, tried: int
-) -> Codes:
-    """One arch (dimensions,) with two and with three of its changes made, shape (n, dimensions)."""
-    changes = changes[worth_combining(changes)]
-    m = len(changes.gains)
-    if m < 2:
-        return np.empty((0, len(code)), dtype=np.int16)
-    room = room + slack
-    first, second = np.triu_indices(m, 1)
-    apart = changes.dimensions[first] != changes.dimensions[second]
-    first, second = first[apart], second[apart]
-    gains, costs = changes.gains[first] + changes.gains[second], changes.costs[first] + changes.costs[second]
-    pairs = most(np.where((costs <= room).all(axis=1), gains, -np.inf), tried)
-    parts = [with_changes(code, changes, np.stack([first[pairs], second[pairs]], axis=1))]
+    singles: SingleChanges, gains: Floats, costs: Floats, room: Floats, tried: int
+) -> tuple[Places, Places]:
+    """The most gainful steps of two and of three changes: the arch (steps,) and the changes (steps, 3) of each."""
+    m, every = gains.shape[1], np.arange(len(gains))[:, None]
+    kept = worth_combining(gains, costs)
+    gains, costs, of = gains[every, kept], costs[every, kept], singles.dimensions[kept]
+    first, second = np.triu_indices(kept.shape[1], 1)
+    gains2, costs2 = gains[:, first] + gains[:, second], costs[:, first] + costs[:, second]
+    gains2[of[:, first] == of[:, second]] = -np.inf
+    row, pair = most(np.where((costs2 <= room[:, None]).all(axis=2), gains2, -np.inf), tried)
+    pairs = np.stack([kept[row, first[pair]], kept[row, second[pair]], np.full(len(row), m)], axis=1)
     # all triples would be 17,000 of 48 changes; those of the most gainful pairs have nearly all that are worth it
-    third_of = most(gains, 2 * tried)  # over the limits too: the third may pay for them
-    gains3 = gains[third_of][:, None] + changes.gains
-    costs3 = costs[third_of][:, None] + changes.costs
-    taken = (changes.dimensions == changes.dimensions[first[third_of]][:, None]) | (
-        changes.dimensions == changes.dimensions[second[third_of]][:, None]
+    # over the limits too: the third may pay for them
+    many = min(2 * tried, gains2.shape[1])
+    best = (
+        np.argpartition(-gains2, many - 1, axis=1)[:, :many] if many else np.empty((len(gains), 0), np.intp)
     )
-    gains3 = np.where((costs3 <= room).all(axis=2) & ~taken, gains3, -np.inf)
-    pair, third = np.divmod(most(gains3.ravel(), tried), m)
-    pair = third_of[pair]
-    parts.append(with_changes(code, changes, np.stack([first[pair], second[pair], third], axis=1)))
-    return distinct(space.canonical(np.concatenate(parts)))
+    gains3 = gains2[every, best][:, :, None] + gains[:, None]
+    costs3 = costs2[every, best][:, :, None] + costs[:, None]
+    taken = (of[:, None] == of[every, first[best]][:, :, None]) | (
+        of[:, None] == of[every, second[best]][:, :, None]
+    )
+    gains3[taken | ~(costs3 <= room[:, None, None]).all(axis=3)] = -np.inf
+    owner, place = most(gains3.reshape(len(gains), -1), tried)
+    pair, third = np.divmod(place, kept.shape[1])
+    pair = best[owner, pair]
+    triples = np.stack([kept[owner, first[pair]], kept[owner, second[pair]], kept[owner, third]], axis=1)
+    return np.concatenate([row, owner]), np.concatenate([pairs, triples])
 
 
-def worth_combining(changes: Changes) -> npt.NDArray[np.intp]:
-    """At most :data:`KEPT`: half that gain most, and for each cost those that save most for what they lose."""
-    if len(changes.gains) <= KEPT:
-        return np.arange(len(changes.gains))
-    chosen = [most(changes.gains, KEPT // 2)]
-    saving = KEPT // 2 // max(1, changes.costs.shape[1])
-    for cost in changes.costs.T:
-        lost = np.maximum(-changes.gains, LEAST_GAIN)
-        chosen.append(most(np.where(cost < 0, -cost / lost, -np.inf), saving))
-    return np.unique(np.concatenate(chosen))
+def worth_combining(gains: Floats, costs: Floats) -> Places:
+    """Of each arch at most :data:`KEPT`, (n, kept): half that gain most, and for each cost those that save most for what they lose."""
+    n, m, k = costs.shape
+    if m <= KEPT:
+        return np.repeat(np.arange(m)[None], n, axis=0)
+    lost = np.maximum(-gains, LEAST_GAIN)
+    rank = [np.argsort(np.argsort(-gains, axis=1, kind="stable"), axis=1)]
+    for cost in np.moveaxis(costs, 2, 0):
+        saving = np.where((cost < 0) & (gains > -np.inf), -cost / lost, -np.inf)
+        rank.append(k * np.argsort(np.argsort(-saving, axis=1, kind="stable"), axis=1))
+    return np.sort(np.argsort(np.min(rank, axis=0), axis=1, kind="stable")[:, :KEPT], axis=1)
 
 
-def most(values: Floats, count: int) -> npt.NDArray[np.intp]:
-    """Places of the ``count`` largest of ``values`` (n,), without those that are minus infinity, the largest first."""
-    if 4 * count < len(
-        values
-    ):  # to put aside most of thousands first is several times as fast as to sort them
-        few = np.sort(np.argpartition(-values, count - 1)[:count])
+def most(values: Floats, count: int) -> tuple[Places, Places]:
+    """Rows and places of the ``count`` largest in each row of ``values`` (n, m), without those that are minus infinity."""
+    if count < values.shape[1]:
+        few = np.sort(np.argpartition(-values, count - 1, axis=1)[:, :count], axis=1)
     else:
-        few = np.arange(len(values))
-    places = few[np.argsort(-values[few], kind="stable")[:count]]
-    return np.asarray(places[values[places] > -np.inf])
-
-
-def with_changes(code: Codes, changes: Changes, which: npt.NDArray[np.intp]) -> Codes:
-    """One arch (dimensions,) with the changes in each row of ``which`` (n, several) made."""
-    rows = np.repeat(code[None], len(which), axis=0)
-    for column in which.T:
-        rows[np.arange(len(which)), changes.dimensions[column]] = changes.choices[column]
-    return rows
+        few = np.repeat(np.arange(values.shape[1])[None], len(values), axis=0)
+    there = np.take_along_axis(values, few, axis=1) > -np.inf
+    return np.nonzero(there)[0], few[there]

@@ -52,10 +52,11 @@ class Tides:
     fraction) below the best, and less in each round. The next wave is at the resolution with the highest sum of its best and
     ``hope`` divided by its waves. ``same`` families with the same best arch end the search, if that resolution has it. A family has at most ``family`` archs; in a round of
     mating the best ``climbed`` of ``mixtures`` are climbed, at most ``climbs`` steps, until ``patience`` rounds have
-    found nothing better, at most ``rounds``. ``last`` archs are climbed by judged changes.
+    found nothing better, at most ``rounds``. A mixture takes each choice of either parent, and the ``staged`` share of them
+    whole stages. ``last`` archs are climbed by judged changes.
     """
 
-    first: Cooling = field(default_factory=lambda: Cooling(steps=150, chains=((0.0, 64), (0.3, 32)), least=4))
+    first: Cooling = field(default_factory=lambda: Cooling(steps=100, chains=((0.0, 64), (0.3, 32)), least=4))
     later: Cooling = field(default_factory=lambda: Cooling(steps=150, chains=((0.0, 48), (0.3, 24))))
     waves: int = 3
     same: int = 2
@@ -69,6 +70,7 @@ class Tides:
     rounds: int = 16
     patience: int = 5
     last: int = 4
+    staged: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,7 @@ def next_generation(sea: Sea, region: Region, family: Codes) -> Codes:
     """The best of a family and of mixtures of two of it, of which the best are climbed."""
     tides = sea.tides
     children = distinct(
-        region.repair(mixed(region.space, family, tides.mixtures, sea.rng), sea.rng), sea.known
+        region.repair(mixed(region.space, family, tides.mixtures, sea.rng, tides.staged), sea.rng), sea.known
     )
     children = sea.best(children[sea.problem.within(children)], tides.climbed)
     if not len(children):
@@ -236,10 +238,17 @@ def next_generation(sea: Sea, region: Region, family: Codes) -> Codes:
     return sea.best(np.concatenate([family, sea.climbed(children)]), tides.family)
 
 
-def mixed(space: SearchSpace, parents: Codes, count: int, rng: np.random.Generator) -> Codes:
-    """Children, shape (count, dimensions), of two parents each, with up to two choices drawn anew."""
+def mixed(space: SearchSpace, parents: Codes, count: int, rng: np.random.Generator, staged: float) -> Codes:
+    """Children, shape (count, dimensions), of two parents each, with up to two choices drawn anew.
+
+    The ``staged`` share of them takes a choice and those that need it (a stage: its depth and blocks) of the same parent.
+    """
     first, second = rng.integers(len(parents), size=(2, count))
     of_first = rng.random((count, len(space.sizes))) < 0.5
+    stage = np.array(
+        [i if d.needs is None else space.index[d.needs[0]] for i, d in enumerate(space.dimensions)]
+    )
+    of_first[: int(staged * count)] = of_first[: int(staged * count)][:, stage]
     children: Codes = np.where(of_first, parents[first], parents[second])
     drawn_anew = rng.integers(3, size=count)
     for least in (1, 2):

@@ -154,6 +154,19 @@ def test_a_batch_of_100000_equals_one_at_a_time(cost: Cost) -> None:
     assert [cost(arch) for arch in cost.space.decode(codes[some])] == list(batch[some])
 
 
+def test_each_choice_made_alone_costs_what_a_batch_says(cost: Cost) -> None:
+    space = cost.space
+    codes = space.sample(20, np.random.default_rng(6))
+    told, place = cost.changed(codes), 0
+    for column, size in enumerate(space.sizes.tolist()):
+        for choice in range(size):
+            rows = codes.copy()
+            rows[:, column] = choice
+            assert np.allclose(told[:, place], cost.batch(space.canonical(rows)), rtol=1e-12)
+            place += 1
+    assert told.shape == (20, place)
+
+
 def test_an_empty_batch_is_empty(cost: Cost) -> None:
     assert cost.batch(cost.space.encode([])).shape == (0,)
 

@@ -12,9 +12,10 @@ from cost_models.protocol import Target
 from cost_models.registry import build
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
-from search.proposing.annealing import Cooling, anneal, changed, summed
+from search.proposing.annealing import Chains, Cooling, anneal, chances, changes_drawn
+from search.proposing.changes import SingleChanges
 from search.proposing.predictor_search import Effort, search_directly
-from search.proposing.waves import Tides
+from search.proposing.waves import Tides, mixed
 from supernet.arrays import Floats, SlopesOf
 from supernet.catalog import open_supernet
 from supernet.space import Codes, SearchSpace
@@ -113,32 +114,65 @@ def test_the_same_seed_anneals_alike(tmp_path: Path) -> None:
     assert first.predictions == again.predictions
 
 
-def test_estimates_of_a_sum_over_choices_are_exact() -> None:
-    space = open_supernet("ofa_mbv3_w1.0").space
-    rng = np.random.default_rng(3)
-    here, there = space.sample(20, rng), space.sample(20, rng)
-    weights = rng.normal(size=(len(space.sizes), max(space.sizes))).astype(np.float32)
-    slopes = np.repeat(weights[None], 20, axis=0)
-    owner = rng.permutation(20)
-    expected = (one_hot(space, there) * weights).sum(axis=(1, 2))
-    assert np.allclose(summed(slopes, owner, there, space.active(there)), expected, atol=1e-5)
-    assert not np.allclose(summed(slopes, owner, here, space.active(here)), expected, atol=1e-1)
+def chains_at(within: Problem, codes: Codes, seed: int) -> tuple[SingleChanges, Chains]:
+    singles, slope = SingleChanges(within), pairwise(within.space, seed)
+    good, slopes_of = slope(codes)
+    gains = singles.gains(slopes_of(np.arange(len(codes))), codes)
+    totals = within.totals(codes)
+    return singles, Chains(
+        codes, good, totals, gains, singles.costs(codes, totals), codes.copy(), good.copy()
+    )
 
 
-def test_one_to_four_choices_are_drawn_anew_any_other_choice_as_likely() -> None:
+def test_steps_have_one_to_four_changes_of_different_dimensions(tmp_path: Path) -> None:
+    within = bounded(tmp_path, 0.4)
+    singles, chains = chains_at(within, within.space.sample(3, np.random.default_rng(1)), 0)
+    cooling = Cooling(tries=2000, changes=4)
+    drawn = changes_drawn(singles, chains, 0.05, np.random.default_rng(0), cooling)
+    none = len(singles.choices)
+    for row, gains in zip(drawn, chains.gains, strict=True):
+        assert np.isfinite(np.append(gains, 0)[row]).all(), "what changes nothing is not drawn"
+        several = [[place for place in step if place < none] for step in row.tolist()]
+        assert {len(step) for step in several} == {1, 2, 3, 4}
+        for step in several:
+            dimensions = singles.dimensions[step]
+            assert len(set(dimensions.tolist())) == len(step)
+
+
+def test_a_change_is_drawn_as_likely_as_its_weight(tmp_path: Path) -> None:
+    within = bounded(tmp_path, 0.4)
+    singles, chains = chains_at(within, within.space.sample(2, np.random.default_rng(1)), 0)
+    cooling, heat = Cooling(tries=100_000, changes=1), 0.02
+    drawn = changes_drawn(singles, chains, heat, np.random.default_rng(0), cooling)
+    expected = chances(chains.gains, chains.costs, heat / cooling.bias)
+    expected /= expected.sum(axis=1, keepdims=True)
+    for row, shares in zip(drawn, expected, strict=True):
+        counts = np.bincount(row.ravel(), minlength=len(shares))
+        assert np.abs(counts / 100_000 - shares).max() < 6 * np.sqrt(0.25 / 100_000)
+        assert not counts[shares == 0].any()
+
+
+def test_what_is_worth_its_price_is_drawn_as_often_whatever_it_costs() -> None:
+    gains = np.array([[0.02, -0.02, 0.04, -0.04, -np.inf]])
+    costs = np.array([[1.0, -1.0, 2.0, -2.0, 9.0]])[:, :, None]
+    assert np.allclose(chances(gains, costs, 0.01), [[1, 1, 1, 1, 0]])
+    dear = chances(np.array([[0.02, -0.02, 0.02]]), np.array([[1.0, -1.0, 5.0]])[:, :, None], 0.01)
+    assert dear[0, 0] > dear[0, 2]
+
+
+def test_mixtures_of_stages_take_each_stage_of_one_parent() -> None:
     space = open_supernet("ofa_mbv3_w1.0").space
-    rng = np.random.default_rng(0)
-    here = space.encode([space.middle()])
-    codes = np.repeat(here, 40_000, axis=0)
-    drawn = changed(space, here, np.zeros(40_000, dtype=np.intp), 4, rng)
-    assert not (drawn != codes)[:, ~space.active(here)[0]].any(), "what does not count stays"
-    different = (drawn != codes).sum(axis=1)
-    assert different.min() >= 0
-    assert different.max() == 4
-    assert (drawn >= 0).all()
-    assert (drawn < space.sizes).all()
-    column = int(np.argmax(space.sizes))  # of the resolution, which has most choices
-    counts = np.bincount(drawn[drawn[:, column] != codes[:, column], column], minlength=space.sizes[column])
-    others = np.delete(counts, codes[0, column])
-    assert counts[codes[0, column]] == 0
-    assert np.abs(others / others.mean() - 1).max() < 6 / np.sqrt(others.mean())
+    parents = space.encode([space.smallest(), space.largest()])
+    children = mixed(space, parents, 600, np.random.default_rng(0), staged=0.5)
+    stage = np.array(
+        [i if d.needs is None else space.index[d.needs[0]] for i, d in enumerate(space.dimensions)]
+    )
+
+    def torn(codes: Codes) -> Floats:
+        """Choices that are of another parent than their stage's depth, or drawn anew; (n,)."""
+        return np.asarray(((codes == space.sizes - 1) != (codes == space.sizes - 1)[:, stage]).sum(axis=1))
+
+    assert np.median(torn(children[:300])) <= 1
+    assert np.quantile(torn(children[300:]), 0.9) > 15, "of the others each choice is of either parent"
+    assert (children >= 0).all()
+    assert (children < space.sizes).all()
