@@ -21,12 +21,13 @@ from cost_models.measuring import said
 from cost_models.profiling import BUSY_PERCENT, LatencyMeasurement, profile
 from cost_models.variants import in_region
 from search.reports import compare as comparing
-from search.reports import report
+from search.reports import report, words
 from search.reports.on_device import line_of_timed, verdict, verified_dict
+from search.reports.report import range_figures
 from search.reports.units import heading, scaled
 from search.runs.config import NO_PREDICTOR, RunConfig
 from search.runs.run import Progress, Result, Run, conclude, start
-from search.runs.study import exclusive
+from search.runs.study import Candidate, exclusive
 from search.runs.trials import search
 from search.runs.verifying import verify_run
 from supernet.arch import Arch
@@ -256,9 +257,10 @@ def side_by_side(result: Result, out: Path) -> dict[str, Any]:
             final = evaluate(run.accuracy.subnet(arch), arch, run.accuracy.data, "report")
         validation = winner.validation if name == "winner" else run.accuracy(arch, "validation")
         assert validation is not None
+        costs = {cost: model(arch) for cost, model in run.costs.items()}
         rows[name] = {
             "arch_id": arch.id,
-            "predicted": {cost: model(arch) for cost, model in run.costs.items()},
+            "predicted": costs | range_figures(run.ranges(Candidate(-1, arch, costs))),
             "measured": {
                 "report": asdict(final),
                 "validation": asdict(validation),
@@ -299,6 +301,10 @@ def beside(subnets: dict[str, Any], budget_ms: float) -> Table:
     def cost(name: str) -> Callable[[dict[str, Any]], str]:
         return lambda row: f"{scaled(name, row['predicted'][name]):.3g}"
 
+    def co2e_range(row: dict[str, Any]) -> str:
+        _, ranges = words.split_ranges(row["predicted"])
+        return words.briefly("co2e_mg", ranges["co2e_mg"]) if "co2e_mg" in ranges else "-"
+
     line("arch", lambda row: str(row["arch_id"]))
     for name in ("top1", "top5"):
         line(f"{name.replace('top', 'top-')} (%), measured", accuracy(name))
@@ -320,6 +326,7 @@ def beside(subnets: dict[str, Any], budget_ms: float) -> Table:
     line(heading("macs"), cost("macs"))
     line(heading("params"), cost("params"))
     line(heading("co2e_mg") + "/inference, estimated", cost("co2e_mg"))
+    line("   range", co2e_range)
     line("model.onnx (KiB)", lambda row: f"{row['onnx_bytes'] / 1024:.0f}")
     return table
 

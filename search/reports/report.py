@@ -49,6 +49,8 @@ SPLIT_IN_WORDS = {
     "predicted": "by prediction",
     "own evaluation": "by your own evaluation",
 }
+MOST_COLUMNS = 4
+"""Of costs, their ranges, and predicted accuracies that a front's table has room for beside accuracies on the report split."""
 FRONT_CSV, FRONT_PNG, RESULT_JSON = "front.csv", "front.png", "result.json"
 
 
@@ -161,7 +163,8 @@ def candidate_rows(result: Result, candidates: Sequence[Candidate]) -> list[dict
     for candidate in candidates:
         report = result.reports.get(candidate.arch.id)
         row: dict[str, Any] = {"arch_id": candidate.arch.id, "chosen": candidate == result.chosen}
-        figures = {**candidate.costs, **predicted_figures(candidate)}
+        ranges = range_figures(result.run.ranges(candidate))
+        figures = {**candidate.costs, **ranges, **predicted_figures(candidate)}
         row.update({f"predicted_{name}": value for name, value in figures.items()})
         if candidate.validation is not None:
             row["validation_top1"] = candidate.validation.top1
@@ -233,7 +236,8 @@ def front_table(result: Result) -> Table:
     }
     if run.measures:
         columns["top-1 (%)\nreport [95 %]"] = lambda _, report: percent(report, "top1")
-    taken = len(names) + (result.verified is not None)
+    ranged = with_ranges(result, names)
+    taken = len(names) + len(ranged) + (result.verified is not None)
     if run.measures and run.predictor is None and taken < 3:
         columns["top-5 (%)\nreport"] = lambda _, report: f"{100 * report.top5:.2f}" if report else "-"
     if run.measures and taken + (run.predictor is not None) < 3:
@@ -246,6 +250,8 @@ def front_table(result: Result) -> Table:
         columns["top-1 (%)\npredicted"] = lambda c, _: predicted_percent(c.predicted)
     for name in names:
         columns[heading(name).replace(" (", "\n(")] = partial(cost_figure, name)
+        if name in ranged:
+            columns[f"range of\n{heading(name)}"] = partial(range_figure, result.run, name)
     if result.verified is not None:
         columns["latency\nmeasured"] = lambda c, _: latency_figure(measured_latency(result, c))
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -255,6 +261,17 @@ def front_table(result: Result) -> Table:
         report = result.reports.get(candidate.arch.id)
         made.add_row(*(figure(candidate, report) for figure in columns.values()))
     return made
+
+
+def with_ranges(result: Result, names: Sequence[str]) -> list[str]:
+    """Those of the costs in a front's table whose ranges are shown: of all that have one, or of none for want of room."""
+    found = [name for name in names if name in result.run.ranges(result.chosen)]
+    taken = len(names) + (result.run.predictor is not None) + (result.verified is not None)
+    return found if taken + len(found) <= MOST_COLUMNS else []
+
+
+def range_figure(run: Run, name: str, candidate: Candidate, _: Accuracy | None) -> str:
+    return readable.briefly(name, run.ranges(candidate)[name])
 
 
 def latency_figure(found: LatencyMeasurement | None) -> str:
@@ -286,6 +303,8 @@ def legend(result: Result) -> str:
         lines.append(f"Accuracies are what the function given in Python says; {costs}.")
     else:
         lines.append(f"No accuracy is measured; {costs}.")
+    if ranged := run.ranges(result.chosen):
+        lines.append(readable.of_ranges(ranged))
     lines += [line for told in told_bounds(run) for line in textwrap.wrap(told, 80)]
     asked = "predicted" if direct(result) else "proposed"
     if run.predictor is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +161,17 @@ HOW_KNOWN = {"energy_mj": "estimated", "co2e_mg": "estimated"}
 def to(name: str, found: Range) -> str:
     """``0.21 to 1.3``, the range of a cost as it is shown."""
     return f"{short_number(scaled(name, found.low))} to {short_number(scaled(name, found.high))}"
+
+
+def briefly(name: str, found: Range) -> str:
+    """``0.21-1.3``, the same with two digits, where there is little room."""
+    return "-".join(short_number(float(f"{scaled(name, end):.2g}")) for end in (found.low, found.high))
+
+
+def of_ranges(names: Iterable[str]) -> str:
+    """What the ranges of some costs are."""
+    found = " and ".join(heading(name).partition(" (")[0] for name in names)
+    return f"Ranges of {found}: what figures of power and grid allow."
 
 
 def between(found: Range, form: str = "g") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -109,13 +110,20 @@ def test_the_table_marks_what_a_busy_machine_measured() -> None:
     rows = {name: subnet(found, 0.1) for name, found in (("winner", busy), ("smallest", quiet))}
     for row in rows.values():
         row["measured"] |= {"report": accuracy, "validation": accuracy}
-        row["predicted"] |= {"macs": 1e6, "params": 1e5, "co2e_mg": 0.1}
+        row["predicted"] |= {
+            "macs": 1e6,
+            "params": 1e5,
+            "co2e_mg": 1e-4,
+            "co2e_mg_low": 2.03e-5,
+            "co2e_mg_high": 3e-4,
+        }
         row |= {"arch_id": "0123456789", "onnx_bytes": 1024}
     out = Console(width=80, file=StringIO())
     out.print(walkthrough.beside(rows, BUDGET_MS))
     shown = out.file.getvalue()  # type: ignore[attr-defined]
     assert "0.171 (busy)" in shown
     assert "0.050 (busy)" not in shown
+    assert re.search(r"range +0\.02-0\.3 +0\.02-0\.3", shown)
 
 
 def test_what_an_earlier_run_did_stands_beside_its_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
