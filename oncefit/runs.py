@@ -10,12 +10,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cost_models.measuring import said
 from cost_models.tracking import TRACKED, tracked_here
 from oncefit.bundles import Bundle, open_bundle
 from oncefit.supernets import Supernet, as_supernet
 from search.problem.confidence import plain_budgets
 from search.reports import report
 from search.reports.export import export_picked, picked
+from search.reports.on_device import line_of_timed
 from search.runs.config import RunConfig, load_config, made_config
 from search.runs.enqueued import spelled
 from search.runs.naming import as_typed, run_name
@@ -58,6 +60,8 @@ def search(
     costs: Mapping[str, str | CostFunction] | None = None,
     space: Mapping[str, Iterable[Choice]] | None = None,
     enqueue: Sequence[Given] | None = None,
+    verify_on_device: int | None = None,
+    verify_again: bool = False,
     out: str | Path | None = None,
     storage: str | None = None,
     track_carbon: bool = False,
@@ -73,30 +77,44 @@ def search(
     :class:`Accuracy`). ``enqueue`` are archs that are evaluated first, as objects, files or mappings in any encoding
     of docs/net-config.md; a run keeps them, and evaluates each once. The run is kept in ``out``, else in ``runs/NAME``.
 
+    So many of the most accurate candidates as ``verify_on_device`` says are timed on the device, which must be this
+    machine, and :attr:`Run.chosen` is the most accurate that holds the latency budget when it is measured;
+    ``verify_again`` times them anew.
     ``track_carbon`` keeps what the search emits in the run's folder, for :func:`oncefit.carbon`; it needs codecarbon.
     ``progress`` shows a bar on standard error, or is called after every candidate. Raises InputError for wrong
     settings, an infeasible budget, and missing weights or images.
     """
     # imports Optuna, which opening a bundle does not need
-    from search.reports.progress import search_progress
+    from search.reports.progress import bar, search_progress
     from search.runs.trials import search as make_trials
+    from search.runs.verifying import verify_run
 
     plan = planned(
         supernet, config, budgets, costs, sampler, accuracy, out, {
             "objectives": objectives, "device": device, "region": region, "trials": trials, "seed": seed, "race": race,
             "predictor": predictor, "measure": measure, "data": data, "space": space,
-            "enqueue": enqueue,
+            "enqueue": enqueue, "verify_on_device": verify_on_device,
         },
     )  # fmt: skip
     if plan.config.devices:
         raise InputError(
             f"{config} has devices: a search for several of them is oncefit.search_fleet(config={str(config)!r})"
         )
+    if verify_again and plan.config.verify_on_device is None:
+        raise InputError(
+            "verify_again times anew what verify_on_device does, and that is not given; give it too"
+        )
     run = start(plan.folder, plan.config, storage, say, plan.own)
-    tracking = tracked_here(plan.folder / TRACKED, track_carbon)
-    with tracking, showing(progress, lambda: search_progress(run)) as show:
-        make_trials(run, show)
-    return Run(conclude(run, say), say)
+    with tracked_here(plan.folder / TRACKED, track_carbon):
+        with showing(progress, lambda: search_progress(run)) as show:
+            make_trials(run, show)
+        if plan.config.verify_on_device is not None:
+            verify_run(run, bar if progress is True else said(say), verify_again)
+    found = Run(conclude(run, say), say)
+    if (verified := found.result.verified) is not None and plan.config.verify_on_device is not None:
+        for one in verified.timed:
+            say(line_of_timed(one, verified.limit_ms, run.axes[0].name))
+    return found
 
 
 class Plan(NamedTuple):
@@ -238,8 +256,17 @@ class Run:
 
     @property
     def chosen(self) -> Arch:
-        """The most accurate subnet within the budgets."""
+        """The most accurate subnet within the budgets: as measured on the device where that was asked for."""
         return self.result.chosen.arch
+
+    @property
+    def verified(self) -> bool | None:
+        """Whether :attr:`chosen` holds its latency budget when it is measured on the device.
+
+        False where none of those that were timed does: the chosen is then within it by prediction only. None where none
+        was timed, or a busy machine leaves it open.
+        """
+        return self.result.verified.holds if self.result.verified is not None else None
 
     def pick(self, which: Given = "best") -> Arch:
         """``best``, ``knee`` (the best compromise of the front), or the arch whose id begins so; or any arch.
@@ -288,8 +315,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         told = "<br>".join(map(escape, report.legend(self.result).splitlines()))
-        shown = self.front if len(self.config.objectives) > 1 else self.front.loc[[self.chosen.id]]
+        alarm = f"<p><b>{escape(found)}</b></p>" if (found := report.alarm(self.result)) else ""
+        shown = self.front if len(self.config.objectives) > 1 else self.candidates.loc[[self.chosen.id]]
         figures = shown.drop(columns=list(self.result.run.supernet.space.index), errors="ignore")
-        return (
-            f"<b>{escape(str(self.folder))}</b>{figures.to_html(float_format='{:.5g}'.format)}<p>{told}</p>"
-        )
+        return f"<b>{escape(str(self.folder))}</b>{figures.to_html(float_format='{:.5g}'.format)}<p>{told}</p>{alarm}"

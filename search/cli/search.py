@@ -8,6 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from search.cli.options import Json, Region, out_folder
+from supernet.errors import InputError
+
+VERIFY = "verify_on_device"
+OVER_BUDGET = 2
+"""Exit code where no candidate that was timed holds its budget, as where no subnet can keep it."""
 
 
 def search(
@@ -42,6 +47,12 @@ def search(
         list[str] | None,
         typer.Option(help="Subnet to evaluate first, a file; may be repeated.", metavar="FILE"),
     ] = None,
+    verify_on_device: Annotated[
+        int | None, typer.Option(help="Time so many of the best here; the winner holds.", metavar="K")
+    ] = None,
+    verify_again: Annotated[
+        bool, typer.Option("--verify-again", help="Time them anew, and forget what was measured.")
+    ] = False,
     storage: Annotated[
         str | None,
         typer.Option(help="Optuna storage.", metavar="URL", show_default="SQLite in the run folder"),
@@ -66,7 +77,7 @@ def search(
 
     given: dict[str, object] = {
         **devices_of(device), "region": region, "data": data, "predictor": predictor, "sampler": sampler, "seed": seed,
-        "race": race,
+        "race": race, VERIFY: verify_on_device,
     }  # fmt: skip
     limits = parse_budgets(budget or [])
     folder = out or Path("runs") / run_name(config, given, budget or [])
@@ -77,18 +88,28 @@ def search(
     }  # fmt: skip
     with terminal.resumable():
         if several:
-            fleet = oncefit.search_fleet(**without(settings, "device", "region"))
+            if verify_again:
+                raise InputError(
+                    "--verify-again is of a search for one device, and there are several; leave it out"
+                )
+            fleet = oncefit.search_fleet(**without(settings, "device", "region", VERIFY))
             files, figures = fleet.write(), fleet.to_dict()
             table, note = reporting.fleet_table(fleet.result), reporting.fleet_legend(fleet.result)
+            alarm, over = "", False
         else:
-            run = oncefit.search(**without(settings, DEVICES))
+            run = oncefit.search(**without(settings, DEVICES), verify_again=verify_again)
             files, figures = run.write(), run.to_dict()
             table, note = report.result_table(run.result), report.legend(run.result)
+            alarm, over = report.alarm(run.result), run.verified is False
     if as_json:
         terminal.print_json(figures)
     else:
         terminal.show_titled(str(folder), table, note)
     terminal.say_files(files)
+    if alarm:
+        terminal.say_loudly(alarm)
+    if over:
+        raise typer.Exit(OVER_BUDGET)
 
 
 def devices_of(names: list[str] | None) -> dict[str, object]:

@@ -23,6 +23,11 @@ def say_files(files: Sequence[Path]) -> None:
     say("wrote " + ", ".join(str(path) for path in files))
 
 
+def say_loudly(text: str) -> None:
+    """What must not be overlooked, in bold on standard error, as it is."""
+    console(stderr=True).print(f"\n{text}", style="bold", markup=False)
+
+
 def print_json(value: dict[str, Any]) -> None:
     """A result for programs, on standard output."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")

@@ -5,27 +5,31 @@ from __future__ import annotations
 import re
 import resource
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import oncefit
 from cost_models.host import HOST, cached_path
-from cost_models.profiling import ATTEMPTS, BUSY_PERCENT, LatencyMeasurement
+from cost_models.measuring import said
+from cost_models.profiling import BUSY_PERCENT, LatencyMeasurement, profile
 from cost_models.variants import in_region
 from search.reports import compare as comparing
-from search.reports import report
+from search.reports import report, words
+from search.reports.on_device import line_of_timed, verdict, verified_dict
+from search.reports.report import range_figures
 from search.reports.units import heading, scaled
 from search.runs.config import NO_PREDICTOR, RunConfig
-from search.runs.front import best
 from search.runs.run import Progress, Result, Run, conclude, start
-from search.runs.study import Candidate, exclusive, save
+from search.runs.study import Candidate, exclusive
 from search.runs.trials import search
+from search.runs.verifying import verify_run
 from supernet.arch import Arch
 from supernet.atomic import check_writable
 
@@ -36,7 +40,7 @@ SUPERNET = "fmnist_mbv3"
 BUDGET_SHARE = 0.3
 """The demo's latency budget lies this far up the reachable range."""
 TIMED = 5
-"""So many of the most accurate candidates are timed at most, to find one that holds its budget."""
+"""So many of the most accurate candidates are timed, to find one that holds its budget."""
 TAKEN_UP = "taken up from an earlier run"
 
 
@@ -86,24 +90,6 @@ def peak_memory_mib() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
 
 
-@dataclass(frozen=True)
-class Timed:
-    """A candidate with its latency, measured on this host."""
-
-    candidate: Candidate
-    latency: LatencyMeasurement
-    onnx_bytes: int
-
-    def within(self, budget_ms: float) -> bool | None:
-        """Whether it holds a budget; None where a busy machine leaves that open.
-
-        Other programs only ever slow it down: what is within the budget beside them is within it.
-        """
-        if self.latency.median_ms <= budget_ms:
-            return True
-        return None if self.latency.busy else False
-
-
 def run_demo(
     out: Path, trials: int, terminal: ModuleType, as_json: bool, region: str | None = None
 ) -> dict[str, Any]:
@@ -147,8 +133,9 @@ def told_steps(
         "the supernet and measured on 5,000 validation images. The budget holds for the predicted latency.",
     )
     config = RunConfig(
-        supernet=SUPERNET, device=where, budgets={"latency_ms": budget}, trials=trials, predictor=NO_PREDICTOR
-    )
+        supernet=SUPERNET, device=where, budgets={"latency_ms": budget}, trials=trials, predictor=NO_PREDICTOR,
+        verify_on_device=TIMED,
+    )  # fmt: skip
     with stages.stage("search within a budget") as notes:
         fast = searched(out / "latency", config, terminal, notes)
 
@@ -165,13 +152,16 @@ def told_steps(
 
     step(
         5,
-        "Is it as fast as predicted? The most accurate candidate is timed on this machine, with ONNX Runtime as "
-        f"before; if it is over {budget:g} ms, the next most accurate, at most {TIMED} of them.",
+        f"Are they as fast as predicted? The {TIMED} most accurate candidates are timed on this machine, with ONNX "
+        f"Runtime as before; the winner is the most accurate that holds {budget:g} ms when measured.",
     )
     with stages.stage("time the winner"):
-        timed = timed_until_within(results[0], budget, out, say)
-        winner = winner_of(timed, budget)
-        results[0] = with_chosen(results[0], winner.candidate)
+        verify_run(fast, said(lambda _: None))
+        results[0] = conclude(fast, lambda _: None)
+        verified = results[0].verified
+        assert verified is not None
+        for one in verified.timed:
+            say(f"     {line_of_timed(one, budget, 'top1')}")
         runs = [oncefit.Run(result, lambda _: None) for result in results]
         files = [path for run in runs for path in run.write()]
 
@@ -181,9 +171,9 @@ def told_steps(
         "largest and the smallest subnet.",
     )
     with stages.stage("export and verify"):
-        bundle = runs[0].export(winner.candidate.arch, out / "bundle")
-        verified = bundle.verify()
-        rows = side_by_side(results[0], winner, out)
+        bundle = runs[0].export(runs[0].chosen, out / "bundle")
+        agreement = bundle.verify()
+        rows = side_by_side(results[0], out)
 
     step(7, "Compare the two runs.\n")
     with stages.stage("compare"):
@@ -192,9 +182,9 @@ def told_steps(
 
     figures = {
         "budget": {"latency_ms": budget},
-        "winner": winner_dict(winner, timed, budget),
+        "winner": {"arch_id": runs[0].chosen.id, **verified_dict(verified, "top1")},
         "subnets": rows,
-        "verified": verified,
+        "verified": agreement,
         "comparison": comparing.comparison_dict(comparison.found),
         **stages.figures(),
         "files": [str(path) for path in [*files, out / "bundle"]],
@@ -240,110 +230,46 @@ def searched(folder: Path, config: RunConfig, terminal: ModuleType, notes: list[
     return run
 
 
-def timed_until_within(
-    result: Result, budget_ms: float, folder: Path, say: Callable[[str], None]
-) -> list[Timed]:
-    """The most accurate candidates, timed one after the other; all but the last are over the budget.
-
-    Where even the last is over, ``TIMED`` of them were tried, or all there are. A busy machine ends it.
-    """
-    timed: list[Timed] = []
-    left = list(result.candidates)
-    while left and len(timed) < TIMED and (not timed or timed[-1].within(budget_ms) is False):
-        left.remove(candidate := best(left, result.run.axes))
-        found = Timed(candidate, *time_subnet(result.run, candidate.arch, folder))
-        timed.append(found)
-        say(
-            f"     {candidate.arch.id} ({100 * candidate.value('top1'):.2f} %): predicted "
-            f"{candidate.costs['latency_ms']:.4f} ms, measured {found.latency.median_ms:.4f} ms, "
-            + standing(found, budget_ms)
-        )
-    return timed
-
-
-def standing(timed: Timed, budget_ms: float) -> str:
-    """How a candidate stands to the budget, in a few words."""
-    within = timed.within(budget_ms)
-    if within is None:
-        return f"machine busy (rounds spread by {100 * timed.latency.spread:.0f} %), no verdict"
-    return "within" if within else f"{100 * (timed.latency.median_ms / budget_ms - 1):.1f} % over"
-
-
-def winner_of(timed: list[Timed], budget_ms: float) -> Timed:
-    """The last one, unless it is over the budget too: then the most accurate."""
-    return timed[0] if timed[-1].within(budget_ms) is False else timed[-1]
-
-
-def time_subnet(run: Run, arch: Arch, folder: Path) -> tuple[LatencyMeasurement, int]:
-    """Latency on this host of a subnet with its weights, and the bytes of its ONNX model."""
-    import tempfile
-
-    from cost_models.profiling import measure_latency_ms
+def onnx_bytes(run: Run, arch: Arch, folder: Path) -> int:
+    """The size of the ONNX model of a subnet with its weights."""
     from supernet.onnx_export import export_onnx
 
     channels = run.supernet.layers(arch)[0].in_channels
     with tempfile.TemporaryDirectory(dir=folder) as made:
         model = Path(made) / "model.onnx"
         export_onnx(run.accuracy.subnet(arch), channels, arch.resolution, model)
-        return measure_latency_ms(model, channels, arch.resolution), model.stat().st_size
+        return model.stat().st_size
 
 
-def with_chosen(result: Result, chosen: Candidate) -> Result:
-    """The same result with another candidate chosen, measured on the report split."""
-    run, reports = result.run, dict(result.reports)
-    if chosen.arch.id not in reports:
-        reports[chosen.arch.id] = run.accuracy(chosen.arch, "report")
-        save(run.study(), chosen.arch, reports[chosen.arch.id])
-    return replace(result, chosen=chosen, reports=reports)
-
-
-def winner_dict(winner: Timed, timed: list[Timed], budget_ms: float) -> dict[str, Any]:
-    """Which candidates were timed, in which order, and whether the winner holds its budget; null: machine busy."""
-    return {
-        "arch_id": winner.candidate.arch.id,
-        "within_budget": winner.within(budget_ms),
-        "timed": [
-            {
-                "arch_id": one.candidate.arch.id,
-                "validation_top1": one.candidate.value("top1"),
-                "predicted_ms": one.candidate.costs["latency_ms"],
-                "measured_ms": one.latency.median_ms,
-                "within_budget": one.within(budget_ms),
-            }
-            for one in timed
-        ],
-    }
-
-
-def side_by_side(result: Result, winner: Timed, out: Path) -> dict[str, Any]:
+def side_by_side(result: Result, out: Path) -> dict[str, Any]:
     """The winner, the largest and the smallest subnet: all measured here, costs predicted."""
     from supernet.evaluation import evaluate
 
-    run = result.run
+    run, winner = result.run, result.chosen
     space = run.supernet.space
+    ends = {"largest": space.largest(), "smallest": space.smallest()}
+    timed = dict(zip(ends, profile(run.supernet, list(ends.values()), lambda _: None), strict=True))
     rows: dict[str, Any] = {}
-    archs = {"winner": winner.candidate.arch, "largest": space.largest(), "smallest": space.smallest()}
-    for name, arch in archs.items():
-        if name == "winner":
-            latency, size = winner.latency, winner.onnx_bytes
-        else:
-            latency, size = time_subnet(run, arch, out)
+    for name, arch in {"winner": winner.arch, **ends}.items():
+        latency = timed.get(name) or report.measured_latency(result, winner)
+        assert latency is not None
         final = result.reports.get(arch.id)
         if final is None:
             final = evaluate(run.accuracy.subnet(arch), arch, run.accuracy.data, "report")
-        validation = winner.candidate.validation if name == "winner" else run.accuracy(arch, "validation")
+        validation = winner.validation if name == "winner" else run.accuracy(arch, "validation")
         assert validation is not None
+        costs = {cost: model(arch) for cost, model in run.costs.items()}
         rows[name] = {
             "arch_id": arch.id,
-            "predicted": {cost: model(arch) for cost, model in run.costs.items()},
+            "predicted": costs | range_figures(run.ranges(Candidate(-1, arch, costs))),
             "measured": {
                 "report": asdict(final),
                 "validation": asdict(validation),
                 "latency": asdict(latency),
             },
-            "onnx_bytes": size,
+            "onnx_bytes": onnx_bytes(run, arch, out),
         }
-    if luck := report.corrected_figures(result, winner.candidate):
+    if luck := report.corrected_figures(result, winner):
         rows["winner"]["validation_corrected_for_choice"] = luck
     return rows
 
@@ -376,6 +302,10 @@ def beside(subnets: dict[str, Any], budget_ms: float) -> Table:
     def cost(name: str) -> Callable[[dict[str, Any]], str]:
         return lambda row: f"{scaled(name, row['predicted'][name]):.3g}"
 
+    def co2e_range(row: dict[str, Any]) -> str:
+        _, ranges = words.split_ranges(row["predicted"])
+        return words.briefly("co2e_mg", ranges["co2e_mg"]) if "co2e_mg" in ranges else "-"
+
     line("arch", lambda row: str(row["arch_id"]))
     for name in ("top1", "top5"):
         line(f"{name.replace('top', 'top-')} (%), measured", accuracy(name))
@@ -397,6 +327,7 @@ def beside(subnets: dict[str, Any], budget_ms: float) -> Table:
     line(heading("macs"), cost("macs"))
     line(heading("params"), cost("params"))
     line(heading("co2e_mg") + "/inference, estimated", cost("co2e_mg"))
+    line("   range", co2e_range)
     line("model.onnx (KiB)", lambda row: f"{row['onnx_bytes'] / 1024:.0f}")
     return table
 
@@ -414,7 +345,7 @@ def tell_stage(
     for table in comparing.tables(comparison):
         con.print(table)
     con.print(beside(figures["subnets"], figures["budget"]["latency_ms"]))
-    say(filled(verdict(figures)) + "\n")
+    say(filled(told_verdict(results[0], figures["subnets"])) + "\n")
     if luck := of_choice(figures["subnets"]["winner"]):
         say(filled(luck) + "\n")
     say(filled(beside_largest(figures["subnets"])) + "\n")
@@ -451,33 +382,14 @@ def beside_largest(subnets: dict[str, Any]) -> str:
     )
 
 
-def verdict(figures: dict[str, Any]) -> str:
-    """Whether the winner holds its budget when it is measured, and what was done to find one that does."""
-    budget, winner = figures["budget"]["latency_ms"], figures["winner"]
-    latency = LatencyMeasurement(**figures["subnets"]["winner"]["measured"]["latency"])
-    tried = len(winner["timed"])
-    if winner["within_budget"] is None:
-        return (
-            f"MACHINE BUSY, no verdict: the winner holds its budget of {budget:g} ms by prediction. It was timed "
-            f"{ATTEMPTS} times; at best its quietest round took {latency.low_ms:.4f} ms, and half of the rounds more "
-            f"than {latency.median_ms:.4f} ms. Run the demo again, with another --out, when the machine is quiet."
-        )
-    if winner["within_budget"]:
-        others = f"{tried - 1} more accurate, within it by prediction, did not when measured"
-        return (
-            f"The winner holds its budget of {budget:g} ms when measured on this machine: {latency.median_ms:.4f} ms. "
-            + (
-                f"It is not the most accurate candidate: {others}."
-                if tried > 1
-                else "It is the most accurate candidate."
-            )
-        )
-    return (
-        f"OVER BUDGET: the winner was measured at {latency.median_ms:.4f} ms, "
-        f"{100 * (latency.median_ms / budget - 1):.1f} % over its budget of {budget:g} ms, which it holds by "
-        f"prediction only. None of the {tried} most accurate candidates held it when measured. "
-        + cause(figures["subnets"])
-    )
+def told_verdict(result: Result, subnets: dict[str, Any]) -> str:
+    """Whether the winner holds its budget when it is measured, and what is to be done where it does not."""
+    verified = result.verified
+    assert verified is not None
+    told = verdict(verified, "this machine")
+    if verified.holds is None:
+        return f"{told} Run the demo again, with another --out, when the machine is quiet."
+    return told if verified.holds else f"{told} {cause(subnets)}"
 
 
 def of_choice(winner: dict[str, Any]) -> str:

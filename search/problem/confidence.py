@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 
 from cost_models.latency_bound import CONFIDENCES, bound_name
+from cost_models.registry import BOUNDS
 from supernet.errors import InputError, short
 
 LATENCY = "latency_ms"
@@ -50,3 +51,8 @@ def bound_budget(cost: str, given: Mapping[str, object]) -> tuple[str, object]:
             f"{asked}: the greater of percentile and {CONFIDENCE} is {held:g}, and bounds are known for {allowed}"
         )
     return bound_name(held), limit
+
+
+def latency_limit(budgets: Mapping[str, float]) -> float | None:
+    """The least budget on latency or on a bound of it, which a measured latency is held against; None without one."""
+    return min((limit for name, limit in budgets.items() if name in (LATENCY, *BOUNDS)), default=None)

@@ -156,9 +156,8 @@ def advance(
     winner, rows = lot.argmax(axis=1), np.flatnonzero(possible.any(axis=1))
     chosen = singles.made(chains.codes[rows], drawn[rows, winner[rows]])
     totals = problem.totals(chosen)
-    inside = (totals <= problem.limits).all(
-        axis=1
-    )  # changes that meet in a layer cost otherwise than their sum
+    # changes that meet in a layer cost otherwise than their sum
+    inside = np.all(totals <= problem.limits, axis=1)
     rows, chosen, totals = rows[inside], chosen[inside], totals[inside]
     if not len(rows):
         return
@@ -179,9 +178,8 @@ def changes_drawn(
     ends = ends / ends[:, -1:] + np.arange(n)[:, None]
     # from 0 to a little less than 1 of each chain, so that rounding leads to no other chain
     lots = (1 - 1e-9) * rng.random((n, cooling.tries * cooling.changes)) + np.arange(n)[:, None]
-    drawn = (
-        np.searchsorted(ends.ravel(), lots.ravel(), side="right").reshape(n, -1) - m * np.arange(n)[:, None]
-    )
+    found = np.searchsorted(ends.ravel(), lots.ravel(), side="right").reshape(n, -1)
+    drawn: Places = found - m * np.arange(n)[:, None]
     drawn = drawn.reshape(n, cooling.tries, cooling.changes)
     many = np.resize(np.arange(1, cooling.changes + 1), cooling.tries)
     drawn[:, np.arange(cooling.changes) >= many[:, None]] = m

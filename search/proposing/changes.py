@@ -64,7 +64,7 @@ class SingleChanges:
         """Of canonical codes (n, dimensions), to first order as their slopes tell."""
         counts = self.space.active(codes)
         own = np.take_along_axis(slopes, codes[:, :, None].astype(np.intp), axis=2)[:, :, 0]
-        found = slopes[:, self.dimensions, self.choices] - own[:, self.dimensions]
+        found: Floats = slopes[:, self.dimensions, self.choices] - own[:, self.dimensions]
         if len(self.needed):
             rows = np.repeat(codes[:, None], len(self.needed), axis=1)
             rows[:, np.arange(len(self.needed)), self.dimensions[self.needed]] = self.choices[self.needed]

@@ -15,9 +15,11 @@ from cost_models.registry import OF_A_DEVICE
 from search.feasible.budget_messages import round_up
 from search.problem.limits import check_limit
 from search.problem.objectives import Objective
+from search.reports import words
 from search.reports.csv_text import csv_text
 from search.reports.plots import COLOURS, draw_steps, new_figure, save_figure
 from search.reports.report import candidate_dict as as_candidate
+from search.reports.report import range_figures
 from search.reports.units import amount, heading, scaled
 from search.runs.config import OWN
 from search.runs.front import Coverage, best, coverage, dominated_share, front, points
@@ -222,7 +224,15 @@ def comparison_dict(comparison: Comparison) -> dict[str, Any]:
                 "best_at": [
                     {
                         "budget": budget,
-                        **({accuracy.name: c.value(accuracy.name), "arch_id": c.arch.id} if c else {}),
+                        **(
+                            {
+                                accuracy.name: c.value(accuracy.name),
+                                **costs_of(one.run, c, cost),
+                                "arch_id": c.arch.id,
+                            }
+                            if c
+                            else {}
+                        ),
                     }
                     for budget, c in one.best_at.items()
                 ],
@@ -230,6 +240,13 @@ def comparison_dict(comparison: Comparison) -> dict[str, Any]:
             for one in comparison.runs
         ],
     }
+
+
+def costs_of(run: Run, candidate: Candidate, cost: Objective) -> dict[str, float]:
+    """What a candidate costs by prediction, with the range of it where it has one."""
+    ranged = {name: found for name, found in run.ranges(candidate).items() if name == cost.name}
+    figures = {cost.name: candidate.value(cost.name)} | range_figures(ranged)
+    return {f"predicted_{name}": value for name, value in figures.items()}
 
 
 def of_other_devices(cost: Objective) -> str:
@@ -277,7 +294,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     csv, png, js = (folder / name for name in (COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON))
     rows = [
         {"run": one.label, "arch_id": c.arch.id, f"{one.run.kind.split()[0]}_{accuracy.name}": c.value(accuracy.name),
-         **{f"predicted_{name}": value for name, value in c.costs.items()}}
+         **{f"predicted_{name}": value for name, value in (c.costs | range_figures(one.run.ranges(c))).items()}}
         for one in comparison.runs for c in one.front
     ]  # fmt: skip
     documents.write_text(csv, csv_text(rows))
@@ -312,7 +329,7 @@ def tables(comparison: Comparison) -> list[Table]:
     from rich.table import Table
 
     accuracy, cost = comparison.axes
-    named = accuracy.name.replace("top", "top-")
+    named, notes = accuracy.name.replace("top", "top-"), notes_of(comparison)
     summary = Table(
         box=box.SIMPLE_HEAD,
         title=f"Fronts: {named} {comparison.kind}, {heading(cost.name)}",
@@ -325,9 +342,9 @@ def tables(comparison: Comparison) -> list[Table]:
         box=box.SIMPLE_HEAD,
         title=f"Best {named} (%) within budgets: {heading(cost.name)}",
         title_justify="left",
-        caption=UNCORRECTED if comparison.runs[0].run.measures else None,
+        caption="\n".join(notes) or None,
         caption_justify="left",
-        min_width=len(UNCORRECTED) if comparison.runs[0].run.measures else None,
+        min_width=max(map(len, notes), default=None),
     )
     figures = ("hypervolume", "dominated by the others") if comparison.one_axis else ()
     for heading_text in ("run", "front", *figures):
@@ -341,9 +358,25 @@ def tables(comparison: Comparison) -> list[Table]:
         summary.add_row(one.label, str(len(one.front)), *covered)
         reached.add_row(
             one.label,
-            *("-" if c is None else f"{100 * c.value(accuracy.name):.2f}" for c in one.best_at.values()),
+            *("-" if c is None else cell(one.run, c, comparison.axes) for c in one.best_at.values()),
         )
     return [summary, reached]
+
+
+def notes_of(comparison: Comparison) -> list[str]:
+    """What is to be said of the best accuracies: that they were chosen, and what stands below them."""
+    name = comparison.axes[1].name
+    ranged = any(name in one.run.ranges(one.front[0]) for one in comparison.runs)
+    corrected = [UNCORRECTED] if comparison.runs[0].run.measures else []
+    return [*corrected, *([words.of_ranges([name])] if ranged else [])]
+
+
+def cell(run: Run, candidate: Candidate, axes: tuple[Objective, Objective]) -> str:
+    """The accuracy, and below it the range of the cost where that is an estimate with one."""
+    accuracy, cost = axes
+    ranged = run.ranges(candidate).get(cost.name)
+    below = f"\n{words.briefly(cost.name, ranged)}" if ranged is not None else ""
+    return f"{100 * candidate.value(accuracy.name):.2f}{below}"
 
 
 def caption(comparison: Comparison) -> str:
@@ -360,6 +393,6 @@ def caption(comparison: Comparison) -> str:
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
     return {**comparison_dict(comparison), "fronts": {
-        one.label: [as_candidate(c, {}) for c in one.front]
+        one.label: [as_candidate(c, {}, ranges=one.run.ranges(c)) for c in one.front]
         for one in comparison.runs
     }}  # fmt: skip

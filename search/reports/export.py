@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost_models import profiling
+from cost_models.at_hand import setup_of, why_not_here
 from cost_models.device import Device
 from cost_models.energy import ranges
 from cost_models.protocol import Target
 from cost_models.registry import build
 from search.problem.limits import within
-from search.reports.report import corrected_figures, predicted_figures, range_figures
+from search.reports.on_device import advice, verdict
+from search.reports.report import corrected_figures, measured_latency, predicted_figures, range_figures
 from search.runs.front import pick
 from search.runs.measuring import MeasuredAccuracy, left_out
 from search.runs.run import Result, check_images, free_costs
@@ -63,10 +65,11 @@ def picked(result: Result, which: Given) -> Candidate:
     An arch that the run has no figures of gets its costs, and its predicted accuracy where the run predicts. Raises
     InputError for another name, and for an arch over a budget.
     """
+    if which == "best":
+        check_not_over(result)
+        return result.chosen
     if isinstance(which, str) and not names_arch(which):
-        return pick(
-            list({c.arch.id: c for c in [*result.front, result.chosen]}.values()), result.run.axes, which
-        )
+        return pick(result.shown, result.run.axes, which)
     run, arch = result.run, within_space(which, result.run.supernet)
     if (known := next((c for c in result.candidates if c.arch == arch), None)) is not None:
         return known
@@ -83,6 +86,16 @@ def picked(result: Result, which: Given) -> Candidate:
             f"of the supernet, {run.config.supernet}, which has no budgets"
         )
     return judged(-1, arch, costs, run.judge(arch) if run.predictor is not None else None)
+
+
+def check_not_over(result: Result) -> None:
+    """Raises InputError where every candidate that was timed on the device is over the budget: there is no best."""
+    verified = result.verified
+    if verified is not None and verified.holds is False:
+        raise InputError(
+            f"{result.run.folder} has no winner. {verdict(verified, result.run.where)} {advice(verified)} "
+            f"What holds it by prediction only is picked by its arch id, as {result.chosen.arch.id}"
+        )
 
 
 def names_arch(which: str) -> bool:
@@ -126,6 +139,7 @@ def export_candidate(
     known = KnownFigures(
         {**candidate.costs, **range_figures(run.ranges(candidate)), **predicted_figures(candidate)},
         candidate.validation, corrected_figures(result, candidate), result.reports.get(arch.id), keep,
+        measured_latency(result, candidate),
     )  # fmt: skip
     return write_arch(run.accuracy, arch, run.device, known, target, say, calibrated)
 
@@ -152,7 +166,7 @@ def export_arch(
 class KnownFigures:
     """What is known of an arch before it is exported; ``keep`` takes the report figure that is measured then.
 
-    ``corrected`` is the validation accuracy without what the choice by it added.
+    ``corrected`` is the validation accuracy without what the choice by it added, ``latency`` was measured on the device.
     """
 
     predicted: Mapping[str, float]
@@ -160,6 +174,7 @@ class KnownFigures:
     corrected: Mapping[str, float] = field(default_factory=dict)
     report: Accuracy | None = None
     keep: Callable[[Accuracy], None] = lambda _: None
+    latency: profiling.LatencyMeasurement | None = None
 
 
 def write_arch(
@@ -171,7 +186,7 @@ def write_arch(
     say: Say,
     calibrated: bool,
 ) -> dict[str, Any]:
-    """Write the bundle of an arch, measured on the report split where that is not known."""
+    """Write the bundle of an arch, measured on the report split where that is not known, and timed likewise."""
     from supernet.bundle import write_bundle
 
     supernet = measuring.supernet
@@ -189,7 +204,9 @@ def write_arch(
         known.keep(report)
     if report is not None and calibrated:
         measuring.doubt(report)
-    measured = {"validation": known.validation, "report": report} if calibrated else {}
+    accuracies = {"validation": known.validation, "report": report} if calibrated else {}
+    measured: dict[str, object] = {**accuracies, "latency": known.latency}
+    timed_now = known.latency is None and device is not None and is_here(device)
     card = write_bundle(
         target,
         supernet,
@@ -201,7 +218,7 @@ def write_arch(
         corrected=known.corrected if calibrated else None,
         subnet=subnet,
         device=device_keys(device) if device is not None else None,
-        measure_latency=latency_of(arch, supernet) if device is not None and is_here(device) else None,
+        measure_latency=latency_of(arch, supernet) if timed_now else None,
         say=say,
     ).card
     return {
@@ -231,14 +248,8 @@ def device_keys(device: Device) -> DeviceKeys:
 
 
 def is_here(device: Device) -> bool:
-    """Whether a latency measured on this machine is one of the device."""
-    here = (profiling.cpu_name(), profiling.RUNTIME, profiling.THREADS)
-    measured = device.measurements
-    provider = measured.reported.get("provider") if measured is not None else None
-    alike = measured is None or (
-        measured.setup == profiling.DEFAULT and provider in (None, profiling.PROVIDER)
-    )
-    return alike and (device.cpu, device.runtime, device.threads) == here
+    """Whether a latency that is measured on this machine as ``host`` is measured is one of the device."""
+    return why_not_here(device) is None and setup_of(device) == profiling.DEFAULT
 
 
 def latency_of(arch: Arch, supernet: Supernet) -> Callable[[Path], profiling.LatencyMeasurement]:

@@ -52,10 +52,8 @@ def front_figure(result: Result) -> Figure:
     axes.scatter(x, y, s=14, color="#b0b0b0", label=f"candidates ({len(x)}), {kind}")
     draw_steps(axes, result.front, accuracy, cost, COLOURS[0], f"front, {kind}", until=max(x))
     draw_predicted(axes, result, cost)
-    off_front = [] if result.chosen in result.front else [result.chosen]
-    reported = [c for c in (*result.front, *off_front) if c.arch.id in result.reports]
-    draw_reported(axes, result, reported, accuracy, cost)
-    draw_corrected(axes, result, [*result.front, *off_front], cost)
+    draw_reported(axes, result, [c for c in result.shown if c.arch.id in result.reports], accuracy, cost)
+    draw_corrected(axes, result, result.shown, cost)
     axes.scatter(
         [scaled(cost.name, result.chosen.value(cost.name))], [100 * result.chosen.value(accuracy.name)],
         marker="*", s=260, color="#d9730d", edgecolor="black", zorder=5, label=f"chosen: {result.chosen.arch.id}",

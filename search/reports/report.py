@@ -17,11 +17,13 @@ from cost_models.latency_bound import bound_of, confidence_of
 from cost_models.protocol import Target
 from cost_models.ranges import Range
 from cost_models.registry import BOUNDS
+from cost_models.timing import LatencyMeasurement
 from search.predictors.protocol import Prediction
 from search.predictors.scores import Scores, score
 from search.proposing.samplers import GUIDED
 from search.reports import words as readable
 from search.reports.csv_text import csv_text
+from search.reports.on_device import advice, verdict, verified_dict
 from search.reports.plots import draw_front
 from search.reports.units import amount, counted, heading, percent, predicted_percent, scaled, short_number
 from search.runs.config import OWN
@@ -47,6 +49,8 @@ SPLIT_IN_WORDS = {
     "predicted": "by prediction",
     "own evaluation": "by your own evaluation",
 }
+MOST_COLUMNS = 4
+"""Of costs, their ranges, and predicted accuracies that a front's table has room for beside accuracies on the report split."""
 FRONT_CSV, FRONT_PNG, RESULT_JSON = "front.csv", "front.png", "result.json"
 
 
@@ -56,13 +60,16 @@ def candidate_dict(
     stds: Mapping[str, float] | None = None,
     corrected: Mapping[str, float] | None = None,
     ranges: Mapping[str, Range] | None = None,
+    latency: LatencyMeasurement | None = None,
 ) -> dict[str, Any]:
     """A candidate for JSON, with what was predicted and what was measured; nothing else is known.
 
     ``stds`` are standard deviations of predicted costs, ``ranges`` the least and greatest of estimated ones;
-    ``corrected`` is its :func:`corrected_figures`.
+    ``corrected`` is its :func:`corrected_figures`, ``latency`` was measured on the device.
     """
-    measured = {"validation": candidate.validation, "report": reports.get(candidate.arch.id)}
+    measured: dict[str, Accuracy | LatencyMeasurement | None] = {
+        "validation": candidate.validation, "report": reports.get(candidate.arch.id), "latency": latency,
+    }  # fmt: skip
     return {
         "arch_id": candidate.arch.id,
         "arch": candidate.arch.to_dict(),
@@ -121,24 +128,33 @@ def result_dict(result: Result) -> dict[str, Any]:
         **({"outside_domain": run.outside} if run.outside is not None else {}),
         **bound_figures(result),
         **({"rank_correlation": rank_correlation(agreement(result))} if both(result) else {}),
-        "chosen": candidate_dict(
-            result.chosen,
-            result.reports,
-            run.stds(result.chosen.arch),
-            corrected_figures(result, result.chosen),
-            run.ranges(result.chosen),
-        ),
+        **verified_figures(result),
+        "chosen": candidate_figures(result, result.chosen, run.stds(result.chosen.arch)),
         "knee": knee(result.front, run.axes).arch.id,
-        "front": [
-            candidate_dict(
-                candidate,
-                result.reports,
-                corrected=corrected_figures(result, candidate),
-                ranges=run.ranges(candidate),
-            )
-            for candidate in result.front
-        ],
+        "front": [candidate_figures(result, candidate) for candidate in result.front],
     }
+
+
+def candidate_figures(
+    result: Result, candidate: Candidate, stds: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """All that a result knows of one of its candidates, for JSON."""
+    corrected, ranges = corrected_figures(result, candidate), result.run.ranges(candidate)
+    return candidate_dict(
+        candidate, result.reports, stds, corrected, ranges, measured_latency(result, candidate)
+    )
+
+
+def measured_latency(result: Result, candidate: Candidate) -> LatencyMeasurement | None:
+    """Its latency as measured on the device, if it was timed."""
+    return result.verified.latency_of(candidate) if result.verified is not None else None
+
+
+def verified_figures(result: Result) -> dict[str, Any]:
+    """What timing candidates on the device said, for JSON; empty where none was timed."""
+    if result.verified is None:
+        return {}
+    return {"verified_on_device": verified_dict(result.verified, result.run.axes[0].name)}
 
 
 def candidate_rows(result: Result, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
@@ -147,7 +163,8 @@ def candidate_rows(result: Result, candidates: Sequence[Candidate]) -> list[dict
     for candidate in candidates:
         report = result.reports.get(candidate.arch.id)
         row: dict[str, Any] = {"arch_id": candidate.arch.id, "chosen": candidate == result.chosen}
-        figures = {**candidate.costs, **predicted_figures(candidate)}
+        ranges = range_figures(result.run.ranges(candidate))
+        figures = {**candidate.costs, **ranges, **predicted_figures(candidate)}
         row.update({f"predicted_{name}": value for name, value in figures.items()})
         if candidate.validation is not None:
             row["validation_top1"] = candidate.validation.top1
@@ -161,6 +178,9 @@ def candidate_rows(result: Result, candidates: Sequence[Candidate]) -> list[dict
                 row[f"report_{name}"] = getattr(report, name) if report is not None else None
             for name, value in corrected_figures(result, candidate).items():
                 row[f"validation_corrected_{name}"] = value
+        if result.verified is not None:
+            latency = measured_latency(result, candidate)
+            row["measured_latency_ms"] = latency.median_ms if latency is not None else None
         row.update(candidate.arch.values)
         rows.append(row)
     return rows
@@ -187,8 +207,9 @@ def chosen_table(result: Result) -> Table:
     measured = {"report split": result.reports.get(chosen.arch.id), "validation": chosen.validation}
     accuracies = {name: found for name, found in measured.items() if found is not None}
     found = readable.of_subnet(
-        accuracies, chosen.costs, run.where, chosen.predicted, run.stds(chosen.arch), run.ranges(chosen)
-    )
+        accuracies, chosen.costs, run.where, chosen.predicted, run.stds(chosen.arch), run.ranges(chosen),
+        measured_latency(result, chosen),
+    )  # fmt: skip
     if (luck := result.corrected.get(chosen.arch.id)) is not None:
         at = [name for name, _ in found[0]].index(f"{name_of(run)} (%), validation")
         found[0].insert(at + 1, (f"{name_of(run)} (%), validation, corrected", readable.corrected(luck)))
@@ -215,11 +236,13 @@ def front_table(result: Result) -> Table:
     }
     if run.measures:
         columns["top-1 (%)\nreport [95 %]"] = lambda _, report: percent(report, "top1")
-    if run.measures and run.predictor is None and len(names) < 3:
+    ranged = with_ranges(result, names)
+    taken = len(names) + len(ranged) + (result.verified is not None)
+    if run.measures and run.predictor is None and taken < 3:
         columns["top-5 (%)\nreport"] = lambda _, report: f"{100 * report.top5:.2f}" if report else "-"
-    if run.measures and len(names) + (run.predictor is not None) < 3:
+    if run.measures and taken + (run.predictor is not None) < 3:
         columns["top-1 (%)\nvalidation"] = lambda c, _: f"{100 * c.value('top1'):.2f}"
-    if result.corrected and len(names) + (run.predictor is not None) < 2:
+    if result.corrected and taken + (run.predictor is not None) < 2:
         columns[f"{name_of(run)} (%)\ncorrected"] = lambda c, _: share_of(result.corrected.get(c.arch.id))
     if run.config.accuracy == OWN:
         columns["top-1 (%)\nown"] = lambda c, _: f"{100 * c.value('top1'):.2f}"
@@ -227,13 +250,32 @@ def front_table(result: Result) -> Table:
         columns["top-1 (%)\npredicted"] = lambda c, _: predicted_percent(c.predicted)
     for name in names:
         columns[heading(name).replace(" (", "\n(")] = partial(cost_figure, name)
+        if name in ranged:
+            columns[f"range of\n{heading(name)}"] = partial(range_figure, result.run, name)
+    if result.verified is not None:
+        columns["latency\nmeasured"] = lambda c, _: latency_figure(measured_latency(result, c))
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for head in columns:
         made.add_column(head, justify="right" if made.columns else "left")
-    for candidate in result.front:
+    for candidate in result.shown:
         report = result.reports.get(candidate.arch.id)
         made.add_row(*(figure(candidate, report) for figure in columns.values()))
     return made
+
+
+def with_ranges(result: Result, names: Sequence[str]) -> list[str]:
+    """Those of the costs in a front's table whose ranges are shown: of all that have one, or of none for want of room."""
+    found = [name for name in names if name in result.run.ranges(result.chosen)]
+    taken = len(names) + (result.run.predictor is not None) + (result.verified is not None)
+    return found if taken + len(found) <= MOST_COLUMNS else []
+
+
+def range_figure(run: Run, name: str, candidate: Candidate, _: Accuracy | None) -> str:
+    return readable.briefly(name, run.ranges(candidate)[name])
+
+
+def latency_figure(found: LatencyMeasurement | None) -> str:
+    return "-" if found is None else short_number(found.median_ms) + (" busy" if found.busy else "")
 
 
 def share_of(luck: Corrected | None) -> str:
@@ -261,6 +303,8 @@ def legend(result: Result) -> str:
         lines.append(f"Accuracies are what the function given in Python says; {costs}.")
     else:
         lines.append(f"No accuracy is measured; {costs}.")
+    if ranged := run.ranges(result.chosen):
+        lines.append(readable.of_ranges(ranged))
     lines += [line for told in told_bounds(run) for line in textwrap.wrap(told, 80)]
     asked = "predicted" if direct(result) else "proposed"
     if run.predictor is not None:
@@ -275,7 +319,19 @@ def legend(result: Result) -> str:
         stopped = stopped_early(result)
         share = f"{100 * stopped['share_of_images_saved']:.0f} % fewer images evaluated"
         lines.append(f"{stopped['candidates']} more stopped early: {share}.")
+    if result.verified is not None:
+        lines.append("Measured latency: the median round [quietest, slowest].")
+        if result.verified.holds:
+            lines += textwrap.wrap(verdict(result.verified, run.where), 80)
     return "\n".join(lines)
+
+
+def alarm(result: Result) -> str:
+    """What must not be overlooked: that the chosen is not known to hold its budget when measured; empty where it does."""
+    verified = result.verified
+    if verified is None or verified.holds:
+        return ""
+    return textwrap.fill(f"{verdict(verified, result.run.where)} {advice(verified)}", 80)
 
 
 def told_bounds(run: Run) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cost_models.registry import OF_A_DEVICE
+from cost_models.registry import BOUNDS, OF_A_DEVICE
+from search.problem.confidence import LATENCY
 from search.reports.units import counted, heading, percent, predicted_percent, scaled, short_number
 from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from cost_models.csv_device import Errors
     from cost_models.device import Device, LatencyModel, Power
     from cost_models.ranges import Range
+    from cost_models.timing import LatencyMeasurement
     from search.runs.correction import Corrected
 
 Lines = list[tuple[str, str]]
@@ -153,10 +155,11 @@ def of_subnet(
     top1: PredictedAccuracy | None = None,
     stds: Mapping[str, float] | None = None,
     ranges: Mapping[str, Range] | None = None,
+    latency: LatencyMeasurement | None = None,
 ) -> list[Lines]:
     """Measured accuracies by what they are called, the predicted one, and costs; those of a device are for it.
 
-    ``stds`` are standard deviations of costs, ``ranges`` their least and greatest.
+    ``stds`` are standard deviations of costs, ``ranges`` their least and greatest, ``latency`` was measured on the device.
     """
     found = [
         (f"top-{k} (%), {name}", percent(a, f"top{k}")) for name, a in accuracies.items() for k in (1, 5)
@@ -170,6 +173,9 @@ def of_subnet(
          + (f" ({to(name, between_[name])})" if name in between_ else ""))
         for name, value in predicted.items()
     ]  # fmt: skip
+    if latency is not None:
+        last = max(i for i, name in enumerate(predicted) if name == LATENCY or name in BOUNDS)
+        costs.insert(last + 1, of_latency(latency, f"on {device}"))
     return [found, costs]
 
 
@@ -180,6 +186,17 @@ HOW_KNOWN = {"energy_mj": "estimated", "co2e_mg": "estimated"}
 def to(name: str, found: Range) -> str:
     """``0.21 to 1.3``, the range of a cost as it is shown."""
     return f"{short_number(scaled(name, found.low))} to {short_number(scaled(name, found.high))}"
+
+
+def briefly(name: str, found: Range) -> str:
+    """``0.21-1.3``, the same with two digits, where there is little room."""
+    return "-".join(short_number(float(f"{scaled(name, end):.2g}")) for end in (found.low, found.high))
+
+
+def of_ranges(names: Iterable[str]) -> str:
+    """What the ranges of some costs are."""
+    found = " and ".join(heading(name).partition(" (")[0] for name in names)
+    return f"Ranges of {found}: what figures of power and grid allow."
 
 
 def between(found: Range, form: str = "g") -> str:
@@ -216,17 +233,17 @@ def of_training(validation: Mapping[str, Accuracy]) -> list[Lines]:
 CALIBRATION = ("batch norms", "not calibrated: as in the supernet")
 
 
-def of_latency(latency: Mapping[str, Any]) -> tuple[str, str]:
+def of_latency(found: LatencyMeasurement, where: str = "here") -> tuple[str, str]:
     """The median of measured rounds, between the quietest and the slowest, and whether it is worth anything."""
-    from cost_models.profiling import LatencyMeasurement
-
-    busy = "; the machine was busy" if LatencyMeasurement(**latency).busy else ""
-    figures = "{median_ms:.3f} [{low_ms:.3f}, {high_ms:.3f}]".format(**latency)
-    return "latency (ms), measured here", figures + busy
+    busy = "; the machine was busy" if found.busy else ""
+    median, low, high = map(short_number, (found.median_ms, found.low_ms, found.high_ms))
+    return f"latency (ms), measured {where}", f"{median} [{low}, {high}]{busy}"
 
 
 def of_export(summary: Mapping[str, Any]) -> list[Lines]:
     """What :func:`search.reports.export.export_candidate` returns."""
+    from cost_models.timing import LatencyMeasurement
+
     measured, device = summary["measured"], summary.get("device")
     accuracies = {
         name: Accuracy(**measured[split])
@@ -248,13 +265,16 @@ def of_export(summary: Mapping[str, Any]) -> list[Lines]:
         found = [(f"{name} if calibrated", figure) for name, figure in found]
         found += [CALIBRATION, ("accuracy", "not measured")]
     if "latency" in measured:
-        found.append(of_latency(measured["latency"]))
+        assert device is not None, "a latency is measured of a device"
+        found.append(of_latency(LatencyMeasurement(**measured["latency"]), f"on {device['name']}"))
     files = [(f"{name} (KiB)", f"{size / 1024:.1f}") for name, size in summary["size_bytes"].items()]
     return [[("arch", summary["arch_id"])], found, costs, files]
 
 
 def of_evaluation(summary: Mapping[str, Any], images: Path | None) -> list[Lines]:
     """What :func:`search.reports.export.evaluate_summary` returns."""
+    from cost_models.timing import LatencyMeasurement
+
     accuracy = Accuracy(**summary["measured"]["accuracy"])
     state = [] if summary["calibrated"] else [CALIBRATION]
     where = f"in {images}" if images is not None else "of the report split"
@@ -266,7 +286,7 @@ def of_evaluation(summary: Mapping[str, Any], images: Path | None) -> list[Lines
             ("inputs", of_preprocessing(summary["preprocessing"])),
         ],
         [(f"top-{k} (%)", percent(accuracy, f"top{k}")) for k in (1, 5)]
-        + [of_latency(summary["measured"]["latency"])],
+        + [of_latency(LatencyMeasurement(**summary["measured"]["latency"]))],
     ]
 
 

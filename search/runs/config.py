@@ -10,7 +10,7 @@ from pydantic import Field
 
 from cost_models.registry import ALIASES, known_costs
 from cost_models.variants import Variant, any_in_region, parse_device
-from search.problem.confidence import PERCENTILE, plain_budgets
+from search.problem.confidence import PERCENTILE, latency_limit, plain_budgets
 from search.problem.limits import check_limit
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.proposing.samplers import GUIDED, SAMPLERS
@@ -44,7 +44,9 @@ class RunConfig(documents.Document):
     (:mod:`search.problem.confidence`) stands there as that of a bound, ``latency_p95_ms``. ``enqueue`` are archs that
     are evaluated first, in files or as they stand, see :mod:`search.runs.enqueued`. ``devices``, in place of
     ``device``, are searched for together, see :mod:`search.runs.fleet`. ``stop`` ends a search that emits more than
-    it can be expected to save, see :mod:`search.runs.carbon_stop`.
+    it can be expected to save, see :mod:`search.runs.carbon_stop`. So many of the most accurate as
+    ``verify_on_device`` says are timed on the device, and the best that holds its budget there is chosen, see
+    :mod:`search.runs.on_device`.
     """
 
     supernet: NameOrPath
@@ -64,6 +66,7 @@ class RunConfig(documents.Document):
     trials: Count = 60
     seed: Seed = 0
     stop: CarbonStop | None = None
+    verify_on_device: Count | None = None
 
     @property
     def named_predictor(self) -> str | None:
@@ -206,6 +209,7 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
     objectives = parse_objectives(config.objectives)
     check_accuracy(config, objectives[0], where)
     check_stop(config, where)
+    check_on_device(config, where)
     return config.model_copy(
         update={
             "objectives": tuple(o.name if o.is_accuracy else cost(o.name) for o in objectives),
@@ -271,7 +275,23 @@ def check_stop(config: RunConfig, where: str) -> None:
     trial_kg(config.stop, 1.0)
 
 
-FREE_TO_CHANGE = ("trials", "stop", "measure", "supernet", "data", "predictor", "enqueue")
+def check_on_device(config: RunConfig, where: str) -> None:
+    """Raises InputError where there is no budget that a measured latency could be held against, or no one device."""
+    if config.verify_on_device is None:
+        return
+    asked = f"{where}: verify_on_device: {config.verify_on_device}"
+    if config.devices:
+        raise InputError(
+            f"{asked} times subnets on one device, and there are several; leave it out, or search for one"
+        )
+    if latency_limit(config.budgets) is None:
+        raise InputError(
+            f"{asked} holds what is measured against a budget on latency, and there is none; give one, as "
+            "--budget latency_ms=25, or leave it out"
+        )
+
+
+FREE_TO_CHANGE = ("trials", "stop", "measure", "supernet", "data", "predictor", "enqueue", "verify_on_device")
 """What a resumed run may change: how much it does, which archs it must not miss, and where files lie, whose hashes the study knows."""
 
 

@@ -32,9 +32,14 @@ def front(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> l
     return sorted(found, key=lambda c: tuple(c.value(o.name) for o in reversed(objectives)))
 
 
+def by_accuracy(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> list[Candidate]:
+    """The most accurate first; of equals the cheapest in the other objectives."""
+    return sorted(candidates, key=lambda c: tuple(points([c], objectives)[0]))
+
+
 def best(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> Candidate:
-    """The most accurate on the validation split; of equals the cheapest in the other objectives."""
-    return min(candidates, key=lambda c: tuple(points([c], objectives)[0]))
+    """The first of :func:`by_accuracy`."""
+    return by_accuracy(candidates, objectives)[0]
 
 
 def knee(found: Sequence[Candidate], objectives: Sequence[Objective]) -> Candidate:

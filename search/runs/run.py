@@ -22,6 +22,7 @@ from search.feasible.budget_messages import check_feasible, nothing_found
 from search.predictors import files as predictors
 from search.predictors.files import check_choices, digest, is_known, open_predictor, outside_domain
 from search.predictors.protocol import Predictor
+from search.problem.confidence import latency_limit
 from search.problem.objectives import Objective, parse_objectives
 from search.problem.problem import Problem
 from search.runs import study as studies
@@ -30,8 +31,9 @@ from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differ
 from search.runs.correction import Corrected, corrected_estimate
 from search.runs.enqueued import check_enqueued, enqueued_archs, with_enqueued
 from search.runs.fleet_devices import FLEET
-from search.runs.front import best, front
+from search.runs.front import best, by_accuracy, front
 from search.runs.measuring import MeasuredAccuracy
+from search.runs.on_device import Verified, latencies_of, read_sessions, setup_at_hand, verified_of
 from search.runs.own import Own, is_given, own_cost, own_judgement, told
 from search.runs.prior import begins_with, may_have_prior, with_prior
 from search.runs.racing import Raced
@@ -197,6 +199,13 @@ class Result:
     """Those that were stopped early, by arch id; none of them is a candidate."""
     stopped: Mapping[str, float] | None = None
     """What was expected of the trials that were not made, where the search ended for its carbon."""
+    verified: Verified | None = None
+    """The candidates that were timed on the device, where some were: then the chosen is the winner among them, if any."""
+
+    @property
+    def shown(self) -> list[Candidate]:
+        """The front, and the chosen where its measured latency chose one that is not of it."""
+        return [*self.front, *([] if self.chosen in self.front else [self.chosen])]
 
     @cached_property
     def corrected(self) -> Mapping[str, Corrected]:
@@ -288,6 +297,8 @@ def start(
     config, given = with_enqueued(config, begun, supernet)
     run = make_run(folder, config, supernet, device, storage, kept=by_itself and begun is not None, own=own)
     run = replace(run, beside=beside)
+    if config.verify_on_device is not None:
+        setup_at_hand(device, config.verify_on_device)
     check_feasible(run.problem, run.where)
     check_enqueued(config, run.costs, given)
     if beside is not None:
@@ -442,15 +453,23 @@ def conclude(run: Run, say: Say, measure: bool = True) -> Result:
     if not found:
         raise nothing_found(run.problem, run.folder, studies.proposals(study))
     objectives = run.problem.objectives
-    chosen = best(found, run.axes)
+    verified = verified_among(run, found)
+    winner = verified.winner if verified is not None else None
+    chosen = winner.candidate if winner is not None else best(found, run.axes)
     members = front(found, run.axes)
-    finals = members if len(objectives) > 1 else [chosen]
+    finals = list({c.arch: c for c in [*members, chosen]}.values()) if len(objectives) > 1 else [chosen]
     reports = reported(run, study, finals, say) if measure else studies.saved(study, studies.REPORT)
     proposals = study.user_attrs.get(PREDICTIONS, studies.proposals(study))
     bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
     missing = len({*(c.arch.id for c in found), *raced}) < run.config.trials
     stopped = study.user_attrs.get(STOPPED) if missing else None  # another process may have made the rest
-    return Result(run, found, members, chosen, reports, proposals, bound, raced, stopped)
+    return Result(run, found, members, chosen, reports, proposals, bound, raced, stopped, verified)
+
+
+def verified_among(run: Run, found: Sequence[Candidate]) -> Verified | None:
+    """What was timed of candidates on the device, now or by an earlier process; None where nothing was."""
+    latencies = latencies_of(read_sessions(run.folder), run.supernet)
+    return verified_of(by_accuracy(found, run.axes), latencies, latency_limit(run.config.budgets))
 
 
 def reported(run: Run, study: optuna.Study, finals: Sequence[Candidate], say: Say) -> dict[str, Accuracy]:

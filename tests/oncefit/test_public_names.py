@@ -23,7 +23,7 @@ NAMES = {
 MEMBERS = {
     "Run": {
         "candidates", "chosen", "config", "evaluate", "export", "extract", "folder", "front", "pick", "plot",
-        "result", "say", "study", "supernet", "to_dict", "write",
+        "result", "say", "study", "supernet", "to_dict", "verified", "write",
     },
     "Supernet": {
         "arch", "classes", "costs", "data", "described", "evaluate", "export", "extract", "is_named", "largest", "measuring",

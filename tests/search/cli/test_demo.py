@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,50 +20,37 @@ from rich.console import Console
 from cost_models.profiling import LatencyMeasurement
 from search.cli import terminal, walkthrough
 from search.problem.objectives import parse_objectives
+from search.runs.on_device import verified_of
 from search.runs.run import Progress, Result
 from search.runs.study import Candidate, exclusive
 from supernet.accuracy import Accuracy
-from supernet.arch import Arch
 from supernet.catalog import Supernet
 from supernet.errors import InputError
 
 BUDGET_MS = 0.1
-
-
-@pytest.fixture
-def result(supernet: Supernet) -> Result:
-    """Seven candidates, all within by prediction, the first the most accurate."""
-    archs = supernet.space.decode(supernet.space.sample(7, np.random.default_rng(0)))
-    found = [
-        Candidate(i, arch, {"latency_ms": 0.099 - i / 1000}, Accuracy("validation", 100, 0.9 - i / 100, 1, 0, 1, 0, 1))
-        for i, arch in enumerate(archs)
-    ]  # fmt: skip
-    run = SimpleNamespace(axes=parse_objectives(["top1", "latency_ms"]))
-    return Result(run, found[::-1], found[:1], found[0], {}, 7)  # type: ignore[arg-type]
-
-
 BUSY_AT = 0.6
 """The quietest round of a busy machine as a part of the middle one."""
 
 
-def timed(
-    result: Result, medians: list[float], monkeypatch: pytest.MonkeyPatch, quietest: float = 0.97
-) -> tuple[list[walkthrough.Timed], str]:
-    """The candidates that were timed, with these latencies in the order of accuracy, and what was said.
+@pytest.fixture
+def candidates(supernet: Supernet) -> list[Candidate]:
+    """Five candidates, all within by prediction, the first the most accurate."""
+    archs = supernet.space.decode(supernet.space.sample(5, np.random.default_rng(0)))
+    return [
+        Candidate(i, arch, {"latency_ms": 0.099 - i / 1000}, Accuracy("validation", 100, 0.9 - i / 100, 1, 0, 1, 0, 1))
+        for i, arch in enumerate(archs)
+    ]  # fmt: skip
 
-    The quietest round took the part ``quietest`` of the middle one.
-    """
-    by_number = {
-        candidate.arch: median for candidate, median in zip(result.candidates[::-1], medians, strict=True)
+
+def timed(candidates: list[Candidate], medians: list[float], quietest: float = 0.97) -> Result:
+    """A result whose candidates took so long when measured; the quietest round took the part ``quietest``."""
+    latencies = {
+        candidate.arch.id: LatencyMeasurement(median, quietest * median, 2 * median, 12)
+        for candidate, median in zip(candidates, medians, strict=True)
     }
-
-    def time_subnet(run: object, arch: Arch, folder: Path) -> tuple[LatencyMeasurement, int]:
-        return LatencyMeasurement(by_number[arch], quietest * by_number[arch], 2 * by_number[arch], 12), 1
-
-    monkeypatch.setattr(walkthrough, "time_subnet", time_subnet)
-    said: list[str] = []
-    found = walkthrough.timed_until_within(result, BUDGET_MS, Path(), said.append)
-    return found, "\n".join(said)
+    verified = verified_of(candidates, latencies, BUDGET_MS)
+    run = SimpleNamespace(axes=parse_objectives(["top1", "latency_ms"]))
+    return Result(run, candidates, candidates[:1], candidates[0], {}, 5, verified=verified)  # type: ignore[arg-type]
 
 
 def subnet(latency: LatencyMeasurement, predicted_ms: float, top1: float = 0.9) -> dict[str, Any]:
@@ -70,86 +58,37 @@ def subnet(latency: LatencyMeasurement, predicted_ms: float, top1: float = 0.9) 
     return {"measured": measured, "predicted": {"latency_ms": predicted_ms}}
 
 
-def told(found: list[walkthrough.Timed], slower: float = 1.0) -> str:
+def told(result: Result, slower: float = 1.0) -> str:
     """The verdict, on a machine where the ends of the space take ``slower`` times what is predicted of them."""
-    winner = walkthrough.winner_of(found, BUDGET_MS)
     ends = {
         name: subnet(LatencyMeasurement(slower * ms, slower * ms, slower * ms, 12), ms)
         for name, ms in (("largest", 0.3), ("smallest", 0.03))
     }
-    return walkthrough.verdict(
-        {
-            "budget": {"latency_ms": BUDGET_MS},
-            "winner": walkthrough.winner_dict(winner, found, BUDGET_MS),
-            "subnets": {"winner": subnet(winner.latency, 0.099), **ends},
-        }
-    )
+    return walkthrough.told_verdict(result, ends)
 
 
-def test_the_most_accurate_is_the_winner_where_it_holds_the_budget(
-    result: Result, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, said = timed(result, [0.1] + [0.09] * 6, monkeypatch)
-    assert [one.candidate.number for one in found] == [0]
-    assert said.endswith("(90.00 %): predicted 0.0990 ms, measured 0.1000 ms, within")
-    assert told(found).endswith("0.1000 ms. It is the most accurate candidate.")
+def test_a_winner_that_holds_the_budget_is_told_as_that(candidates: list[Candidate]) -> None:
+    words = told(timed(candidates, [0.104, 0.1] + [0.09] * 3))
+    assert words.startswith("The winner holds its budget of 0.1 ms when measured on this machine: 0.1 ms.")
+    assert words.endswith("of those that are more accurate: 1 did not hold it when measured.")
 
 
-def test_one_that_is_over_is_told_and_the_next_is_timed(
-    result: Result, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, said = timed(result, [0.104, 0.1001, 0.095] + [0.09] * 4, monkeypatch)
-    assert [one.candidate.number for one in found] == [0, 1, 2]
-    assert "measured 0.1040 ms, 4.0 % over\n" in said
-    assert "measured 0.1001 ms, 0.1 % over\n" in said
-    assert "2 more accurate, within it by prediction, did not when measured" in told(found)
-
-
-def test_where_none_holds_it_a_handful_is_tried_and_the_failure_is_plain(
-    result: Result, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, _ = timed(result, [0.102] * 7, monkeypatch)
-    assert [one.candidate.number for one in found] == list(range(walkthrough.TIMED))
-    assert not walkthrough.winner_dict(found[0], found, BUDGET_MS)["within_budget"]
-    words = told(found)
-    assert words.startswith(
-        "OVER BUDGET: the winner was measured at 0.1020 ms, 2.0 % over its budget of 0.1 ms"
-    )
-    assert "None of the 5 most accurate candidates held it" in words
+def test_where_none_holds_it_the_failure_and_its_cause_are_plain(candidates: list[Candidate]) -> None:
+    result = timed(candidates, [0.102] * 5)
+    words = told(result)
+    assert words.startswith("OVER BUDGET: none of the 5 most accurate candidates holds its budget of 0.1 ms")
     assert "The latency fit is off" in words
-    words = told(found, slower=1.3)
+    words = told(result, slower=1.3)
     assert "the machine is slower than when it was measured" in words
     assert "fit is off" not in words
 
 
-def test_a_busy_machine_gives_no_verdict_and_no_reason_to_time_others(
-    result: Result, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, said = timed(result, [0.171] + [0.09] * 6, monkeypatch, quietest=BUSY_AT)
-    assert [one.candidate.number for one in found] == [0]
-    assert said.endswith("measured 0.1710 ms, machine busy (rounds spread by 67 %), no verdict")
-    assert walkthrough.winner_dict(found[0], found, BUDGET_MS)["within_budget"] is None
-    words = told(found)
+def test_a_busy_machine_gives_no_verdict_and_no_cause(candidates: list[Candidate]) -> None:
+    words = told(timed(candidates, [0.171] * 5, BUSY_AT))
     assert words.startswith("MACHINE BUSY, no verdict: the winner holds its budget of 0.1 ms by prediction.")
+    assert words.endswith("Run the demo again, with another --out, when the machine is quiet.")
     assert "OVER" not in words
     assert "fit is off" not in words
-
-
-def test_one_that_a_quiet_machine_found_over_is_not_the_winner_of_a_busy_one(
-    result: Result, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, _ = timed(result, [0.104, 0.104] + [0.09] * 5, monkeypatch)
-    assert walkthrough.winner_of(found, BUDGET_MS) == found[-1]
-    busy = replace(found[1], latency=LatencyMeasurement(0.104, BUSY_AT * 0.104, 0.3, 12))
-    assert walkthrough.winner_of([found[0], busy], BUDGET_MS) == busy
-
-
-def test_what_is_within_the_budget_on_a_busy_machine_is_within_it(
-    result: Result, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, said = timed(result, [0.1] + [0.09] * 6, monkeypatch, quietest=BUSY_AT)
-    assert said.endswith("within")
-    assert told(found).startswith("The winner holds its budget")
 
 
 def test_a_ratio_of_speeds_is_told_only_of_quiet_timings() -> None:
@@ -171,13 +110,20 @@ def test_the_table_marks_what_a_busy_machine_measured() -> None:
     rows = {name: subnet(found, 0.1) for name, found in (("winner", busy), ("smallest", quiet))}
     for row in rows.values():
         row["measured"] |= {"report": accuracy, "validation": accuracy}
-        row["predicted"] |= {"macs": 1e6, "params": 1e5, "co2e_mg": 0.1}
+        row["predicted"] |= {
+            "macs": 1e6,
+            "params": 1e5,
+            "co2e_mg": 1e-4,
+            "co2e_mg_low": 2.03e-5,
+            "co2e_mg_high": 3e-4,
+        }
         row |= {"arch_id": "0123456789", "onnx_bytes": 1024}
     out = Console(width=80, file=StringIO())
     out.print(walkthrough.beside(rows, BUDGET_MS))
     shown = out.file.getvalue()  # type: ignore[attr-defined]
     assert "0.171 (busy)" in shown
     assert "0.050 (busy)" not in shown
+    assert re.search(r"range +0\.02-0\.3 +0\.02-0\.3", shown)
 
 
 def test_what_an_earlier_run_did_stands_beside_its_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,17 +201,18 @@ def test_the_demo_as_a_process(tmp_path: Path) -> None:
     assert (tmp_path / "demo" / "bundle" / "model.onnx").is_file()
     assert list((tmp_path / "cache" / "devices").iterdir())
     budget, winner = figures["budget"]["latency_ms"], figures["winner"]
-    measured = figures["subnets"]["winner"]["measured"]["latency"]["median_ms"]
-    verdicts = (True,) if measured <= budget else (False, None)  # None: this machine is busy
+    measured = figures["subnets"]["winner"]["measured"]["latency"]
+    verdicts = (True,) if measured["median_ms"] <= budget else (False, None)  # None: this machine is busy
     assert winner["within_budget"] in verdicts
+    assert len(winner["timed"]) == 3
     assert figures["subnets"]["winner"]["predicted"]["latency_ms"] <= budget
+    [found] = [one for one in winner["timed"] if one["arch_id"] == winner["arch_id"]]
+    assert found["measured"]["latency"] == measured
     if winner["within_budget"]:
-        assert winner["timed"][-1]["measured_ms"] == measured
         assert "The winner holds its budget of" in run.stderr
     elif winner["within_budget"] is None:
         assert "MACHINE BUSY, no verdict" in run.stderr
     else:
-        assert len(winner["timed"]) == 3
         assert "OVER BUDGET" in run.stderr
     assert figures["seconds"] == pytest.approx(sum(stage["seconds"] for stage in figures["stages"]), abs=0.1)
     assert 200 < figures["peak_memory_mib"] < 2048
@@ -273,6 +220,7 @@ def test_the_demo_as_a_process(tmp_path: Path) -> None:
     card = json.loads((tmp_path / "demo" / "bundle" / "card.json").read_text())
     assert chosen["arch_id"] == winner["arch_id"] == card["arch_id"]
     assert "report" in chosen["measured"]
+    assert chosen["measured"]["latency"] == card["figures"]["measured"]["latency"] == measured
 
 
 def test_the_winners_luck_is_told_beside_what_chose_nothing() -> None:

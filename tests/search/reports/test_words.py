@@ -21,6 +21,7 @@ from search.reports import progress, report
 from search.reports import words as readable
 from search.reports.units import counted, short_number
 from search.runs.correction import Corrected
+from search.runs.on_device import verified_of
 from search.runs.study import Candidate
 from supernet import documents
 from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
@@ -105,9 +106,12 @@ def test_accuracy_is_a_percentage_with_its_interval() -> None:
 def test_predicted_and_measured_latency_are_told_apart() -> None:
     rows = flat(readable.of_export(EXPORTED))
     assert rows["latency (ms), predicted for host"] == "0.1024"
-    assert rows["latency (ms), measured here"] == "0.101 [0.100, 0.120]"
-    busy = {**LATENCY, "median_ms": 0.171}
-    assert readable.of_latency(busy)[1] == "0.171 [0.100, 0.120]; the machine was busy"
+    assert rows["latency (ms), measured on host"] == "0.1011 [0.0999, 0.1202]"
+    busy = LatencyMeasurement(**{**LATENCY, "median_ms": 0.171})
+    assert readable.of_latency(busy) == (
+        "latency (ms), measured here",
+        "0.171 [0.0999, 0.1202]; the machine was busy",
+    )
     assert rows["MACs (M)"] == "2.932"
     assert rows["model.onnx (KiB)"] == "538.6"
 
@@ -189,9 +193,11 @@ def result(
         run=run,
         candidates=candidates,
         front=candidates,
+        shown=candidates,
         chosen=candidates[0],
         reports=reports,
         proposals=found,
+        verified=None,
     )
 
 
@@ -213,6 +219,29 @@ def test_a_result_fits_in_eighty_columns(objectives: tuple[str, ...], budgets: d
     assert "…" not in narrow
     assert "91.30 [90.73, 91.84]" in narrow
     assert max(map(len, report.legend(found).splitlines())) <= 80
+
+
+@pytest.mark.parametrize("kind", ["measured", "predicted", "both"])
+@pytest.mark.parametrize("objectives", [("top1",), ("top1", "macs"), ("top1", "latency_ms", "macs")])
+@pytest.mark.parametrize("measured", [0.1011, 0.13])
+def test_measured_and_predicted_latency_stand_side_by_side(
+    objectives: tuple[str, ...], kind: str, measured: float
+) -> None:
+    found = result(objectives, {"latency_ms": 0.12}, kind=kind)
+    times = {c.arch.id: LatencyMeasurement(measured, 0.0999, 0.1502, 12) for c in found.candidates[:2]}
+    found.verified = verified_of(found.candidates, times, 0.12)
+    shown, legend = rendered(report.result_table(found), 80), report.legend(found)
+    assert "measured" in shown
+    assert f"{measured:g}" in shown
+    assert "0.1024" in shown, "what is predicted"
+    told = [line for line in legend.splitlines() if "Rank correlation" not in line]
+    assert max(map(len, [*shown.splitlines(), *told])) <= 80
+    within = measured <= 0.12
+    assert (
+        "The winner holds its budget of 0.12 ms when measured on host" in " ".join(legend.split())
+    ) == within
+    assert (report.alarm(found) == "") == within
+    assert report.alarm(found).startswith("" if within else "MACHINE BUSY")
 
 
 @pytest.mark.parametrize("objectives", [("top1",), ("top1", "macs"), ("top1", "latency_ms", "macs")])
