@@ -83,7 +83,7 @@ class TableEntries:
 
         A choice that no factor knows is listed once and moves nothing.
         """
-        rows, begins = [], []
+        rows, begins = list[tuple[int, int, int, int]](), list[int]()
         for column, choice in zip(*(part.tolist() for part in self.space.every_choice), strict=True):
             begins.append(len(rows))
             mine = [

@@ -150,10 +150,10 @@ def advance(
     problem = singles.problem
     drawn = changes_drawn(singles, chains, heat, rng, cooling)
     gains, costs = added(chains.gains, drawn), added(chains.costs, drawn)
-    possible = (costs <= (problem.limits - chains.totals)[:, None]).all(axis=2)
+    possible = np.all(costs <= (problem.limits - chains.totals)[:, None], axis=2)
     # Gumbel noise makes the largest a draw with probabilities proportional to exp(gain / heat)
     lot = np.where(possible, gains / heat + gumbel(gains.shape, rng), -np.inf)
-    winner, rows = lot.argmax(axis=1), np.flatnonzero(possible.any(axis=1))
+    winner, rows = lot.argmax(axis=1), np.flatnonzero(np.any(possible, axis=1))
     chosen = singles.made(chains.codes[rows], drawn[rows, winner[rows]])
     totals = problem.totals(chosen)
     # changes that meet in a layer cost otherwise than their sum

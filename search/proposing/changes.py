@@ -64,7 +64,7 @@ class SingleChanges:
         """Of canonical codes (n, dimensions), to first order as their slopes tell."""
         counts = self.space.active(codes)
         own = np.take_along_axis(slopes, codes[:, :, None].astype(np.intp), axis=2)[:, :, 0]
-        found: Floats = slopes[:, self.dimensions, self.choices] - own[:, self.dimensions]
+        found = slopes[:, self.dimensions, self.choices] - own[:, self.dimensions]
         if len(self.needed):
             rows = np.repeat(codes[:, None], len(self.needed), axis=1)
             rows[:, np.arange(len(self.needed)), self.dimensions[self.needed]] = self.choices[self.needed]
@@ -74,7 +74,7 @@ class SingleChanges:
             found[:, self.needed] += np.matmul(change, own[:, :, None])[:, :, 0]
         same = (codes[:, self.dimensions] == self.choices) | ~counts[:, self.dimensions]
         found[same] = -np.inf
-        return found
+        return found.astype(np.float64)
 
     def judged_gains(self, codes: Codes, good: Floats, judge: Score) -> Floats:
         """Of canonical codes (n, dimensions) that are so ``good`` (n,), as each change is judged."""
