@@ -3,7 +3,8 @@
 python benchmarks/host_profile.py [--supernets ...] [--devices ...] [--samples N] [--unseen N] [--rounds N] [--json]
 
 Each device is profiled afresh; its unseen subnets are random ones that it was not fitted to, measured in a run of
-their own. Then the best subnet by the predictor of ofa_mbv3_w1.0 is sought under each device's predicted latency, at
+their own. The embedded supernet in ONNX Runtime has a layer table (``oncefit profile --layers``) beside the fitted
+model, and both predict the same unseen subnets. Then the best subnet by the predictor of ofa_mbv3_w1.0 is sought under each device's predicted latency, at
 the same share of its reach, and each winner's latency is predicted on the others. Let nothing else run.
 """
 
@@ -13,6 +14,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,12 +25,14 @@ from cost_models.device import Device
 from cost_models.drift import quiet_latencies
 from cost_models.host_facts import cpu_name
 from cost_models.latency import latency_ms
-from cost_models.measurements import Setup
+from cost_models.measurements import Measurements, Setup
 from cost_models.measuring import measure, said
 from cost_models.profile_here import profile_here
 from cost_models.protocol import Target
 from cost_models.registry import build
+from cost_models.timing import LatencyMeasurement
 from search.proposing.predictor_search import search_directly
+from supernet.arch import Arch, Choice
 from supernet.catalog import Supernet, open_supernet
 
 DEVICES = {
@@ -37,6 +41,8 @@ DEVICES = {
     "host-ov-1t": Setup(runtime="openvino"),
 }
 SUPERNETS = ("fmnist_mbv3", "ofa_mbv3_w1.0")
+TABLES = {("fmnist_mbv3", "host-ort-1t")}
+"""Of which supernets and devices a layer table is measured too."""
 SEARCHED, ORACLE = "ofa_mbv3_w1.0", "w1.0-macs"
 WITHIN, TARGET_SHARE, TARGET_SECONDS = 10.0, 90.0, 300.0
 UNSEEN_SEED = 1
@@ -48,6 +54,7 @@ SHARES = (0.2, 0.35, 0.5)
 class Row:
     supernet: str
     device: str
+    latency: str
     profile_seconds: float
     within_10_percent: float
     median_error_percent: float
@@ -69,8 +76,8 @@ def main() -> None:
     for name in given.supernets:
         net = open_supernet(name)
         for called in given.devices:
-            row, device = profiled(called, net, given.samples, given.unseen, given.rounds)
-            rows.append(row)
+            found, device = profiled(called, net, given.samples, given.unseen, given.rounds)
+            rows += found
             made |= {called: device} if name == SEARCHED else {}
     winners = preferences(made) if len(made) > 1 else []
     if given.json:
@@ -81,25 +88,54 @@ def main() -> None:
         print(f"\n{winner_table(winners, list(made))}")
 
 
-def profiled(called: str, net: Supernet, samples: int, unseen: int, rounds: int) -> tuple[Row, Device]:
-    """One device's profile, and its error on subnets that are measured afterwards."""
+def profiled(called: str, net: Supernet, samples: int, unseen: int, rounds: int) -> tuple[list[Row], Device]:
+    """One device's profile, perhaps its layer table, and their errors on subnets that are measured afterwards."""
     bar = said(lambda line: print(f"{called}, {net.name}: {line}", file=sys.stderr))
-    began = time.perf_counter()
-    device = profile_here(called, net, DEVICES[called], samples, 0, bar, even_busy=True)
-    seconds = time.perf_counter() - began
-    assert device.measurements is not None
-    assert device.fitted is not None
-    seen = {subnet.arch.key for subnet in device.measurements.subnets}
-    drawn = dict.fromkeys(net.space.decode(net.space.sample(2 * unseen, np.random.default_rng(UNSEEN_SEED))))
+    ways = (
+        {"fitted model": False, "layer table": True}
+        if (net.name, called) in TABLES
+        else {"fitted model": False}
+    )
+    made: dict[str, tuple[Device, float]] = {}
+    for way, layers in ways.items():
+        began = time.perf_counter()
+        device = profile_here(called, net, DEVICES[called], samples, 0, bar, even_busy=True, layers=layers)
+        made[way] = device, time.perf_counter() - began
+    seen = {subnet.arch.key for device, _ in made.values() for subnet in measurements_of(device).subnets}
+    part = net.restricted({"resolution": common_resolutions(net, [device for device, _ in made.values()])})
+    drawn = dict.fromkeys(
+        part.space.decode(part.space.sample(2 * unseen, np.random.default_rng(UNSEEN_SEED)))
+    )
     archs = [a for a in drawn if (a.space, *sorted(a.values.items())) not in seen][:unseen]
-    found = quiet_latencies(measure(net, archs, DEVICES[called], bar, rounds))
+    found = quiet_latencies(measure(part, archs, DEVICES[called], bar, rounds))
+    rows = [row(way, called, part, device, seconds, archs, found) for way, (device, seconds) in made.items()]
+    return rows, made["fitted model"][0]
+
+
+def measurements_of(device: Device) -> Measurements:
+    assert device.measurements is not None
+    return device.measurements
+
+
+def common_resolutions(net: Supernet, devices: Sequence[Device]) -> tuple[Choice, ...]:
+    """Those that all of the devices predict: a table has some of the supernet's."""
+    tables = [device.table.resolutions for device in devices if device.table is not None]
+    return tables[0] if tables else net.space.by_name["resolution"].choices
+
+
+def row(
+    way: str, called: str, net: Supernet, device: Device, seconds: float,
+    archs: Sequence[Arch], found: Sequence[LatencyMeasurement],
+) -> Row:  # fmt: skip
+    """How far a device's predictions are from measured subnets."""
+    assert device.fit is not None
     predict = latency_ms(Target(net, device))
     errors = np.array([100 * abs(predict(a) / m.median_ms - 1) for a, m in zip(archs, found, strict=True)])
     spread = 100 * float(np.median([m.spread for m in found]))
     return Row(
-        net.name, called, seconds, 100 * float((errors <= WITHIN).mean()), float(np.median(errors)),
-        device.fitted.error_percent, spread,
-    ), device  # fmt: skip
+        net.name, called, way, seconds, 100 * float((errors <= WITHIN).mean()), float(np.median(errors)),
+        device.fit.error_percent, spread,
+    )  # fmt: skip
 
 
 def preferences(devices: dict[str, Device]) -> list[dict[str, Any]]:
@@ -125,14 +161,14 @@ def preferences(devices: dict[str, Device]) -> list[dict[str, Any]]:
 def error_table(rows: list[Row], unseen: int) -> str:
     """Markdown; a target that is missed is bold."""
     lines = [
-        f"| supernet | device | within 10 % of {unseen} unseen (%) | median error (%) | profile (s) | spread (%) |",
-        "|---|---|---|---|---|---|",
+        f"| supernet | device | latency | within 10 % of {unseen} unseen (%) | median error (%) | profile (s) | spread (%) |",
+        "|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         share = marked(f"{r.within_10_percent:.1f}", r.within_10_percent >= TARGET_SHARE)
         seconds = marked(f"{r.profile_seconds:.0f}", r.profile_seconds <= TARGET_SECONDS)
         lines.append(
-            f"| {r.supernet} | {r.device} | {share} | {r.median_error_percent:.1f} | {seconds} | {r.spread_percent:.1f} |"
+            f"| {r.supernet} | {r.device} | {r.latency} | {share} | {r.median_error_percent:.1f} | {seconds} | {r.spread_percent:.1f} |"
         )
     return "\n".join(lines)
 

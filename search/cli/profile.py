@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from search.cli.options import DeviceFile, Json, ReplaceFile
 from search.cli.profile_here import measure_here
-from supernet.errors import InputError
+from supernet.errors import InputError, short
 
 if TYPE_CHECKING:
     from cost_models.device import LatencyModel
@@ -76,6 +76,13 @@ def profile(
     samples: Annotated[
         int, typer.Option(help="Subnets that the latency is fitted to.", metavar="N", min=2)
     ] = 30,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Measure a table of every layer, and few subnets.")
+    ] = False,
+    resolutions: Annotated[
+        str | None,
+        typer.Option(help="Its resolutions, as 128,224.", metavar="R", show_default="as time allows"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the choice of subnets.", metavar="K", min=0)] = 0,
     out: DeviceFile = None,
     replace: ReplaceFile = False,
@@ -103,12 +110,19 @@ def profile(
         if column is not None or like:
             raise InputError("--column and --like are of --from-csv FILE, and there is none")
         setup = {"runtime": runtime, "threads": threads, "batch": batch, "precision": precision}
-        measure_here(name, supernet, setup, samples, seed, out, refresh or replace, even_busy, as_json)
+        table = (layers, whole_numbers(resolutions, "--resolutions") if resolutions is not None else None)
+        measure_here(name, supernet, setup, samples, seed, table, out, refresh or replace, even_busy, as_json)
         return
-    if (runtime, threads, precision) != ("onnxruntime", 1, "fp32") or refresh or even_busy:
+    if (
+        (runtime, threads, precision) != ("onnxruntime", 1, "fp32")
+        or refresh
+        or even_busy
+        or layers
+        or resolutions
+    ):
         raise InputError(
-            "--runtime, --threads, --precision, --refresh and --even-busy are for measuring here; --from-csv FILE "
-            "was measured already"
+            "--runtime, --threads, --precision, --layers, --resolutions, --refresh and --even-busy are for measuring "
+            "here; --from-csv FILE was measured already"
         )
     if column is None:
         raise InputError(f"oncefit profile {name} --from-csv {from_csv} needs --column COLUMN")
@@ -125,6 +139,16 @@ def profile(
         readable.table(rows(found)),
         f"For a search: device: {file if out is not None else name}",
     )
+
+
+def whole_numbers(text: str, option: str) -> list[int]:
+    """The numbers of an option such as ``128,224``. Raises InputError for what is none."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and part.isascii() for part in parts):
+        raise InputError(
+            f"{option}: got {short(text)}; give whole numbers with commas between them, as 128,224"
+        )
+    return [int(part) for part in parts]
 
 
 def summary(found: Profiled, file: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def measure_here(
-    name: str, supernet: str, setup: dict[str, Any], samples: int, seed: int, out: Path | None,
-    again: bool, even_busy: bool, as_json: bool,
+    name: str, supernet: str, setup: dict[str, Any], samples: int, seed: int,
+    table: tuple[bool, Sequence[int] | None], out: Path | None, again: bool, even_busy: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Measure, fit, write the device, and show it; nothing is written before the end."""
+    """Measure (``table``: every layer, or not, at which resolutions), fit, write the device, and show it; nothing is written before the end."""
     from cost_models.device_files import kept_devices, write_device
     from cost_models.devices import check_name
     from cost_models.measurements import Setup
@@ -33,7 +34,7 @@ def measure_here(
     check_not_there(file, net, again)
     check_place(file, replace=True)
     try:
-        device = profile_here(name, net, asked, samples, seed, terminal.bar, even_busy)
+        device = profile_here(name, net, asked, samples, seed, terminal.bar, even_busy, *table)
     except KeyboardInterrupt:
         terminal.say("stopped; nothing was written")
         raise SystemExit(130) from None
@@ -52,13 +53,17 @@ def summary(device: Device, file: Path) -> dict[str, Any]:
     """What ``--json`` prints."""
     from cost_models.drift import drift_percent
 
-    latency, measured = device.fitted, device.measurements
+    latency, fitted, measured = device.latency, device.fit, device.measurements
     assert latency is not None
+    assert fitted is not None
     assert measured is not None
+    table = device.table
+    more = {"resolutions": list(table.resolutions), "layers": len(table.keys)} if table is not None else {}
     return {
         "device": device.name, "file": str(file), "supernet": latency.supernet, "fingerprint": latency.fingerprint,
         "setup": measured.setup.model_dump(), "reported": measured.reported, "versions": measured.versions,
-        "subnets": latency.subnets, "error_percent": latency.error_percent,
-        "worst_error_percent": latency.worst_error_percent, "spread_percent": latency.spread_percent,
+        "subnets": fitted.subnets, "error_percent": fitted.error_percent,
+        "worst_error_percent": fitted.worst_error_percent, "spread_percent": fitted.spread_percent,
         "drift_percent": round(drift_percent(measured), 2), "rounds": measured.rounds,
+        **more,
     }  # fmt: skip

@@ -13,7 +13,7 @@ from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cost_models.device import Device, LatencyModel, Power
+    from cost_models.device import Device, LatencyModel, LatencyTable, Power, WholeFit
     from cost_models.ranges import Range
     from search.runs.correction import Corrected
 
@@ -59,8 +59,8 @@ def of_device(device: Device) -> list[Lines]:
 
 def of_latency_source(device: Device) -> Lines:
     """The fitted model or the imported table, and how good it is."""
-    from cost_models.profiling import BUSY_PERCENT
-
+    if device.table is not None and device.table.whole is not None:
+        return of_measured_table(device.table, device.table.whole)
     if device.table is not None:
         table = device.table
         entries = sum(len(part.entries) for part in table.tables.values())
@@ -75,12 +75,38 @@ def of_latency_source(device: Device) -> Lines:
     model = device.fitted
     if model is None:
         return [("latency", "not measured")]
-    busy = "; the machine was busy" if model.spread_percent > BUSY_PERCENT else ""
     return [
         ("latency fitted to", f"{counted(model.subnets, 'subnet')} of {model.supernet}"),
         ("error of the fit, cross-validated", f"{model.error_percent:.1f} % ({of_error(model)})"),
-        ("spread of repeated measurements", f"{model.spread_percent:.1f} %{busy}"),
+        ("spread of repeated measurements", of_spread(model)),
     ]
+
+
+def of_measured_table(table: LatencyTable, whole: WholeFit) -> Lines:
+    """A table whose layers were measured one by one, and what whole subnets make of their sum."""
+    error = f"{whole.error_percent:.1f} % (median of {whole.tested} subnets, largest {whole.worst_error_percent:.1f} %)"
+    return [
+        (
+            "latency",
+            f"a table of {len(table.keys):,} layers and blocks of {table.supernet}, each measured alone",
+        ),
+        ("resolutions", ", ".join(map(str, table.resolutions))),
+        ("fitted to", counted(whole.subnets, "whole subnet")),
+        (
+            "latency of a subnet",
+            f"{whole.factor:.3g} times the sum of its layers {'-' if whole.intercept_ms < 0 else '+'} {abs(whole.intercept_ms):.3g} ms",
+        ),
+        ("error of the fit, cross-validated", error),
+        ("spread of repeated measurements", of_spread(whole)),
+    ]
+
+
+def of_spread(fitted: LatencyModel | WholeFit) -> str:
+    """How much a median round was slower than the quietest, and whether that is too much."""
+    from cost_models.profiling import BUSY_PERCENT
+
+    busy = "; the machine was busy" if fitted.spread_percent > BUSY_PERCENT else ""
+    return f"{fitted.spread_percent:.1f} %{busy}"
 
 
 def of_error(model: LatencyModel) -> str:
