@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from cost_models.csv_device import Errors
     from cost_models.device import Device, LatencyModel, Power
     from cost_models.ranges import Range
     from search.runs.correction import Corrected
@@ -42,6 +44,12 @@ def table(sections: Sequence[Lines]) -> Table:
     return made
 
 
+def html_table(sections: Sequence[Lines]) -> str:
+    """The same in a notebook."""
+    rows = [row for rows in sections for row in rows]
+    return f"<table>{''.join(f'<tr><th>{escape(n)}</th><td>{escape(f)}</td></tr>' for n, f in rows)}</table>"
+
+
 def of_device(device: Device) -> list[Lines]:
     """What it is and how its latency is known, then what energy and CO2e are estimated with."""
     rows = [("CPU", device.cpu)] if device.cpu else []
@@ -63,23 +71,37 @@ def of_latency_source(device: Device) -> Lines:
 
     if device.table is not None:
         table = device.table
-        entries = sum(len(part.entries) for part in table.tables.values())
+        spreads = "with standard deviations" if table.has_deviations else "means, not all with a deviation"
         return [
-            (
-                "latency",
-                f"{table.format} tables, {entries:,} entries{' with standard deviations' * table.has_deviations}",
-            ),
+            ("latency", f"{table.format} tables, {table.count_entries():,} entries, {spreads}"),
             ("latency measured for", f"blocks of {table.supernet}"),
             ("resolutions", ", ".join(map(str, table.resolutions))),
         ]
     model = device.fitted
     if model is None:
         return [("latency", "not measured")]
-    busy = "; the machine was busy" if model.spread_percent > BUSY_PERCENT else ""
-    return [
+    rows = [
         ("latency fitted to", f"{counted(model.subnets, 'subnet')} of {model.supernet}"),
         ("error of the fit, cross-validated", f"{model.error_percent:.1f} % ({of_error(model)})"),
-        ("spread of repeated measurements", f"{model.spread_percent:.1f} %{busy}"),
+    ]
+    if model.rows is not None:
+        file, column, batch = (model.settings.get(key, "?") for key in ("file", "column", "batch"))
+        rows.append(("measured in", f"column {column} of {file}, batch {batch}"))
+    rows += [("with prices of", ", ".join(model.like))] if model.like else []
+    if model.rows is None or len(model.rows) > model.subnets:  # else each was measured once
+        busy = "; the machine was busy" if model.spread_percent > BUSY_PERCENT else ""
+        rows.append(("spread of repeated measurements", f"{model.spread_percent:.1f} %{busy}"))
+    return rows
+
+
+def of_unseen(errors: Errors) -> Lines:
+    """How far a device is from measured subnets that it was not fitted to."""
+    return [
+        ("predicted against measured", f"{errors.subnets:,} other subnets"),
+        ("within 10 % (%)", f"{100 * errors.within_10_percent:.2f}"),
+        ("median error (%)", f"{errors.median_percent:.2f}"),
+        ("worst error (%)", f"{errors.worst_percent:.1f}"),
+        ("Spearman's rank correlation", f"{errors.spearman:.4f}"),
     ]
 
 

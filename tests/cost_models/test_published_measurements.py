@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cost_models.csv_device import AskedColumn, device_of_csv
 from cost_models.latency_csv import read_latency_csv
-from cost_models.profile_csv import AskedColumn, profile_csv
 from cost_models.published_tables import FORMATS, read_tables
 from cost_models.table_lint import SLOWEST_LAUNCH_MS, WORK_RANGE, exponent_of, findings
 from supernet.catalog import Supernet, open_supernet
@@ -38,7 +38,7 @@ def check_what_is_read(net: Supernet) -> None:
 
 
 def check_that_thirty_tell_the_others(net: Supernet, column: str, within: float, spearman: float) -> None:
-    found = profile_csv("gpu", AskedColumn(GPUS, column), net, lambda _: None)
+    found = device_of_csv("gpu", AskedColumn(GPUS, column), net, lambda _: None)
     assert found.unseen is not None
     assert found.unseen.subnets == 4970
     assert found.unseen.within_10_percent >= within
