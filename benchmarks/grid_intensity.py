@@ -5,7 +5,9 @@
 
 No figure is typed: each country's is the ``carbon_intensity`` of codecarbon's global_energy_mix.json, which is
 Our World in Data's; that of the world is codecarbon's ``world_average``. A country whose figure is zero is left
-out and named: its grid's life-cycle emissions were rounded away, and unknown is never zero.
+out and named: its grid's life-cycle emissions were rounded away, and unknown is never zero. Countries that are not
+there at all are taken for the grid of a neighbour where the emission inventory EDGAR counts both as one, and else left
+out by name.
 """
 
 from __future__ import annotations
@@ -38,6 +40,27 @@ WORLD_YEAR = 2018
 WORLD_LICENCE = "a single figure, cited; codecarbon, which packages it, is MIT"
 
 
+EDGAR = (
+    "EDGAR, the emission inventory of the European Commission's Joint Research Centre, counts {both} as one (GHG "
+    "emissions of all world countries)"
+)
+NEIGHBOURS = {
+    "AND": ("Andorra", "ESP", "Spain and Andorra"),
+    "LIE": ("Liechtenstein", "CHE", "Switzerland and Liechtenstein"),
+    "MCO": ("Monaco", "FRA", "France and Monaco"),
+    "SMR": ("San Marino", "ITA", "Italy, San Marino and the Holy See"),
+    "VAT": ("Vatican City", "ITA", "Italy, San Marino and the Holy See"),
+}
+"""Countries without a figure, whose grid stands for theirs, and what EDGAR calls the two."""
+NOT_THERE = {
+    "FSM": "Micronesia",
+    "MHL": "Marshall Islands",
+    "PLW": "Palau",
+    "TUV": "Tuvalu",
+}
+"""Islands with grids of their own that the data do not have."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -67,6 +90,11 @@ def text() -> str:
         "left_out": {
             code: f"{row['country_name']} is given as {row.get('carbon_intensity')} g/kWh for {row['year']}, which no grid has"
             for code, row in left.items()
+        }
+        | {code: f"the data that it would come from do not have {name}" for code, name in NOT_THERE.items()},
+        "neighbours": {
+            code: {"country": name, "uses": uses, "source": EDGAR.format(both=both)}
+            for code, (name, uses, both) in NEIGHBOURS.items()
         },
     }
     world = {

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from cost_models.csv_device import Errors, errors_of
 from cost_models.device import Device
 from cost_models.devices import import_device
 from cost_models.feature_sums import feature_sums
@@ -31,7 +32,6 @@ from cost_models.latency import latency_ms
 from cost_models.latency_bound import upper_quantile
 from cost_models.latency_csv import read_latency_csv
 from cost_models.latency_fit import LOOSE, groups, roofline_paths
-from cost_models.profile_csv import Errors, errors_of
 from cost_models.protocol import Target
 from cost_models.robust_prices import Sums, fit_prices, non_negative, validated
 from supernet.arrays import Floats

@@ -63,6 +63,10 @@ class LatencyTable(Document):
     def resolutions(self) -> tuple[int, ...]:
         return tuple(sorted(self.tables))
 
+    def count_entries(self) -> int:
+        """Of all resolutions together."""
+        return sum(len(part.entries) for part in self.tables.values())
+
     @property
     def keys(self) -> frozenset[str]:
         """Of all entries; what looks alike at several resolutions has one."""
@@ -108,12 +112,17 @@ class LatencyModel(Document):
 
 
 class PowerFit(Document):
-    """That the figures were fitted to a meter's, to how many subnets, and the error of subnets not seen."""
+    """That the figures were fitted to a meter's and when, to how many subnets, and the error of subnets not seen.
+
+    ``spread_percent`` is how much more the median round took than the least, median over the subnets.
+    """
 
     meter: str
+    date: str
     subnets: int
     error_percent: float
     worst_error_percent: float
+    spread_percent: float
 
 
 class Power(Document):

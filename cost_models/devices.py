@@ -8,7 +8,6 @@ supernet and kept in a cache folder, where imported latency tables are too. A fi
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,19 +17,13 @@ from cost_models.device import Device
 from cost_models.device_files import device_file, kept_devices
 from cost_models.host import HOST, host_device, host_file
 from cost_models.latency import check_space
-from cost_models.latency_csv import read_latency_csv
-from cost_models.latency_fit import fit
 from cost_models.latency_tables import read_latency_table
-from cost_models.published_tables import UNITS_MS
-from cost_models.timing import of_rounds
 from cost_models.variants import Variant, check_grid, check_measured_with, from_file, in_region, varied
 from supernet import documents
-from supernet.arch import Arch
 from supernet.catalog import Supernet
-from supernet.errors import InputError, some, unknown
+from supernet.errors import InputError
 from supernet.messages import Say
 
-FEWEST_ROWS = 8
 NAME = r"\w[\w-]*(\.[\w-]+)*"
 """What a device may be called: its file is named after it."""
 
@@ -93,33 +86,6 @@ def imported() -> Iterator[Device]:
     for path in sorted(kept_devices().glob("*.yaml")):
         with suppress(InputError):
             yield documents.read(path, Device)
-
-
-def device_of_csv(file: Path, supernet: Supernet, name: str, column: str | None, unit: str = "ms") -> Device:
-    """A device whose latency is fitted to all rows of a CSV file that ``column`` has a time for.
-
-    Raises InputError that names file, lines and column for what is wrong.
-    """
-    check_name(name)
-    if unit not in UNITS_MS:
-        raise unknown("unit of latencies", unit, UNITS_MS)
-    rows = read_latency_csv(file, supernet)
-    if column is None and len(rows.names) != 1:
-        raise InputError(
-            f"{file} has latencies in {some(rows.names) or 'no column'}: --column NAME says which is meant"
-        )
-    chosen = column if column is not None else rows.names[0]
-    seen: dict[Arch, list[float]] = {}
-    for arch, value in zip(rows.archs, rows.column(chosen) * UNITS_MS[unit], strict=True):
-        if not math.isnan(value):
-            seen.setdefault(arch, []).append(float(value))
-    if len(seen) < FEWEST_ROWS:
-        raise InputError(
-            f"{file}: column {chosen}: {len(seen)} subnets are too few to fit; at least {FEWEST_ROWS}"
-        )
-    measured = [of_rounds(times) for times in seen.values()]
-    made_of = {"file": file.name, "column": chosen}
-    return Device(name=name, latency=fit(supernet.restricted({}), list(seen), measured, made_of))
 
 
 def check_name(name: str) -> None:

@@ -14,20 +14,19 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from cost_models.device import Device, Power, PowerFit
+from cost_models.device import Power, PowerFit
 from cost_models.energy import MJ_PER_PJ, Work, work_of
-from cost_models.meters import POWERCAP, Meter, find_rapl
+from cost_models.measuring import Bar, Step
+from cost_models.meters import Meter
 from cost_models.plain_prices import PLAIN_FOLDS, held_out_errors, solve
 from cost_models.ranges import Range
 from supernet.arch import Arch
 from supernet.arrays import Floats
 from supernet.catalog import Supernet
 from supernet.errors import InputError
-from supernet.messages import Say
 
 FIGURES = ("static_w", "pj_per_mac", "pj_per_byte")
 LEAST_SUBNETS = 8
@@ -41,29 +40,38 @@ ROUNDS, SLICE_S = 5, 0.5
 
 @dataclass(frozen=True)
 class MeteredEnergy:
-    """One subnet while it ran: milliseconds and millijoules of an inference, medians of its rounds."""
+    """One subnet while it ran: milliseconds and millijoules of an inference, medians of its rounds, and the least."""
 
     latency_ms: float
     energy_mj: float
-    rounds: int
+    least_mj: float
+
+    @property
+    def spread(self) -> float:
+        """By which fraction the median round took more than the least."""
+        return self.energy_mj / self.least_mj - 1
 
 
 def meter_in_turns(
     runners: Sequence[Callable[[], object]],
     meter: Meter,
+    step: Step = lambda *_: None,
     rounds: int = ROUNDS,
     slice_s: float = SLICE_S,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[MeteredEnergy]:
     """Run each for ``slice_s`` in every round, all of them before the next round begins, and read the meter around it."""
     seen: list[list[tuple[float, float]]] = [[] for _ in runners]
-    for _ in range(rounds):
+    for done in range(1, rounds + 1):
         for run, mine in zip(runners, seen, strict=True):
             run()  # warm: the one before left its data in the caches
             mine.append(metered(run, meter, slice_s, clock))
+        step(done, rounds, "")
     return [
         MeteredEnergy(
-            statistics.median(ms for ms, _ in mine), statistics.median(mj for _, mj in mine), rounds
+            statistics.median(ms for ms, _ in mine),
+            statistics.median(mj for _, mj in mine),
+            min(mj for _, mj in mine),
         )
         for mine in seen
     ]
@@ -82,42 +90,40 @@ def metered(
     return 1e3 * (stop - start) / count, meter.between(before, meter.read()) / count
 
 
-def with_measured_power(
-    device: Device,
+def measured_power(
     supernet: Supernet,
     archs: Sequence[Arch],
     runners: Sequence[Callable[[], object]],
-    report: Say,
-    powercap: Path = POWERCAP,
-) -> Device:
-    """The device with power figures of this machine's meter, or as it is where there is no meter, which is said.
+    meter: Meter,
+    bar: Bar,
+    today: str,
+) -> Power:
+    """The power figures of a meter of this machine. ``runners`` run the subnets ``archs`` of ``supernet`` once each.
 
-    ``runners`` run the subnets ``archs`` of ``supernet`` once each, as the device does.
+    Raises InputError for too few, and where the meter did not move.
     """
-    found = find_rapl(powercap)
-    if isinstance(found, str):
-        report(f"no power meter was found: {found}. Energy stays estimated")
-        return device
-    report(f"metering {len(archs)} subnets with {found.name}, {ROUNDS} rounds")
-    seen = meter_in_turns(runners, found)
+    with bar(f"metering {len(archs)} subnets with {meter.name}, round") as step:
+        seen = meter_in_turns(runners, meter, step)
     work = [work_of(m.latency_ms, supernet.layers(arch)) for m, arch in zip(seen, archs, strict=True)]
-    return device.model_copy(update={"power": fit_power(work, [m.energy_mj for m in seen], found.name)})
+    return fit_power(work, seen, meter.name, today)
 
 
-def fit_power(work: Sequence[Work], energies_mj: Sequence[float], meter: str, seed: int = SEED) -> Power:
+def fit_power(
+    work: Sequence[Work], metered: Sequence[MeteredEnergy], meter: str, today: str, seed: int = SEED
+) -> Power:
     """The power figures of measured subnets, with ranges and the error of each subnet by a fit to the others.
 
-    ``work`` and ``energies_mj`` are of the same subnets, in turn. Raises InputError for too few, and where the meter
+    ``work`` and ``metered`` are of the same subnets, in turn. Raises InputError for too few, and where the meter
     did not move.
     """
-    if len(work) != len(energies_mj) or len(work) < LEAST_SUBNETS:
+    if len(work) != len(metered) or len(work) < LEAST_SUBNETS:
         raise InputError(
-            f"power figures are fitted to at least {LEAST_SUBNETS} subnets, got {len(work)} with {len(energies_mj)} energies"
+            f"power figures are fitted to at least {LEAST_SUBNETS} subnets, got {len(work)} with {len(metered)} energies"
         )
-    energies = np.asarray(energies_mj, dtype=np.float64)
-    if not (energies > 0).all():
+    energies = np.array([m.energy_mj for m in metered])
+    if still := sum(m.least_mj <= 0 for m in metered):
         raise InputError(
-            f"the meter {meter} showed no energy for {int((energies <= 0).sum())} of {len(energies)} subnets; "
+            f"the meter {meter} showed no energy for {still} of {len(energies)} subnets in some round; "
             "measure each for longer"
         )
     amounts = np.array(
@@ -127,10 +133,15 @@ def fit_power(work: Sequence[Work], energies_mj: Sequence[float], meter: str, se
     places = np.arange(len(energies))
     errors = 100 * held_out_errors(amounts, energies, places, min(PLAIN_FOLDS, len(energies)))
     fitted = PowerFit(
-        meter=meter, subnets=len(energies), error_percent=round(float(np.median(errors)), 2),
+        meter=meter, date=today, subnets=len(energies), error_percent=round(float(np.median(errors)), 2),
         worst_error_percent=round(float(errors.max()), 2),
+        spread_percent=round(100 * statistics.median(m.spread for m in metered), 2),
     )  # fmt: skip
-    return Power(**figures, source=f"fitted to {len(energies)} subnets, measured with {meter}", fitted=fitted)
+    return Power(
+        **figures,
+        source=f"fitted to {len(energies)} subnets, measured with {meter} on {today}",
+        fitted=fitted,
+    )
 
 
 def figures_of(amounts: Floats, energies: Floats, rng: np.random.Generator) -> list[Range]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pydantic import Field, field_validator
@@ -14,6 +14,8 @@ from supernet.errors import InputError, unknown
 
 GRID = documents.CONFIGS / "grid" / "carbon_intensity.yaml"
 WORLD = "WORLD"
+OWN_FIGURE = "give a figure of your own, region: {grams_per_kwh: 100, source: ...}"
+"""What helps where there is none; in a device's file, a variant of one, or a deployment."""
 OWN = "own"
 """What a grid with a figure of one's own is called where it has no name."""
 
@@ -51,12 +53,21 @@ class RegionIntensity(Document):
     licence: str | None = None
 
 
+class Neighbour(Document):
+    """The region ``uses`` whose grid that of a country is taken for, and who says that the two belong together."""
+
+    country: str
+    uses: str
+    source: str
+
+
 class GridFile(Document):
     """``configs/grid/carbon_intensity.yaml``; ``left_out`` says of regions why they have no figure."""
 
     source: str
     licence: str
     left_out: dict[str, str] = {}
+    neighbours: dict[str, Neighbour] = {}
     regions: dict[str, RegionIntensity]
 
 
@@ -69,6 +80,8 @@ class CarbonIntensity:
     year: int | None
     range: Range
     licence: str | None = None
+    grid_of: str | None = None
+    """The country whose grid it is, where that is not the region's own."""
 
 
 def carbon_intensity(region: Place) -> CarbonIntensity:
@@ -81,16 +94,18 @@ def carbon_intensity(region: Place) -> CarbonIntensity:
         return CarbonIntensity(own.value, region.source, region.year, own)
     grid = open_grid()
     if region in grid.left_out:
-        raise InputError(
-            f"region {region} has no figure: {grid.left_out[region]}; give one of your own, "
-            "region: {grams_per_kwh: 100, source: ...}"
-        )
+        raise InputError(f"region {region} has no figure: {grid.left_out[region]}; {OWN_FIGURE}")
+    if region in grid.neighbours:
+        found, near = carbon_intensity(grid.neighbours[region].uses), grid.neighbours[region]
+        owner = grid.regions[near.uses].country
+        lent = f"the grid of {near.country} is taken to be that of {owner}: {near.source}"
+        return replace(found, source=f"{found.source}; {lent}", grid_of=owner)
     if region not in grid.regions:
-        raise unknown("region", region, grid.regions)
-    found = grid.regions[region]
-    grams = found.grams_per_kwh
+        raise InputError(f"{unknown('region', region, {**grid.regions, **grid.neighbours})}; {OWN_FIGURE}")
+    known = grid.regions[region]
+    grams = known.grams_per_kwh
     return CarbonIntensity(
-        grams, found.source or grid.source, found.year, exactly(grams), found.licence or grid.licence
+        grams, known.source or grid.source, known.year, exactly(grams), known.licence or grid.licence
     )
 
 

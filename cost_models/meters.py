@@ -89,40 +89,18 @@ class Nvml:
         return sum(later - earlier for earlier, later in zip(before, after, strict=True))
 
 
-@dataclass(frozen=True)
-class Found:
-    """The meters of a machine, and what was looked for and why it is not there, a sentence each."""
-
-    meters: tuple[Meter, ...]
-    missing: tuple[str, ...]
-
-    @property
-    def told(self) -> str:
-        """What is said where there is no meter."""
-        return f"no power meter was found: {'; '.join(self.missing)}. Energy stays estimated"
-
-
-def find_meters(powercap: Path = POWERCAP) -> Found:
-    """All meters that can be read now."""
-    found, missing = [], []
-    for look in (lambda: find_rapl(powercap), find_nvml):
-        meter = look()
-        if isinstance(meter, str):
-            missing.append(meter)
-        else:
-            found.append(meter)
-    return Found(tuple(found), tuple(missing))
-
-
 def the_meter(powercap: Path = POWERCAP) -> Meter:
-    """The processor's meter, where networks run. Raises InputError that says what was looked for."""
+    """The processor's meter, where subnets run. Raises InputError that says which meters were looked for, and why none will do."""
     found = find_rapl(powercap)
-    if isinstance(found, str):
-        raise InputError(
-            f"no power meter was found: {found}. Energy stays estimated by the power figures of the device's file; "
-            "a figure from a meter at the plug can be written there (docs/devices.md)"
-        )
-    return found
+    if isinstance(found, Rapl):
+        return found
+    gpu = find_nvml()
+    other = gpu if isinstance(gpu, str) else f"{gpu.name} shows what graphics takes, not the processor"
+    raise InputError(
+        f"no power meter of the processor, on which subnets run, was found: {found}; {other}. Energy stays estimated "
+        "by the power figures of the device's file; a figure from a meter at the plug can be written there "
+        "(docs/devices.md)"
+    )
 
 
 # -- RAPL ------------------------------------------------------------------------

@@ -14,12 +14,14 @@ import numpy as np
 from cost_models import measuring
 from cost_models.device import Device, LatencyModel, LatencyTable, Power
 from cost_models.drift import quiet_latencies
+from cost_models.energy_fit import LEAST_SUBNETS, measured_power
 from cost_models.fit_design import Design, choose_archs
 from cost_models.host import HOST, host_file
 from cost_models.latency_fit import fit
 from cost_models.layer_table import plan_layers
 from cost_models.measurements import Measurements, Setup
 from cost_models.measuring import Bar, LayersByKey, settings
+from cost_models.meters import Meter, the_meter
 from cost_models.timing import BUSY_PERCENT
 from supernet import documents
 from supernet.arch import Arch
@@ -73,22 +75,34 @@ class SubnetsPlan:
 
 
 def profile_here(
-    name: str, supernet: Supernet, setup: Setup, samples: int, seed: int, bar: Bar, even_busy: bool = False,
-    layers: bool = False, resolutions: Sequence[int] | None = None,
-) -> Device:  # fmt: skip
-    """This machine with ``setup`` as a device of its own, with power (for so many cores) and region of the host, and raw times.
+    name: str,
+    supernet: Supernet,
+    setup: Setup,
+    samples: int,
+    seed: int,
+    bar: Bar,
+    even_busy: bool = False,
+    meter: Meter | None = None,
+    layers: bool = False,
+    resolutions: Sequence[int] | None = None,
+) -> Device:
+    """This machine with ``setup`` as a device of its own, with region of the host, and raw times.
 
     Its latency is fitted to ``samples`` whole subnets; with ``layers`` it is a table of every layer at ``resolutions``,
-    or at as many as there is time for. Raises InputError where the runtime cannot do that, and for a busy machine
-    unless ``even_busy``.
+    or at as many as there is time for. Its power figures are fitted to a ``meter``, or those of the host for so many
+    cores. Raises InputError where the runtime cannot do that, and for a busy machine unless ``even_busy``.
     """
     plan = planned(supernet, samples, seed, layers, resolutions)
+    host = documents.read(host_file(), Device)
     say(plan.told())
     with measuring.loaded_subnets(plan.supernet, plan.archs, setup, bar, plan.layers) as loaded:
         measured = measuring.measure_loaded(loaded, bar)
-    latency = plan.latency(measured)
-    check_quiet(latency, even_busy)
-    host = documents.read(host_file(), Device)
+        latency = plan.latency(measured)
+        check_quiet(latency, even_busy)
+        if meter is None:
+            power = power_with(setup, host.power)
+        else:
+            power = measured_power(plan.supernet, plan.archs, loaded.runs, meter, bar, measured.date)
     made = {"name": name, "runtime": setup.runtime, "threads": setup.threads, "cpu": measured.cpu}
     found = {
         "date": measured.date,
@@ -96,7 +110,19 @@ def profile_here(
         "latency": latency,
         "measurements": measured,
     }
-    return host.model_copy(update={**made, **found, "power": power_with(setup, host.power)})
+    return host.model_copy(update={**made, **found, "power": power})
+
+
+def meter_for(setup: Setup, samples: int) -> Meter:
+    """The meter that power figures of a setup are fitted to.
+
+    Raises InputError where there is none, or where energy could not be fitted: before anything is measured.
+    """
+    if setup.batch != 1:
+        raise InputError(f"--energy is of one inference: it goes with --batch 1, got --batch {setup.batch}")
+    if samples < LEAST_SUBNETS:
+        raise InputError(f"--energy is fitted to at least {LEAST_SUBNETS} subnets, got --samples {samples}")
+    return the_meter()
 
 
 def planned(

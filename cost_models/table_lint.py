@@ -21,6 +21,9 @@ from supernet.messages import Say
 
 SLOWEST, FASTEST = 3e4, 3e9
 """Multiply-adds a millisecond of any device that runs such networks, a microcontroller to a server's GPU."""
+FLAT, SLOWEST_LAUNCH_MS, WORK_RANGE = 0.5, 10, 5
+"""Where the time of blocks grows with a lower exponent of their work, launching them is what takes time: at batch 1 the
+published GPUs have 0.0, and take under a millisecond a block. Tables of phones have 1.0. Work so many times apart tells it."""
 OF_FILES, OF_ENTRIES = 30, 100
 """How many times as fast as the others a file or an entry may be (published ones: 1.5 times); a unit is off by 1,000."""
 STEADIEST, SHAKIEST = 2e-4, 0.5
@@ -88,6 +91,8 @@ def of_units(files: Files, unit: str) -> Iterator[Finding]:
         beside = statistics.median(rest) if rest else median
         if not SLOWEST <= median <= FASTEST:
             yield Finding("refused", file, (), beyond(median, unit))
+        elif slow := slow_launches(rates[file], files[file], unit):
+            yield Finding("refused", file, (), slow)
         elif not 1 / OF_FILES <= median / beside <= OF_FILES:
             yield Finding(
                 "refused", file, (),
@@ -110,6 +115,24 @@ def beyond(rate: float, unit: str) -> str:
     return (
         f"read in {unit}, its blocks do {rate:.1e} multiply-adds in a millisecond, and devices do {SLOWEST:.0e} to "
         f"{FASTEST:.0e}{likely}"
+    )
+
+
+def slow_launches(rates: Mapping[str, float], entries: PublishedEntries, unit: str) -> str | None:
+    """What is said where blocks take as long whatever their work is, and longer than to launch them takes anywhere.
+
+    Such a device is fast, so that in a unit that is off by 1,000 its rates are still those of a slow one.
+    """
+    means = np.array([entries[key].mean * UNITS_MS[unit] for key in rates])
+    slope = exponent_of(np.array([rates[key] for key in rates]) * means, means, WORK_RANGE)
+    typical = float(np.median(means)) if len(means) else 0.0
+    if slope is None or slope >= FLAT or typical <= SLOWEST_LAUNCH_MS:
+        return None
+    smaller = "us" if unit == "ms" else "ms"
+    return (
+        f"read in {unit}, its blocks take {typical:.3g} ms whatever their work is (time grows as work to the power of "
+        f"{slope:.1f}), as where launching them is what takes time, and that takes at most {SLOWEST_LAUNCH_MS} ms on any "
+        f"device; in {smaller} it would be usual: --unit {smaller}"
     )
 
 
@@ -193,7 +216,7 @@ def misnamed(name: str, entries: Mapping[str, PublishedEntry]) -> str | None:
     values = np.array([float(getattr(entry, name)) for entry in entries.values()])
     means = np.array([entry.mean for entry in entries.values()])
     as_std, as_var = float(np.median(values / means)), float(np.median(np.sqrt(values) / means))
-    slope = spread_exponent(means, values)
+    slope = exponent_of(means, values, RANGE)
     if name == "std":
         wrong = not STEADIEST <= as_std <= SHAKIEST or (slope is not None and slope > OF_VARIANCES)
         here, there, other = as_std, as_var, "var"
@@ -210,12 +233,12 @@ def misnamed(name: str, entries: Mapping[str, PublishedEntry]) -> str | None:
     )
 
 
-def spread_exponent(means: Floats, values: Floats) -> float | None:
-    """The exponent with which values grow with means; None where these are too few or too much alike to tell."""
+def exponent_of(amounts: Floats, values: Floats, apart: float) -> float | None:
+    """The exponent with which values grow with amounts; None where these are too few, or not so many times apart."""
     there = values > 0
-    if there.sum() < ENOUGH or means[there].max() < RANGE * means[there].min():
+    if there.sum() < ENOUGH or amounts[there].max() < apart * amounts[there].min():
         return None
-    return float(np.polyfit(np.log(means[there]), np.log(values[there]), 1)[0])
+    return float(np.polyfit(np.log(amounts[there]), np.log(values[there]), 1)[0])
 
 
 # -- copies -----------------------------------------------------------------------------

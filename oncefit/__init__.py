@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from oncefit.bundles import Bundle, open_bundle
     from oncefit.carbon_ledgers import Carbon, carbon
     from oncefit.comparisons import Comparison, compare
-    from oncefit.devices import device
+    from oncefit.devices import KeptDevice, device, import_device, profile, profile_from_csv
     from oncefit.fleets import Fleet, open_fleet, search_fleet
+    from oncefit.kits import Kit, import_kit_result, make_kit
     from oncefit.networks import NetworkCosts, cost
     from oncefit.predictors import (
         Predictor,
@@ -48,8 +49,9 @@ _HOMES = {
     "oncefit.bundles": ("Bundle", "open_bundle"),
     "oncefit.carbon_ledgers": ("Carbon", "carbon"),
     "oncefit.comparisons": ("Comparison", "compare"),
-    "oncefit.devices": ("device",),
+    "oncefit.devices": ("KeptDevice", "device", "import_device", "profile", "profile_from_csv"),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
+    "oncefit.kits": ("Kit", "import_kit_result", "make_kit"),
     "oncefit.networks": ("NetworkCosts", "cost"),
     "oncefit.predictors": (
         "Predictor",
@@ -78,6 +80,8 @@ __all__ = [
     "Dimension",
     "Fleet",
     "InputError",
+    "KeptDevice",
+    "Kit",
     "NetworkCosts",
     "OwnAccuracy",
     "PredictedAccuracy",
@@ -92,15 +96,20 @@ __all__ = [
     "costs",
     "device",
     "fetch_weights",
+    "import_device",
+    "import_kit_result",
     "import_predictor",
     "import_weights",
     "list_predictors",
     "list_weights",
+    "make_kit",
     "open_bundle",
     "open_fleet",
     "open_predictor",
     "open_run",
     "open_supernet",
+    "profile",
+    "profile_from_csv",
     "search",
     "search_fleet",
     "train",

@@ -10,6 +10,12 @@ MOST_LAYERS = 100
 """Blocks of a stage, stages of a network, pixels of a kernel's side."""
 
 
+def check_between(given: int, least: int, most: int, option: str) -> None:
+    """Raises InputError where an option is outside its bounds."""
+    if not least <= given <= most:
+        raise InputError(f"{option}: got {given}; {least} to {most:,} is possible")
+
+
 def check_at_most(given: int, most: int, option: str) -> None:
     """Raises InputError where an option is beyond a bound."""
     if given > most:

@@ -20,6 +20,7 @@ from cost_models.measurements import (
     readings_of,
     subnets_of,
 )
+from cost_models.timing import BUSY_PERCENT
 from supernet import documents
 from supernet.arch import Arch
 from supernet.catalog import Supernet
@@ -150,6 +151,22 @@ def device_of(result: KitResult, supernet: Supernet, name: str, path: Path) -> D
         latency=fit(supernet.restricted({}), archs, quiet_latencies(measured), settings, tested=random),
         measurements=measured,
     )
+
+
+def doubts(device: Device) -> list[str]:
+    """Where a device was too busy, or changed its speed too much, for its times to be trusted."""
+    found = []
+    drift = drift_percent(device.measurements) if device.measurements is not None else 0.0
+    if drift > BUSY_PERCENT:
+        found.append(
+            f"warning: the reference was {drift:.0f} % slower in one round than in another: the device was busy, hot or "
+            "saved power. The fit is to the rounds that were quiet by the reference, corrected by it; measuring again "
+            "when it is cool and idle is better"
+        )
+    spread = device.fitted.spread_percent if device.fitted is not None else 0.0
+    if spread > BUSY_PERCENT:
+        found.append(f"warning: repeated measurements spread by {spread:.0f} %, more than {BUSY_PERCENT:g} %")
+    return found
 
 
 def raw(result: KitResult, archs: Sequence[Arch]) -> Measurements:

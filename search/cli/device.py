@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from search.cli.options import Json, Region
+
+if TYPE_CHECKING:
+    from oncefit.devices import KeptDevice
 
 
 def device(
@@ -31,3 +34,17 @@ def device(
         terminal.print_json(found.model_dump(mode="json"))
     else:
         terminal.show_titled(f"device {found.name}", readable.table(readable.of_device(found)))
+
+
+def tell_kept(found: KeptDevice, as_json: bool, more: str = "") -> None:
+    """A device that was made and is kept now, and what is still to be done for ``more``."""
+    from search.cli import terminal
+    from search.reports import words as readable
+
+    if as_json:
+        terminal.print_json(found.to_dict())
+        return
+    note = f"For a search: device: {found.name}. {more}".strip()
+    terminal.show_titled(
+        f"device {found.device.name} in {found.file}", readable.table(found.sections()), note
+    )

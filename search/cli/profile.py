@@ -6,21 +6,22 @@ What stands after ``profile`` and names no command of the group is a device to b
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from search.cli.device import tell_kept
 from search.cli.options import DeviceFile, Json, ReplaceFile
-from search.cli.profile_here import measure_here
 from supernet.errors import InputError, short
 
-if TYPE_CHECKING:
-    from cost_models.device import LatencyModel
-    from cost_models.profile_csv import Profiled
-    from search.reports.words import Lines
+ALL_SAMPLES = "all"
+"""What stands in the place of a number of samples for all of them."""
+OF_CSV = ("column", "unit", "like", "replace")
+OF_HERE = ("runtime", "threads", "precision", "layers", "resolutions", "energy", "refresh", "even_busy")
+"""Options of one way to measure that the other has no use for."""
 
 DEVICE = "device"
 """The command that is meant where none is named."""
@@ -52,16 +53,43 @@ def group() -> None:
     """
 
 
+def samples_in(text: str) -> int | None:
+    """A number of samples; None for all."""
+    if text == ALL_SAMPLES:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(
+            f"--samples: got {text!r}; it is a number of subnets, or {ALL_SAMPLES} of --from-csv"
+        ) from None
+
+
+def whole_numbers(text: str | None, option: str) -> list[int] | None:
+    """The numbers of an option such as ``128,224``. Raises InputError for what is none."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and part.isascii() for part in parts):
+        raise InputError(
+            f"{option}: got {short(text)}; give whole numbers with commas between them, as 128,224"
+        )
+    return [int(part) for part in parts]
+
+
 @app.command(DEVICE, hidden=True)
 def profile(
+    ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="What to call the device.", metavar="NAME")],
     from_csv: Annotated[
         Path | None,
         typer.Option(help="CSV of measured subnets: arch columns, a latency a column.", metavar="FILE"),
     ] = None,
     column: Annotated[
-        str | None, typer.Option(help="Column with the milliseconds.", metavar="COLUMN")
+        str | None,
+        typer.Option(help="Column of FILE with the latency.", metavar="COLUMN", show_default="the only one"),
     ] = None,
+    unit: Annotated[str, typer.Option(help="Unit of that column: ms, us or s.", metavar="UNIT")] = "ms",
     like: Annotated[
         list[str] | None,
         typer.Option(help="Device, column of FILE, or all its others, to lend prices.", metavar="DEVICE"),
@@ -73,9 +101,7 @@ def profile(
     threads: Annotated[int, typer.Option(help="Threads it runs with.", metavar="N", min=1)] = 1,
     precision: Annotated[str, typer.Option(help="fp32, bf16 or int8.", metavar="P")] = "fp32",
     batch: Annotated[int, typer.Option(help="Images in one measured inference.", metavar="B", min=1)] = 1,
-    samples: Annotated[
-        int, typer.Option(help="Subnets that the latency is fitted to.", metavar="N", min=2)
-    ] = 30,
+    samples: Annotated[str, typer.Option(help="Subnets to fit to; of FILE also all.", metavar="N")] = "30",
     layers: Annotated[
         bool, typer.Option("--layers", help="Measure a table of every layer, and few subnets.")
     ] = False,
@@ -84,6 +110,9 @@ def profile(
         typer.Option(help="Its resolutions, as 128,224.", metavar="R", show_default="as time allows"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the choice of subnets.", metavar="K", min=0)] = 0,
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Fit power figures to this machine's meter.")
+    ] = False,
     out: DeviceFile = None,
     replace: ReplaceFile = False,
     refresh: Annotated[
@@ -99,102 +128,49 @@ def profile(
     They are measured here, now, by onnxruntime, openvino, torch, litert or executorch. With --from-csv they were
     measured already; the others of the file tell the error. Further commands: oncefit profile COMMAND --help.
     """
-    from cost_models.device_files import kept_devices, write_device
-    from cost_models.profile_csv import AskedColumn, profile_csv
+    import oncefit
     from search.cli import terminal
-    from search.cli.devices import check_place
-    from search.reports import words as readable
-    from supernet.catalog import open_supernet
 
-    if from_csv is None:
-        if column is not None or like:
-            raise InputError("--column and --like are of --from-csv FILE, and there is none")
-        setup = {"runtime": runtime, "threads": threads, "batch": batch, "precision": precision}
-        table = (layers, whole_numbers(resolutions, "--resolutions") if resolutions is not None else None)
-        measure_here(name, supernet, setup, samples, seed, table, out, refresh or replace, even_busy, as_json)
+    count = samples_in(samples)
+    check_options(ctx, from_csv is not None, count)
+    if from_csv is not None:
+        found = oncefit.profile_from_csv(
+            name, from_csv, column, supernet, like=like or (), samples=count, seed=seed, batch=batch, unit=unit,
+            out=out, replace=replace,
+        )  # fmt: skip
+        tell_kept(found, as_json)
         return
-    if (
-        (runtime, threads, precision) != ("onnxruntime", 1, "fp32")
-        or refresh
-        or even_busy
-        or layers
-        or resolutions
-    ):
+    assert count is not None
+    try:
+        found = oncefit.profile(
+            name, supernet, runtime=runtime, threads=threads, batch=batch, precision=precision, samples=count,
+            layers=layers, resolutions=whole_numbers(resolutions, "--resolutions"), seed=seed, energy=energy, out=out, refresh=refresh, even_busy=even_busy, progress=True,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        terminal.say("stopped; nothing was written")
+        raise SystemExit(130) from None
+    tell_kept(found, as_json)
+
+
+def check_options(ctx: typer.Context, csv: bool, samples: int | None) -> None:
+    """Raises InputError for options of the other way to measure."""
+    given = {name for name in (*OF_CSV, *OF_HERE) if was_typed(ctx, name)}
+    if csv and given & set(OF_HERE):
         raise InputError(
-            "--runtime, --threads, --precision, --layers, --resolutions, --refresh and --even-busy are for measuring "
-            "here; --from-csv FILE was measured already"
+            f"{listed_options(OF_HERE)} are for measuring here; --from-csv FILE was measured already"
         )
-    if column is None:
-        raise InputError(f"oncefit profile {name} --from-csv {from_csv} needs --column COLUMN")
-    file = out if out is not None else kept_devices() / f"{name}.yaml"
-    check_place(file, replace)
-    asked = AskedColumn(from_csv, column, samples, seed, batch, tuple(like or ()))
-    found = profile_csv(name, asked, open_supernet(supernet), terminal.say)
-    write_device(found.device, file)
-    if as_json:
-        terminal.print_json(summary(found, file))
-        return
-    terminal.show_titled(
-        f"device {name} in {file}",
-        readable.table(rows(found)),
-        f"For a search: device: {file if out is not None else name}",
-    )
-
-
-def whole_numbers(text: str, option: str) -> list[int]:
-    """The numbers of an option such as ``128,224``. Raises InputError for what is none."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and part.isascii() for part in parts):
+    if not csv and (given & set(OF_CSV) or samples is None):
         raise InputError(
-            f"{option}: got {short(text)}; give whole numbers with commas between them, as 128,224"
+            f"{listed_options(OF_CSV)} and --samples {ALL_SAMPLES} are of --from-csv FILE, and there is none; --refresh measures this "
+            "machine again and writes over the device"
         )
-    return [int(part) for part in parts]
 
 
-def summary(found: Profiled, file: Path) -> dict[str, Any]:
-    """What ``--json`` prints."""
-    latency = fitted_model(found)
-    return {
-        "device": found.device.name,
-        "file": str(file),
-        "supernet": latency.supernet,
-        "fitted_to": latency.subnets,
-        "rows": list(latency.rows or ()),
-        "like": list(latency.like),
-        "cross_validated": {
-            "median_percent": latency.error_percent,
-            "worst_percent": latency.worst_error_percent,
-        },
-        "predicted_against_measured": asdict(found.unseen) if found.unseen is not None else None,
-    }
+def was_typed(ctx: typer.Context, name: str) -> bool:
+    """Whether an option was typed, be it with the value that it has without."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
-def rows(found: Profiled) -> list[Lines]:
-    """The same for people."""
-    latency, unseen = fitted_model(found), found.unseen
-    made = [
-        ("supernet", latency.supernet),
-        ("fitted to", f"{latency.subnets} measured subnets"),
-        ("batch", str(latency.settings["batch"])),
-        *([("with prices of", ", ".join(latency.like))] if latency.like else []),
-        (
-            "cross-validated error (%)",
-            f"median {latency.error_percent:.1f}, worst {latency.worst_error_percent:.1f}",
-        ),
-    ]
-    if unseen is None:
-        return [made, [("other rows", "none: no error but the cross-validated one")]]
-    told = [
-        ("predicted against measured", f"{unseen.subnets:,} other subnets"),
-        ("within 10 % (%)", f"{100 * unseen.within_10_percent:.2f}"),
-        ("median error (%)", f"{unseen.median_percent:.2f}"),
-        ("worst error (%)", f"{unseen.worst_percent:.1f}"),
-        ("Spearman's rank correlation", f"{unseen.spearman:.4f}"),
-    ]
-    return [made, told]
-
-
-def fitted_model(found: Profiled) -> LatencyModel:
-    latency = found.device.fitted
-    assert latency is not None
-    return latency
+def listed_options(names: Sequence[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from supernet.accuracy import Accuracy, PredictedAccuracy, wilson
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from cost_models.csv_device import Errors
     from cost_models.device import Device, LatencyModel, LatencyTable, Power, WholeFit
     from cost_models.ranges import Range
     from search.runs.correction import Corrected
@@ -42,6 +44,12 @@ def table(sections: Sequence[Lines]) -> Table:
     return made
 
 
+def html_table(sections: Sequence[Lines]) -> str:
+    """The same in a notebook."""
+    rows = [row for rows in sections for row in rows]
+    return f"<table>{''.join(f'<tr><th>{escape(n)}</th><td>{escape(f)}</td></tr>' for n, f in rows)}</table>"
+
+
 def of_device(device: Device) -> list[Lines]:
     """What it is and how its latency is known, then what energy and CO2e are estimated with."""
     rows = [("CPU", device.cpu)] if device.cpu else []
@@ -63,22 +71,36 @@ def of_latency_source(device: Device) -> Lines:
         return of_measured_table(device.table, device.table.whole)
     if device.table is not None:
         table = device.table
-        entries = sum(len(part.entries) for part in table.tables.values())
+        spreads = "with standard deviations" if table.has_deviations else "means, not all with a deviation"
         return [
-            (
-                "latency",
-                f"{table.format} tables, {entries:,} entries{' with standard deviations' * table.has_deviations}",
-            ),
+            ("latency", f"{table.format} tables, {table.count_entries():,} entries, {spreads}"),
             ("latency measured for", f"blocks of {table.supernet}"),
             ("resolutions", ", ".join(map(str, table.resolutions))),
         ]
     model = device.fitted
     if model is None:
         return [("latency", "not measured")]
-    return [
+    rows = [
         ("latency fitted to", f"{counted(model.subnets, 'subnet')} of {model.supernet}"),
         ("error of the fit, cross-validated", f"{model.error_percent:.1f} % ({of_error(model)})"),
-        ("spread of repeated measurements", of_spread(model)),
+    ]
+    if model.rows is not None:
+        file, column, batch = (model.settings.get(key, "?") for key in ("file", "column", "batch"))
+        rows.append(("measured in", f"column {column} of {file}, batch {batch}"))
+    rows += [("with prices of", ", ".join(model.like))] if model.like else []
+    if model.rows is None or len(model.rows) > model.subnets:  # else each was measured once
+        rows.append(("spread of repeated measurements", of_spread(model)))
+    return rows
+
+
+def of_unseen(errors: Errors) -> Lines:
+    """How far a device is from measured subnets that it was not fitted to."""
+    return [
+        ("predicted against measured", f"{errors.subnets:,} other subnets"),
+        ("within 10 % (%)", f"{100 * errors.within_10_percent:.2f}"),
+        ("median error (%)", f"{errors.median_percent:.2f}"),
+        ("worst error (%)", f"{errors.worst_percent:.1f}"),
+        ("Spearman's rank correlation", f"{errors.spearman:.4f}"),
     ]
 
 
@@ -126,7 +148,8 @@ def of_estimates(device: Device) -> Lines:
     if device.region is not None:
         grid = carbon_intensity(device.region)
         year = f" ({grid.year})" if grid.year is not None else ""
-        rows.append(("region", f"{device.region}: {between(grid.range, '.0f')} g CO2e per kWh{year}"))
+        lent = f", on the grid of {grid.grid_of}" if grid.grid_of is not None else ""
+        rows.append(("region", f"{device.region}{lent}: {between(grid.range, '.0f')} g CO2e per kWh{year}"))
     elif power is not None:
         rows.append(("region", "not known: no CO2e"))
     return rows
@@ -142,7 +165,9 @@ def of_power(power: Power) -> Lines:
     ]
     if (fit := power.fitted) is not None:
         error = f"{fit.error_percent:.1f} % (median), largest {fit.worst_error_percent:.1f} %"
-        rows.append(("power fitted to", f"{counted(fit.subnets, 'subnet')}, measured with {fit.meter}"))
+        metered = f"{counted(fit.subnets, 'subnet')}, measured with {fit.meter} on {fit.date}"
+        rows.append(("power fitted to", metered))
+        rows.append(("spread of repeated measurements of energy", f"{fit.spread_percent:.1f} %"))
         rows.append(("error of the energy, cross-validated", error))
     return rows
 

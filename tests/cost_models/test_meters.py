@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +15,8 @@ import pytest
 from cost_models import energy_fit
 from cost_models.device import Device
 from cost_models.energy import Work, energy_range
-from cost_models.energy_fit import fit_power, meter_in_turns, with_measured_power
-from cost_models.meters import Rapl, find_meters, find_rapl, the_meter
+from cost_models.energy_fit import MeteredEnergy, fit_power, measured_power, meter_in_turns
+from cost_models.meters import Rapl, find_rapl, the_meter
 from search.reports.words import of_power
 from supernet import documents
 from supernet.errors import InputError
@@ -78,14 +81,28 @@ def test_codecarbon_finds_the_same_zones(powercap: Path) -> None:
 
 def test_no_meter_says_what_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)  # as where it is not installed: its import fails
-    found = find_meters(tmp_path / "nothing")
-    assert found.meters == ()
-    assert f"{tmp_path}/nothing has no intel-rapl:*" in found.told
-    assert (
-        "; no NVML: the package nvidia-ml-py is not installed (pip install 'oncefit[carbon]'). " in found.told
-    )
-    with pytest.raises(InputError, match=r"no power meter was found: no RAPL: .* Energy stays estimated"):
+    with pytest.raises(
+        InputError, match=r"no power meter of the processor, .*, was found: no RAPL: "
+    ) as told:
         the_meter(tmp_path / "nothing")
+    assert f"{tmp_path}/nothing has no intel-rapl:*" in str(told.value)
+    assert (
+        "; no NVML: the package nvidia-ml-py is not installed (pip install 'oncefit[carbon]'). "
+        "Energy stays estimated" in str(told.value)
+    )
+
+
+def test_the_meter_of_graphics_does_not_stand_for_the_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library that knows one GPU, as NVIDIA's answers."""
+    library = SimpleNamespace(
+        nvmlInit=lambda: None, nvmlDeviceGetCount=lambda: 1, nvmlDeviceGetHandleByIndex=lambda i: i,
+        nvmlDeviceGetTotalEnergyConsumption=lambda handle: 5_000, NVMLError=RuntimeError,
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+    with pytest.raises(InputError, match=r"; NVML \(1 GPU\) shows what graphics takes, not the processor\. "):
+        the_meter(tmp_path)
 
 
 def test_a_meter_that_cannot_be_read_is_named(powercap: Path) -> None:
@@ -146,12 +163,29 @@ def test_figures_are_found_again_through_the_meter(tmp_path: Path) -> None:
     seen = meter_in_turns(runners, meter, rounds=3, slice_s=0.02, clock=lambda: burning.now)
     assert [m.latency_ms for m in seen] == pytest.approx([w.latency_ms for w in known])
     assert [m.energy_mj for m in seen] == pytest.approx([j * 1e3 for j in joules], rel=1e-3)
-    power = fit_power(known, [m.energy_mj for m in seen], meter.name)
+    power = fit_power(known, seen, meter.name, "2026-01-02")
     found = (power.static_w.value, power.pj_per_mac.value, power.pj_per_byte.value)
     assert found == pytest.approx((2.5, 12, 90), rel=0.01)
     assert power.fitted is not None
     assert power.fitted.meter == "RAPL (package-0)"
+    assert power.fitted.date == "2026-01-02"
     assert power.fitted.worst_error_percent < 1
+    assert power.fitted.spread_percent < 1, "every round took as much as the others"
+
+
+def steady(energies_mj: Iterable[float]) -> list[MeteredEnergy]:
+    """As of rounds that were all alike."""
+    return [MeteredEnergy(1.0, mj, mj) for mj in energies_mj]
+
+
+def test_the_spread_of_rounds_is_that_of_the_median_above_the_least() -> None:
+    known = works(9, 1)
+    power = fit_power(
+        known, [MeteredEnergy(1.0, 1.2, 1.0)] * 5 + [MeteredEnergy(1.0, 1.0, 1.0)] * 4, "m", "today"
+    )
+    assert power.fitted is not None
+    assert power.fitted.spread_percent == 20.0
+    assert ("spread of repeated measurements of energy", "20.0 %") in of_power(power)
 
 
 def test_ranges_of_noisy_energies_mostly_hold_the_truth_and_errors_are_of_the_noise() -> None:
@@ -161,7 +195,7 @@ def test_ranges_of_noisy_energies_mostly_hold_the_truth_and_errors_are_of_the_no
     for seed in range(12):
         known, rng = works(40, seed), np.random.default_rng(100 + seed)
         exact = [2.5 * w.latency_ms + 12e-9 * w.macs + 90e-9 * w.bytes_moved for w in known]
-        power = fit_power(known, [mj * rng.normal(1, 0.05) for mj in exact], "a meter")
+        power = fit_power(known, steady(mj * rng.normal(1, 0.05) for mj in exact), "a meter", "today")
         inside += [
             getattr(power, name).low < value < getattr(power, name).high for name, value in true.items()
         ]
@@ -173,10 +207,8 @@ def test_ranges_of_noisy_energies_mostly_hold_the_truth_and_errors_are_of_the_no
     assert np.mean(inside) > 0.75
 
 
-def test_a_device_takes_the_meters_figures_or_stays_estimated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Real subnets' work, with a counter that their runs move; without a meter the device is as it was, and says so."""
+def test_power_is_fitted_to_what_subnets_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real subnets' work, with a counter that their runs move."""
     net = tiny.open_tiny(tmp_path)
     device = documents.read(tiny.write_device(net, tmp_path / "known.yaml"), Device)
     archs = net.space.decode(net.space.sample(8, np.random.default_rng(0)))
@@ -184,24 +216,21 @@ def test_a_device_takes_the_meters_figures_or_stays_estimated(
     burning = Burning(tmp_path)
     monkeypatch.setattr(energy_fit, "meter_in_turns", partial(meter_in_turns, clock=lambda: burning.now))
     runners = [burning.runner(0.25, 0.25 * 3.5) for _ in archs]  # 3.5 W whatever they do
-    said: list[str] = []
-    found = with_measured_power(device, net, archs, runners, said.append, tmp_path)
-    assert found.power is not None
-    assert found.power.static_w.value == pytest.approx(3.5, rel=1e-3)
-    assert found.power.fitted is not None
-    assert found.latency == device.latency
-    assert said == ["metering 8 subnets with RAPL (package-0), 5 rounds"]
-    same = with_measured_power(device, net, archs, runners, said.append, tmp_path / "nothing")
-    assert same == device
-    assert said[-1].startswith("no power meter was found: no RAPL: ")
-    assert ("power", "3.5 W") in of_power(found.power)
+    told: list[tuple[str, int, int]] = []
+    bar = lambda task: nullcontext(lambda done, of, _: told.append((task, done, of)))  # noqa: E731
+    power = measured_power(net, archs, runners, the_meter(tmp_path), bar, "2026-01-02")
+    assert power.static_w.value == pytest.approx(3.5, rel=1e-3)
+    assert told[-1] == ("metering 8 subnets with RAPL (package-0), round", 5, 5)
+    assert ("power", "3.5 W") in of_power(power)
+    assert ("power fitted to", "8 subnets, measured with RAPL (package-0) on 2026-01-02") in of_power(power)
     assert of_power(device.power)[0][0] == "power, assumed"  # type: ignore[arg-type]
 
 
 def test_too_few_subnets_and_a_meter_that_stands_still_are_refused() -> None:
     with pytest.raises(InputError, match="at least 8 subnets, got 3"):
-        fit_power(works(3, 1), [1.0] * 3, "m")
+        fit_power(works(3, 1), steady([1.0] * 3), "m", "today")
     with pytest.raises(
-        InputError, match="the meter m showed no energy for 9 of 9 subnets; measure each for longer"
+        InputError,
+        match="the meter m showed no energy for 9 of 9 subnets in some round; measure each for longer",
     ):
-        fit_power(works(9, 1), [0.0] * 9, "m")
+        fit_power(works(9, 1), steady([0.0] * 9), "m", "today")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from cost_models.csv_device import AskedColumn, device_of_csv
 from cost_models.latency_csv import read_latency_csv
-from cost_models.profile_csv import AskedColumn, profile_csv
 from cost_models.published_tables import FORMATS, read_tables
-from cost_models.table_lint import findings
+from cost_models.table_lint import SLOWEST_LAUNCH_MS, WORK_RANGE, exponent_of, findings
 from supernet.catalog import Supernet, open_supernet
 from tests.helpers.paths import REFERENCE
 
@@ -20,6 +21,7 @@ def test_the_published_measurements() -> None:
     check_what_is_read(net)
     for column, within, spearman in (("titan_rtx_32", 0.99, 0.995), ("2080ti_64", 0.95, 0.97)):
         check_that_thirty_tell_the_others(net, column, within, spearman)
+    check_what_launches_take(net)
     for name in ("note10", "pixel1"):
         check_that_nothing_is_found_in_tables(name)
 
@@ -36,7 +38,7 @@ def check_what_is_read(net: Supernet) -> None:
 
 
 def check_that_thirty_tell_the_others(net: Supernet, column: str, within: float, spearman: float) -> None:
-    found = profile_csv("gpu", AskedColumn(GPUS, column), net, lambda _: None)
+    found = device_of_csv("gpu", AskedColumn(GPUS, column), net, lambda _: None)
     assert found.unseen is not None
     assert found.unseen.subnets == 4970
     assert found.unseen.within_10_percent >= within
@@ -45,6 +47,21 @@ def check_that_thirty_tell_the_others(net: Supernet, column: str, within: float,
     assert latency is not None
     assert latency.rows is not None
     assert len(latency.rows) == len(latency.held_out or ()) == 30
+
+
+def check_what_launches_take(net: Supernet) -> None:
+    """At batch 1 a GPU takes as long whatever a block's work is, and less than a millisecond: what a table is held to."""
+    rows = read_latency_csv(GPUS, net)
+    some = np.arange(0, len(rows.archs), 20)
+    archs = [rows.archs[row] for row in some]
+    blocks = np.array([sum(arch[f"depth.{stage}"] for stage in range(1, 6)) for arch in archs])
+    work = np.array([sum(layer.macs for layer in net.layers(arch)) for arch in archs]) / blocks
+    for column in rows.names:
+        ms = rows.column(column)[some] / blocks
+        slope = exponent_of(work, ms, WORK_RANGE)
+        assert slope is not None
+        assert np.median(ms) < SLOWEST_LAUNCH_MS / 2
+        assert slope < 0.1 if column.endswith("_1") else slope > 0.4
 
 
 def check_that_nothing_is_found_in_tables(name: str) -> None:

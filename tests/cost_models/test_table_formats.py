@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 
-from cost_models.devices import device_of_csv, import_device, open_device
+from cost_models.devices import import_device, open_device
 from cost_models.latency import latency_ms, latency_std_ms
 from cost_models.protocol import Target
 from cost_models.published_tables import FORMATS
@@ -21,7 +21,6 @@ from search.cli.app import main
 from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
 from supernet.ofa_format.settings import settings_of_arch
-from tests.helpers import tiny
 
 PUBLISHED = {
     ("ofa_mbv3_w1.0", 200): (
@@ -219,36 +218,5 @@ def test_any_name_is_a_device(
     assert run("note10", *given) == 0, "a format that is called after a device needs no name"
     assert run("nsganetv3", *given) == 2
     assert "Did you mean 'nsganetv2'?" in capsys.readouterr().err
-
-
-# -- a CSV of measured subnets ---------------------------------------------------------
-
-
-def test_a_csv_of_subnets_is_a_device(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Times that are a sum of layers are found again."""
-    monkeypatch.setenv("ONCEFIT_CACHE", str(tmp_path / "cache"))
-    net = tiny.open_tiny(tmp_path)
-    macs = lambda arch: sum(layer.macs for layer in net.layers(arch))  # noqa: E731
-    archs = net.space.decode(net.space.sample(60, np.random.default_rng(0)))
-    quoted = ['"' + arch.to_json().replace('"', '""') + '"' for arch in archs]
-    rows = [
-        f"{text},{0.01 + 1e-6 * macs(arch)},{i}"
-        for i, (text, arch) in enumerate(zip(quoted, archs, strict=True), 1)
-    ]
-    file = tmp_path / "mine.csv"
-    file.write_text("\n".join(["arch,latency_ms,battery", *rows]))
-    with pytest.raises(InputError, match=r"has latencies in latency_ms, battery: --column NAME"):
-        device_of_csv(file, net, "board", None)
-    device = device_of_csv(file, net, "board", "latency_ms")
-    latency = latency_ms(Target(net, device))
-    others = net.space.decode(net.space.sample(100, np.random.default_rng(1)))
-    errors = [abs(latency(arch) / (0.01 + 1e-6 * macs(arch)) - 1) for arch in others]
-    assert float(np.median(errors)) < 0.05
-    supernet = str(tmp_path / "tiny.yaml")
-    given = ["csv", str(file), "--supernet", supernet, "--name", "board"]
-    assert run(*given, "--column", "latency_ms", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["subnets"] == device.fitted.subnets
-    file.write_text("\n".join(["arch,latency_ms", *rows[:3]]).replace(",1\n", "\n"))
-    assert run(*given, "--replace") == 2
+    assert run("csv", "mine.csv", "--name", "board") == 2
+    assert "oncefit profile NAME --from-csv mine.csv makes a device of them" in capsys.readouterr().err

@@ -80,6 +80,35 @@ def test_a_unit_that_no_device_has_is_refused(phone: dict[str, PublishedEntries]
         assert told(off, fits) == []
 
 
+def a_gpu(launch_ms: float, macs_a_ms: float) -> dict[str, PublishedEntries]:
+    """A block takes its launches and its work, a roofline: at batch 1 the first is nearly all."""
+    rng = np.random.default_rng(2)
+    return {
+        file: {
+            key: PublishedEntry(mean=(launch_ms + block_macs(key) / macs_a_ms) * rng.uniform(0.9, 1.1))
+            for key in entries
+        }
+        for file, entries in a_phone().items()
+    }
+
+
+@pytest.mark.parametrize("launch_ms", [0.02, 0.1, 0.5])
+def test_a_fast_gpu_in_another_unit_is_refused_by_its_launches(launch_ms: float) -> None:
+    gpu = a_gpu(launch_ms, 3e9)
+    assert told(gpu) == []
+    micro = {f: {k: change(e, mean=e.mean * 1e3) for k, e in entries.items()} for f, entries in gpu.items()}
+    assert told(micro, "us") == []
+    for found in (told(micro), told(gpu, "s")):
+        assert [severity for severity, _ in found] == ["refused"] * 3
+    assert all("--unit us" in words for _, words in told(micro))
+
+
+@pytest.mark.parametrize("macs_a_ms", [5e4, 1e6, 1e7, 1e9])
+def test_a_device_whose_time_goes_into_work_is_right_however_slow(macs_a_ms: float) -> None:
+    """A microcontroller to a processor, which launch in microseconds: seconds a block are no reason to refuse."""
+    assert told(a_gpu(0.005, macs_a_ms)) == []
+
+
 def test_a_resolution_in_another_unit_than_the_others_is_refused(phone: dict[str, PublishedEntries]) -> None:
     fast = {
         f: {k: change(e, mean=e.mean / 30, std=e.std / 30) for k, e in r.items()} for f, r in phone.items()

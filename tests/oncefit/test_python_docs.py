@@ -32,7 +32,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]
 
 
 def test_the_page_shows_a_search_in_about_ten_lines() -> None:
-    assert len(EXAMPLES) == 9
+    assert len(EXAMPLES) == 10
     assert len(EXAMPLES[0].strip().splitlines()) <= 10
 
 
@@ -45,6 +45,11 @@ def test_the_results_are_what_the_page_says(told) -> None:
     assert 0.5 < told["predictions"][0].top1 < 0.9
     assert told["cards"]["ofa_mbv3_w1.0"] == told["predictor"].card
     assert "ofa_resnet50" in told["here"]
+    board = told["board"]
+    assert board.unseen.within_10_percent == 1
+    assert repr(board).startswith("KeptDevice('board' for fmnist_mbv3, error ")
+    assert (told["on_board"].front["predicted_latency_ms"] <= 0.2).all()
+    assert told["kit"].manifest.name == "phone"
     subnet = told["subnet"]
     assert isinstance(subnet, torch.nn.Module)
     assert not subnet.training
@@ -65,7 +70,7 @@ def test_the_extracted_subnet_answers_as_the_bundle(told) -> None:
         torch.testing.assert_close(bundle.onnx()(images), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["supernet", "run", "bundle", "comparison", "mine"])
+@pytest.mark.parametrize("name", ["supernet", "run", "bundle", "comparison", "mine", "board", "kit"])
 def test_notebooks_show_results_without_letting_markup_in(told, name: str) -> None:
     shown = told[name]._repr_html_()
     assert shown.startswith("<")
