@@ -3,8 +3,10 @@
 python benchmarks/host_profile.py [--supernets ...] [--devices ...] [--samples N] [--unseen N] [--rounds N] [--json]
 
 Each device is profiled afresh; its unseen subnets are random ones that it was not fitted to, measured in a run of
-their own. The embedded supernet in ONNX Runtime has a layer table (``oncefit profile --layers``) beside the fitted
-model, and both predict the same unseen subnets. Then the best subnet by the predictor of ofa_mbv3_w1.0 is sought under each device's predicted latency, at
+their own. "Level" is how much slower the reference net was in that run than in the profile: a machine that is shared, or
+whose clock moves, is another one by so much. The error is told as it is and with the level divided out. The embedded
+supernet in ONNX Runtime has a layer table (``oncefit profile --layers``) beside the fitted model, and both predict the
+same unseen subnets. Then the best subnet by the predictor of ofa_mbv3_w1.0 is sought under each device's predicted latency, at
 the same share of its reach, and each winner's latency is predicted on the others. Let nothing else run.
 """
 
@@ -22,17 +24,16 @@ import numpy as np
 from oracles import open_oracle
 
 from cost_models.device import Device
-from cost_models.drift import quiet_latencies
+from cost_models.drift import kept_rounds, quiet_latencies
 from cost_models.host_facts import cpu_name
 from cost_models.latency import latency_ms
-from cost_models.measurements import Measurements, Setup
+from cost_models.measurements import Measurements, Setup, archs_of
 from cost_models.measuring import measure, said
 from cost_models.profile_here import profile_here
 from cost_models.protocol import Target
 from cost_models.registry import build
-from cost_models.timing import LatencyMeasurement
 from search.proposing.predictor_search import search_directly
-from supernet.arch import Arch, Choice
+from supernet.arch import Choice
 from supernet.catalog import Supernet, open_supernet
 
 DEVICES = {
@@ -58,6 +59,8 @@ class Row:
     profile_seconds: float
     within_10_percent: float
     median_error_percent: float
+    level: float
+    within_10_percent_at_level: float
     cross_validated_percent: float
     spread_percent: float
 
@@ -91,11 +94,7 @@ def main() -> None:
 def profiled(called: str, net: Supernet, samples: int, unseen: int, rounds: int) -> tuple[list[Row], Device]:
     """One device's profile, perhaps its layer table, and their errors on subnets that are measured afterwards."""
     bar = said(lambda line: print(f"{called}, {net.name}: {line}", file=sys.stderr))
-    ways = (
-        {"fitted model": False, "layer table": True}
-        if (net.name, called) in TABLES
-        else {"fitted model": False}
-    )
+    ways = {"fitted model": False} | ({"layer table": True} if (net.name, called) in TABLES else {})
     made: dict[str, tuple[Device, float]] = {}
     for way, layers in ways.items():
         began = time.perf_counter()
@@ -107,8 +106,8 @@ def profiled(called: str, net: Supernet, samples: int, unseen: int, rounds: int)
         part.space.decode(part.space.sample(2 * unseen, np.random.default_rng(UNSEEN_SEED)))
     )
     archs = [a for a in drawn if (a.space, *sorted(a.values.items())) not in seen][:unseen]
-    found = quiet_latencies(measure(part, archs, DEVICES[called], bar, rounds))
-    rows = [row(way, called, part, device, seconds, archs, found) for way, (device, seconds) in made.items()]
+    measured = measure(part, archs, DEVICES[called], bar, rounds)
+    rows = [row(way, called, part, device, seconds, measured) for way, (device, seconds) in made.items()]
     return rows, made["fitted model"][0]
 
 
@@ -123,19 +122,25 @@ def common_resolutions(net: Supernet, devices: Sequence[Device]) -> tuple[Choice
     return tables[0] if tables else net.space.by_name["resolution"].choices
 
 
-def row(
-    way: str, called: str, net: Supernet, device: Device, seconds: float,
-    archs: Sequence[Arch], found: Sequence[LatencyMeasurement],
-) -> Row:  # fmt: skip
+def row(way: str, called: str, net: Supernet, device: Device, seconds: float, measured: Measurements) -> Row:
     """How far a device's predictions are from measured subnets."""
     assert device.fit is not None
+    archs, found = archs_of(measured, net), quiet_latencies(measured)
+    level = quiet_ms(measured) / quiet_ms(measurements_of(device))
     predict = latency_ms(Target(net, device))
-    errors = np.array([100 * abs(predict(a) / m.median_ms - 1) for a, m in zip(archs, found, strict=True)])
+    predicted, true = np.array([predict(a) for a in archs]), np.array([m.median_ms for m in found])
+    errors, at_level = 100 * abs(predicted / true - 1), 100 * abs(predicted * level / true - 1)
     spread = 100 * float(np.median([m.spread for m in found]))
     return Row(
         net.name, called, way, seconds, 100 * float((errors <= WITHIN).mean()), float(np.median(errors)),
-        device.fit.error_percent, spread,
+        level, 100 * float((at_level <= WITHIN).mean()), device.fit.error_percent, spread,
     )  # fmt: skip
+
+
+def quiet_ms(measured: Measurements) -> float:
+    """The reference net's latency in ms over the rounds that were quiet."""
+    kept = kept_rounds(measured.reference.rounds_ms)
+    return float(np.median([ms for i in kept for ms in measured.reference.rounds_ms[i]]))
 
 
 def preferences(devices: dict[str, Device]) -> list[dict[str, Any]]:
@@ -161,14 +166,17 @@ def preferences(devices: dict[str, Device]) -> list[dict[str, Any]]:
 def error_table(rows: list[Row], unseen: int) -> str:
     """Markdown; a target that is missed is bold."""
     lines = [
-        f"| supernet | device | latency | within 10 % of {unseen} unseen (%) | median error (%) | profile (s) | spread (%) |",
-        "|---|---|---|---|---|---|---|",
+        f"| supernet | device | latency | within 10 % of {unseen} unseen (%) | median error (%) "
+        "| level | within 10 % at that level (%) | profile (s) | spread (%) |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         share = marked(f"{r.within_10_percent:.1f}", r.within_10_percent >= TARGET_SHARE)
         seconds = marked(f"{r.profile_seconds:.0f}", r.profile_seconds <= TARGET_SECONDS)
+        at_level = marked(f"{r.within_10_percent_at_level:.1f}", r.within_10_percent_at_level >= TARGET_SHARE)
         lines.append(
-            f"| {r.supernet} | {r.device} | {r.latency} | {share} | {r.median_error_percent:.1f} | {seconds} | {r.spread_percent:.1f} |"
+            f"| {r.supernet} | {r.device} | {r.latency} | {share} | {r.median_error_percent:.1f} | {r.level:.2f} | {at_level} "
+            f"| {seconds} | {r.spread_percent:.1f} |"
         )
     return "\n".join(lines)
 
