@@ -82,7 +82,7 @@ def profile_here(
     or at as many as there is time for. Raises InputError where the runtime cannot do that, and for a busy machine
     unless ``even_busy``.
     """
-    plan = planned(supernet, samples, seed, layers, resolutions)
+    plan = plan_of(supernet, samples, seed, layers, resolutions)
     say(plan.told())
     with measuring.loaded_subnets(plan.supernet, plan.archs, setup, bar, plan.layers) as loaded:
         measured = measuring.measure_loaded(loaded, bar)
@@ -99,7 +99,7 @@ def profile_here(
     return host.model_copy(update={**made, **found, "power": power_with(setup, host.power)})
 
 
-def planned(
+def plan_of(
     supernet: Supernet, samples: int, seed: int, layers: bool, resolutions: Sequence[int] | None
 ) -> Plan:
     """What is measured. Raises InputError for resolutions of what is no table, and as :func:`plan_layers` does."""
