@@ -32,14 +32,14 @@ from supernet.catalog import Supernet
 from supernet.errors import InputError
 from supernet.layers import Layer
 
-FORMAT = "ofa"
+TABLE_FORMAT = "ofa"
 FILE = "measured layers"
 """What stands in the place of a published file."""
 WHOLE_SUBNETS, FEWEST_WHOLE = 10, 6
 CORNERS = 4
 """Of the whole subnets: the smallest and the largest at the first and the last resolution; the others are random."""
 LAUNCH = "launch"
-NOTHING = (Layer(LAUNCH, "pool", 1, 1, 1, 1),)
+EMPTY_CALL = (Layer(LAUNCH, "pool", 1, 1, 1, 1),)
 """The mean of one number: what a call takes that computes nothing."""
 LEAST_SHARE_LEFT = 0.01
 """Of its own time, that an entry has at least once the launch was taken off."""
@@ -63,7 +63,7 @@ class LayerPlan:
     @cached_property
     def layers(self) -> LayersByKey:
         """All distinct ones, and what computes nothing."""
-        return {LAUNCH: NOTHING, **together(self.needed.values())}
+        return {LAUNCH: EMPTY_CALL, **each_once(self.needed.values())}
 
     def told(self) -> str:
         """How much that is, for who waits."""
@@ -82,7 +82,7 @@ class LayerPlan:
         plain = LatencyTable(
             supernet=self.supernet.name,
             fingerprint=self.supernet.fingerprint,
-            format=FORMAT,
+            format=TABLE_FORMAT,
             tables={
                 resolution: ResolutionTable(
                     file=FILE, entries={key: entry(rounds[key], launch_ms) for key in needed}
@@ -120,7 +120,7 @@ def nets_at(supernet: Supernet, resolution: int) -> dict[str, tuple[Layer, ...]]
     """The layers of every entry that the supernet needs at a resolution, under names within their block."""
     part = supernet.restricted({RESOLUTION: (resolution,)})
     walked = (layers for segment in part.segments for layers in layers_by_choice(part.space, segment))
-    return together(
+    return each_once(
         {note10_key(name, piece): within_block(name, piece)}
         for layers in walked
         for name, piece in grouped(layers)
@@ -132,12 +132,12 @@ def within_block(name: str, piece: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple(replace(layer, name=layer.name.removeprefix(f"{name}."), held=0) for layer in piece)
 
 
-def together(parts: Iterable[LayersByKey]) -> dict[str, tuple[Layer, ...]]:
+def each_once(parts: Iterable[LayersByKey]) -> dict[str, tuple[Layer, ...]]:
     """All of them, each once. Raises InputError where one key stands for different layers."""
     found: dict[str, tuple[Layer, ...]] = {}
     for part in parts:
         for key, layers in part.items():
-            if unnamed(found.setdefault(key, layers)) != unnamed(layers):
+            if without_names(found.setdefault(key, layers)) != without_names(layers):
                 raise InputError(
                     f"the key {key!r} of a latency table stands for two different blocks of this supernet, so no "
                     "table can tell them apart; oncefit profile without --layers fits whole subnets"
@@ -145,7 +145,7 @@ def together(parts: Iterable[LayersByKey]) -> dict[str, tuple[Layer, ...]]:
     return found
 
 
-def unnamed(layers: Sequence[Layer]) -> list[Layer]:
+def without_names(layers: Sequence[Layer]) -> list[Layer]:
     return [replace(layer, name="") for layer in layers]
 
 
@@ -155,7 +155,7 @@ def affordable(every: Mapping[int, LayersByKey]) -> dict[int, LayersByKey]:
     for count in range(len(known), 0, -1):
         chosen = [known[place] for place in np.linspace(len(known) - 1, 0, count).round().astype(int)[::-1]]
         found = {resolution: every[resolution] for resolution in chosen}
-        if count == 1 or expected_s(len(together(found.values())) + WHOLE_SUBNETS) <= LONGEST_S:
+        if count == 1 or expected_s(len(each_once(found.values())) + WHOLE_SUBNETS) <= LONGEST_S:
             return found
     raise AssertionError("a space has a resolution")
 

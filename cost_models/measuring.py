@@ -212,7 +212,7 @@ def load_layers(
     with bar("loading layers") as step:
         for key, alone in layers.items():
             shape = (alone[0].in_channels, alone[0].in_size, alone[0].in_size)
-            net = settled(partial(LayersNet, alone), shape)
+            net = with_statistics(partial(LayersNet, alone), shape)
             found[key] = load_net(runtime, net, shape, setup, folder, f"layer {key}")
             step(len(found), len(layers), "")
     return found
@@ -241,11 +241,11 @@ def random_images(shape: tuple[int, ...]) -> InputImages:
 
 
 def untrained(supernet: Supernet, arch: Arch) -> nn.Module:
-    """A subnet with random weights, settled."""
-    return settled(partial(supernet.family.static, arch), images_shape(supernet, arch))
+    """A subnet with random weights and their statistics."""
+    return with_statistics(partial(supernet.family.static, arch), images_shape(supernet, arch))
 
 
-def settled(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> nn.Module:
+def with_statistics(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> nn.Module:
     """A network made with seeded weights and the batch norms' statistics of random images, in evaluation mode.
 
     Without statistics activations fade from layer to layer, and logits of 1e-6 tell nothing of a runtime.

@@ -92,7 +92,7 @@ def profile_here(
     or at as many as there is time for. Its power figures are fitted to a ``meter``, or those of the host for so many
     cores. Raises InputError where the runtime cannot do that, and for a busy machine unless ``even_busy``.
     """
-    plan = planned(supernet, samples, seed, layers, resolutions)
+    plan = plan_of(supernet, samples, seed, layers, resolutions)
     host = documents.read(host_file(), Device)
     say(plan.told())
     with measuring.loaded_subnets(plan.supernet, plan.archs, setup, bar, plan.layers) as loaded:
@@ -125,7 +125,7 @@ def meter_for(setup: Setup, samples: int) -> Meter:
     return the_meter()
 
 
-def planned(
+def plan_of(
     supernet: Supernet, samples: int, seed: int, layers: bool, resolutions: Sequence[int] | None
 ) -> Plan:
     """What is measured. Raises InputError for resolutions of what is no table, and as :func:`plan_layers` does."""
