@@ -16,20 +16,47 @@ from supernet.documents import Document
 
 
 class ResolutionTable(Document):
-    """The entries of a published file, ``[mean, standard deviation]`` in milliseconds, and its hash."""
+    """The entries of a published file, ``[mean, standard deviation]`` in milliseconds, and its hash.
+
+    Of what was measured here there is no hash, and the figures are of medians of rounds.
+    """
 
     file: str
-    sha256: str
+    sha256: str | None = None
     entries: Entries
 
 
+class WholeFit(Document):
+    """How the latency of whole subnets follows from the sum of a table: ``intercept_ms + factor * sum``.
+
+    The intercept may be below zero: layers alone pay for borders that a network has not. ``launch_ms`` is what a call takes that computes nothing; it was taken off every entry, as a whole subnet has it
+    once. The errors are as those of a :class:`LatencyModel`.
+    """
+
+    intercept_ms: float
+    factor: float = Field(ge=0)
+    launch_ms: float = Field(ge=0)
+    subnets: int
+    tested: int
+    error_percent: float
+    worst_error_percent: float
+    folds: int
+    spread_percent: float
+    held_out: tuple[float, ...]
+    settings: dict[str, str | int | float] = {}
+
+
 class LatencyTable(Document):
-    """Published latencies that cover a supernet at some resolutions."""
+    """Latencies of blocks and layers that cover a supernet at some resolutions: published, or measured here.
+
+    ``whole`` is what measured whole subnets make of their sum; without it the sum is the latency.
+    """
 
     kind: Literal["lookup_table"] = "lookup_table"
     supernet: str
     fingerprint: str
     format: str
+    whole: WholeFit | None = None
     tables: dict[int, ResolutionTable]
 
     @property
@@ -39,6 +66,11 @@ class LatencyTable(Document):
     def count_entries(self) -> int:
         """Of all resolutions together."""
         return sum(len(part.entries) for part in self.tables.values())
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Of all entries; what looks alike at several resolutions has one."""
+        return frozenset(key for part in self.tables.values() for key in part.entries)
 
     @property
     def has_deviations(self) -> bool:
@@ -151,6 +183,11 @@ class Device(Document):
     def fitted(self) -> LatencyModel | None:
         """Its latency model where that was fitted, and has an error."""
         return self.latency if isinstance(self.latency, LatencyModel) else None
+
+    @property
+    def fit(self) -> LatencyModel | WholeFit | None:
+        """What was fitted to measured whole subnets, and has an error: its latency model, or that of its table."""
+        return self.table.whole if self.table is not None else self.fitted
 
     @property
     def table(self) -> LatencyTable | None:

@@ -9,9 +9,9 @@ not tell against the subnets that came late. Nothing of that touches the raw tim
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from cost_models.measurements import Measurements
+from cost_models.measurements import MeasuredLayers, MeasuredSubnet, Measurements
 from cost_models.timing import LatencyMeasurement, of_rounds
 
 TOLERANCE = 0.10
@@ -24,11 +24,16 @@ LEAST_ROUNDS = 3
 
 def quiet_latencies(measured: Measurements) -> list[LatencyMeasurement]:
     """Each subnet's latency over the rounds that are kept, corrected for drift, in the order of the subnets."""
+    return list(map(of_rounds, quiet_rounds(measured, measured.subnets)))
+
+
+def quiet_rounds(
+    measured: Measurements, nets: Iterable[MeasuredSubnet | MeasuredLayers]
+) -> list[list[float]]:
+    """The medians of the rounds that are kept, corrected for drift, of each of the subnets or layers."""
     speeds = slowness(measured.reference.rounds_ms)
     kept = {i: speeds[i] if near(speeds[i]) else 1.0 for i in kept_rounds(measured.reference.rounds_ms)}
-    return [
-        of_rounds([subnet.rounds_ms[i] / slow for i, slow in kept.items()]) for subnet in measured.subnets
-    ]
+    return [[net.rounds_ms[i] / slow for i, slow in kept.items()] for net in nets]
 
 
 def slowness(reference_ms: Sequence[Sequence[float]]) -> list[float]:

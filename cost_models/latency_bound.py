@@ -7,8 +7,8 @@ residuals, without the widening of Barber et al., 2021, for fits that change muc
 out). k is such that the share is reached for three devices in four; on the average it is above. Where n
 are too few for that, their logarithms are taken to be normal (a tolerance bound; Owen, 1968).
 
-A layer table knows how much latency varies between inferences, and nothing of the error of a sum over
-layers: its bound is that of a normal distribution, with the largest relative deviation in the space.
+A layer table that was measured here has such factors too, of whole subnets. A published one knows how much latency
+varies between inferences, and nothing of the error of a sum over layers: its bound is that of a normal distribution, with the largest relative deviation in the space.
 
 Both are one factor for all subnets, so that a bound is a sum over layers, as the estimate is.
 
@@ -31,7 +31,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cost_models.device import LatencyTable
 from cost_models.latency import known_latency, latency_ms, latency_std_ms
 from cost_models.protocol import Target
 from cost_models.tables import Factor, TableCost
@@ -97,14 +96,15 @@ def bounded(target: Target, confidence: float) -> TableCost:
 
 def bound_of(target: Target, confidence: float) -> Bound:
     """The bound of a target's device. Raises InputError for a device that knows of no error."""
-    device, latency = known_latency(target)
-    if isinstance(latency, LatencyTable):
+    device, _ = known_latency(target)
+    fit = device.fit
+    if fit is None:
         return Bound(
             confidence,
             1 + normal_quantile(confidence) * worst_deviation(target),
             "the table's standard deviations, which say nothing of the error of a sum over layers",
         )
-    held_out = latency.held_out or ()
+    held_out = fit.held_out or ()
     if len(held_out) < LEAST_HELD_OUT:
         raise InputError(
             f"device {device.name!r} knows of {len(held_out)} held-out measurements, and a bound on latency needs "

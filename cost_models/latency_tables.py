@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -166,8 +166,12 @@ def check_cover(table: LatencyTable, supernet: Supernet, path: Path) -> None:
 
 
 def latency_cost(table: LatencyTable, supernet: Supernet, device: str) -> TableCost:
-    """The sum of means, in milliseconds, as the cost ``latency_ms``."""
-    return summed("latency_ms", table, supernet, device, lambda mean, std: mean)
+    """The sum of means, in milliseconds, as the cost ``latency_ms``; as whole subnets make of it, if any were measured."""
+    whole = table.whole
+    if whole is None:
+        return summed("latency_ms", table, supernet, device, lambda mean, std: mean)
+    scaled = summed("latency_ms", table, supernet, device, lambda mean, std: whole.factor * mean)
+    return replace(scaled, offset=whole.intercept_ms)
 
 
 def latency_std(table: LatencyTable, supernet: Supernet, device: str) -> LatencyStd:
@@ -176,12 +180,14 @@ def latency_std(table: LatencyTable, supernet: Supernet, device: str) -> Latency
     Raises InputError for a table of plain means.
     """
 
+    factor = table.whole.factor if table.whole is not None else 1.0
+
     def variance(mean: float, std: float | None) -> float:
         if std is None:
             raise InputError(
                 f"the latency table of device {device!r} has plain means, without standard deviations"
             )
-        return std**2
+        return (factor * std) ** 2
 
     return LatencyStd(summed("variance_ms2", table, supernet, device, variance))
 

@@ -60,6 +60,13 @@ class MeasuredSubnet(Document):
     rounds_ms: tuple[Ms, ...] = Field(min_length=1)
 
 
+class MeasuredLayers(Document):
+    """The same of a block, or of a layer that stands alone, as a network of its own; ``key`` is that of a latency table."""
+
+    key: str
+    rounds_ms: tuple[Ms, ...] = Field(min_length=1)
+
+
 class Reference(Document):
     """A net that is measured before the first subnet of a round, after every ``every`` subnets, and after the last.
 
@@ -74,7 +81,8 @@ class Reference(Document):
 class Measurements(Document):
     """What was measured, of which supernet, with what, in which order.
 
-    ``order`` has a list for each round: the places in ``subnets`` in the order in which they were measured.
+    ``order`` has a list for each round: the places in ``subnets``, then in ``layers`` if there are any, in the order
+    in which they were measured.
     ``reported`` is what the runtime said of itself once a subnet was loaded, as the precision it computes in.
     """
 
@@ -88,6 +96,7 @@ class Measurements(Document):
     date: str
     order: tuple[tuple[Place, ...], ...] = Field(min_length=1)
     subnets: tuple[MeasuredSubnet, ...] = Field(min_length=1)
+    layers: tuple[MeasuredLayers, ...] | None = None
     reference: Reference
 
     @property
@@ -96,24 +105,28 @@ class Measurements(Document):
 
     @model_validator(mode="after")
     def complete(self) -> Self:
-        """Every subnet and the reference have a figure for every round, and no subnet comes twice."""
-        count, rounds = len(self.subnets), self.rounds
+        """Every subnet, layer and the reference have a figure for every round, and none of them comes twice."""
+        layers = self.layers or ()
+        count, rounds = len(self.subnets) + len(layers), self.rounds
+        what = "subnets and layers" if layers else "subnets"
         for i, turn in enumerate(self.order):
             if sorted(turn) != list(range(count)):
-                raise ValueError(f"order.{i} must name each of the {count} subnets once, by 0 to {count - 1}")
-        for i, subnet in enumerate(self.subnets):
-            if len(subnet.rounds_ms) != rounds:
-                raise ValueError(
-                    f"subnets.{i} has {len(subnet.rounds_ms)} rounds_ms, but there are {rounds} rounds"
-                )
-        if len({subnet.arch.key for subnet in self.subnets}) != count:
+                raise ValueError(f"order.{i} must name each of the {count} {what} once, by 0 to {count - 1}")
+        taken = {f"subnets.{i}": subnet.rounds_ms for i, subnet in enumerate(self.subnets)}
+        taken |= {f"layers.{i}": layer.rounds_ms for i, layer in enumerate(layers)}
+        for name, times in taken.items():
+            if len(times) != rounds:
+                raise ValueError(f"{name} has {len(times)} rounds_ms, but there are {rounds} rounds")
+        if len({subnet.arch.key for subnet in self.subnets}) != len(self.subnets):
             raise ValueError("a subnet is there twice")
+        if len({layer.key for layer in layers}) != len(layers):
+            raise ValueError("a layer is there twice")
         readings = readings_of(count, self.reference.every)
         wrong = [len(found) for found in self.reference.rounds_ms if len(found) != readings]
         if wrong or len(self.reference.rounds_ms) != rounds:
             raise ValueError(
                 f"reference.rounds_ms must have {rounds} lists of {readings}: the reference is measured before "
-                f"the first of {count} subnets, after every {self.reference.every}, and after the last"
+                f"the first of {count} {what}, after every {self.reference.every}, and after the last"
             )
         return self
 
@@ -142,3 +155,9 @@ def subnets_of(archs: Iterable[Arch], rounds_ms: Iterable[Iterable[float]]) -> t
     """Archs with their rounds, as the document has them."""
     pairs = zip(archs, rounds_ms, strict=True)
     return tuple(MeasuredSubnet(arch=measured_arch(arch), rounds_ms=tuple(times)) for arch, times in pairs)
+
+
+def layers_of(keys: Iterable[str], rounds_ms: Iterable[Iterable[float]]) -> tuple[MeasuredLayers, ...]:
+    """The same of layers by their keys."""
+    pairs = zip(keys, rounds_ms, strict=True)
+    return tuple(MeasuredLayers(key=key, rounds_ms=tuple(times)) for key, times in pairs)

@@ -1,6 +1,6 @@
-"""Latencies of real subnets on this machine, in any runtime: loaded, checked, and timed in rounds.
+"""Latencies of real subnets, and of layers alone, on this machine, in any runtime: loaded, checked, and timed in rounds.
 
-All subnets are timed once in every round, in another order each time, with a reference net before, between and
+All of them are timed once in every round, in another order each time, with a reference net before, between and
 after them. Rounds go on until enough of them are quiet by the reference (:mod:`cost_models.drift`), or there are
 twice as many. What comes out is raw.
 """
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,21 @@ import numpy as np
 
 from cost_models.drift import TOLERANCE, kept_rounds
 from cost_models.host_facts import cpu_name
-from cost_models.measurements import Measurements, Reference, Setup, Timing, measured_arch, subnets_of
+from cost_models.measurements import (
+    Measurements,
+    Reference,
+    Setup,
+    Timing,
+    layers_of,
+    measured_arch,
+    subnets_of,
+)
 from cost_models.runtimes.protocol import InputImages, Loaded, Runtime, check_answer
 from cost_models.runtimes.registry import open_runtime
 from cost_models.timing import ROUNDS, SLICE_S, WARM_UP_RUNS, Call, Clock, median_ms
 from supernet.arch import Arch
 from supernet.catalog import Supernet
+from supernet.layers import Layer
 from supernet.messages import Say
 
 if TYPE_CHECKING:
@@ -39,6 +49,8 @@ INPUT_SEED = 0
 ORDER_SEED = 0
 STATISTICS_IMAGES = 4
 
+LayersByKey = Mapping[str, tuple[Layer, ...]]
+"""Consecutive layers by a key, that of a latency table."""
 Step = Callable[[int, int, str], None]
 Bar = Callable[[str], AbstractContextManager[Step]]
 """Shows the progress of a task: what is yielded is told how many steps of how many are done, and something to say."""
@@ -46,7 +58,7 @@ Bar = Callable[[str], AbstractContextManager[Step]]
 
 @dataclass(frozen=True)
 class LoadedSubnets:
-    """Subnets ``archs`` in a runtime, checked and ready to run, with the reference net beside them."""
+    """Subnets ``archs`` in a runtime, checked and ready to run, with the reference net and ``layers`` beside them."""
 
     supernet: Supernet
     archs: tuple[Arch, ...]
@@ -55,6 +67,7 @@ class LoadedSubnets:
     subnets: tuple[Loaded, ...]
     reference_arch: Arch
     reference: Loaded
+    layers: Mapping[str, Loaded]
 
     @property
     def runs(self) -> list[Call]:
@@ -64,9 +77,9 @@ class LoadedSubnets:
 
 @dataclass
 class Taken:
-    """The rounds so far: orders, medians of each subnet, readings of the reference."""
+    """The rounds so far: orders, medians of each network, readings of the reference."""
 
-    subnets_ms: list[list[float]]
+    nets_ms: list[list[float]]
     order: list[list[int]] = field(default_factory=list)
     reference_ms: list[list[float]] = field(default_factory=list)
 
@@ -90,9 +103,12 @@ def measure(
 
 @contextmanager
 def loaded_subnets(
-    supernet: Supernet, archs: Sequence[Arch], setup: Setup, bar: Bar
+    supernet: Supernet, archs: Sequence[Arch], setup: Setup, bar: Bar, layers: LayersByKey | None = None
 ) -> Iterator[LoadedSubnets]:
-    """Distinct subnets, ready to run while the body does. Raises InputError as :func:`measure` does."""
+    """Distinct subnets, and ``layers`` as networks of their own, ready to run while the body does.
+
+    Raises InputError as :func:`measure` does.
+    """
     runtime = open_runtime(setup)
     reference = supernet.space.middle()
     with runtime.pinned(setup), tempfile.TemporaryDirectory(prefix="oncefit-") as folder:
@@ -102,15 +118,20 @@ def loaded_subnets(
                 loaded.append(load_checked(runtime, supernet, arch, setup, Path(folder)))
                 if i:
                     step(i, len(archs), "")
-        yield LoadedSubnets(supernet, tuple(archs), setup, runtime, tuple(loaded[1:]), reference, loaded[0])
+        alone = load_layers(runtime, layers, setup, Path(folder), bar) if layers else {}
+        yield LoadedSubnets(
+            supernet, tuple(archs), setup, runtime, tuple(loaded[1:]), reference, loaded[0], alone
+        )
 
 
 def measure_loaded(
     loaded: LoadedSubnets, bar: Bar, rounds: int = ROUNDS, slice_s: float = SLICE_S, today: str | None = None
 ) -> Measurements:
-    """Raw times of subnets that are loaded."""
+    """Raw times of subnets that are loaded, and of the layers beside them."""
+    runs, count = loaded.runs, len(loaded.archs)
+    runs += [found.run for found in loaded.layers.values()]
     with bar("measuring in rounds") as step:
-        taken = take_rounds(loaded.runs, loaded.reference.run, rounds, step, slice_s=slice_s)
+        taken = take_rounds(runs, loaded.reference.run, rounds, step, slice_s=slice_s)
     return Measurements(
         supernet=loaded.supernet.name,
         fingerprint=loaded.supernet.fingerprint,
@@ -121,7 +142,8 @@ def measure_loaded(
         cpu=cpu_name(),
         date=today or date.today().isoformat(),
         order=tuple(map(tuple, taken.order)),
-        subnets=subnets_of(loaded.archs, taken.subnets_ms),
+        subnets=subnets_of(loaded.archs, taken.nets_ms[:count]),
+        layers=layers_of(loaded.layers, taken.nets_ms[count:]) if loaded.layers else None,
         reference=Reference(
             arch=measured_arch(loaded.reference_arch),
             every=EVERY,
@@ -168,7 +190,7 @@ def take_round(
         times[place] = median_ms(runs[place], slice_s, clock)
         if count % every == 0 or count == len(order):
             readings.append(median_ms(reference, slice_s, clock))
-    for place, seen in enumerate(taken.subnets_ms):
+    for place, seen in enumerate(taken.nets_ms):
         seen.append(times[place])
     taken.order.append(order)
     taken.reference_ms.append(readings)
@@ -176,16 +198,42 @@ def take_round(
 
 def load_checked(runtime: Runtime, supernet: Supernet, arch: Arch, setup: Setup, folder: Path) -> Loaded:
     """A subnet in a runtime, whose answer to random images is torch's. Raises InputError where it is not."""
+    what = f"subnet {arch.id} of {supernet.name}"
+    return load_net(runtime, untrained(supernet, arch), images_shape(supernet, arch), setup, folder, what)
+
+
+def load_layers(
+    runtime: Runtime, layers: LayersByKey, setup: Setup, folder: Path, bar: Bar
+) -> dict[str, Loaded]:
+    """Layers as networks of their own in a runtime, by their keys, under the same checks."""
+    from supernet.layer_networks import LayersNet
+
+    found: dict[str, Loaded] = {}
+    with bar("loading layers") as step:
+        for key, alone in layers.items():
+            shape = (alone[0].in_channels, alone[0].in_size, alone[0].in_size)
+            net = with_statistics(partial(LayersNet, alone), shape)
+            found[key] = load_net(runtime, net, shape, setup, folder, f"layer {key}")
+            step(len(found), len(layers), "")
+    return found
+
+
+def load_net(
+    runtime: Runtime, net: nn.Module, shape: tuple[int, ...], setup: Setup, folder: Path, what: str
+) -> Loaded:
+    """A network in a runtime, on random images of a shape (channels, side, side)."""
     import torch
 
-    channels = supernet.layers(arch)[0].in_channels
-    images = random_images((setup.batch, channels, arch.resolution, arch.resolution))
-    subnet = untrained(supernet, arch)
+    images = random_images((setup.batch, *shape))
     with torch.inference_mode():
-        expected = subnet(torch.from_numpy(images)).numpy()
-    loaded = runtime.load(subnet, images, setup, folder)
-    check_answer(loaded.logits(), expected, setup, f"subnet {arch.id} of {supernet.name}")
+        expected = net(torch.from_numpy(images)).numpy()
+    loaded = runtime.load(net, images, setup, folder)
+    check_answer(loaded.logits(), expected, setup, what)
     return loaded
+
+
+def images_shape(supernet: Supernet, arch: Arch) -> tuple[int, ...]:
+    return supernet.layers(arch)[0].in_channels, arch.resolution, arch.resolution
 
 
 def random_images(shape: tuple[int, ...]) -> InputImages:
@@ -193,7 +241,12 @@ def random_images(shape: tuple[int, ...]) -> InputImages:
 
 
 def untrained(supernet: Supernet, arch: Arch) -> nn.Module:
-    """A subnet with random weights and the batch norms' statistics of random images, in evaluation mode.
+    """A subnet with random weights and their statistics."""
+    return with_statistics(partial(supernet.family.static, arch), images_shape(supernet, arch))
+
+
+def with_statistics(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> nn.Module:
+    """A network made with seeded weights and the batch norms' statistics of random images, in evaluation mode.
 
     Without statistics activations fade from layer to layer, and logits of 1e-6 tell nothing of a runtime.
     """
@@ -202,16 +255,14 @@ def untrained(supernet: Supernet, arch: Arch) -> nn.Module:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(INPUT_SEED)
-        subnet = supernet.family.static(arch)
-        images = torch.randn(
-            STATISTICS_IMAGES, supernet.layers(arch)[0].in_channels, arch.resolution, arch.resolution
-        )
-    for module in subnet.modules():
+        net = make()
+        images = torch.randn(STATISTICS_IMAGES, *shape)
+    for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0  # the statistics of these images alone
     with torch.no_grad():
-        subnet.train()(images)
-    return subnet.eval()
+        net.train()(images)
+    return net.eval()
 
 
 def settings(measured: Measurements) -> dict[str, str | int | float]:

@@ -1,26 +1,77 @@
-"""A device made of this machine: a runtime with its threads, batch and precision, measured and fitted."""
+"""A device made of this machine: a runtime with its threads, batch and precision, measured and fitted.
+
+Whole subnets are measured, or every layer alone and a few whole subnets (:mod:`cost_models.layer_table`)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from cost_models import measuring
-from cost_models.device import Device, Power
+from cost_models.device import Device, LatencyModel, LatencyTable, Power
 from cost_models.drift import quiet_latencies
 from cost_models.energy_fit import LEAST_SUBNETS, measured_power
-from cost_models.fit_design import choose_archs
+from cost_models.fit_design import Design, choose_archs
 from cost_models.host import HOST, host_file
 from cost_models.latency_fit import fit
-from cost_models.measurements import Setup
-from cost_models.measuring import Bar, settings
+from cost_models.layer_table import plan_layers
+from cost_models.measurements import Measurements, Setup
+from cost_models.measuring import Bar, LayersByKey, settings
 from cost_models.meters import Meter, the_meter
 from cost_models.timing import BUSY_PERCENT
 from supernet import documents
+from supernet.arch import Arch
 from supernet.catalog import Supernet
 from supernet.errors import InputError
 from supernet.messages import say
+
+
+class Plan(Protocol):
+    """Which subnets of a supernet are measured, with which layers beside them, and what latency follows from that."""
+
+    @property
+    def supernet(self) -> Supernet: ...
+
+    @property
+    def archs(self) -> tuple[Arch, ...]: ...
+
+    @property
+    def layers(self) -> LayersByKey: ...
+
+    def told(self) -> str:
+        """How much that is, for who waits."""
+        ...
+
+    def latency(self, measured: Measurements) -> LatencyModel | LatencyTable: ...
+
+
+@dataclass(frozen=True)
+class SubnetsPlan:
+    """Whole subnets, and a sum over what their layers are made of that is fitted to them."""
+
+    supernet: Supernet
+    design: Design
+    layers: LayersByKey = field(default_factory=dict)
+
+    @property
+    def archs(self) -> tuple[Arch, ...]:
+        return self.design.archs
+
+    def told(self) -> str:
+        return f"measuring {len(self.archs)} whole subnets of {self.supernet.name}"
+
+    def latency(self, measured: Measurements) -> LatencyModel:
+        return fit(
+            self.supernet,
+            self.archs,
+            quiet_latencies(measured),
+            settings(measured),
+            tested=self.design.random,
+        )
 
 
 def profile_here(
@@ -32,29 +83,26 @@ def profile_here(
     bar: Bar,
     even_busy: bool = False,
     meter: Meter | None = None,
+    layers: bool = False,
+    resolutions: Sequence[int] | None = None,
 ) -> Device:
     """This machine with ``setup`` as a device of its own, with region of the host, and raw times.
 
-    Its power figures are fitted to a ``meter``, or those of the host for so many cores. Raises InputError where the
-    runtime cannot do that, and for a busy machine unless ``even_busy``.
+    Its latency is fitted to ``samples`` whole subnets; with ``layers`` it is a table of every layer at ``resolutions``,
+    or at as many as there is time for. Its power figures are fitted to a ``meter``, or those of the host for so many
+    cores. Raises InputError where the runtime cannot do that, and for a busy machine unless ``even_busy``.
     """
-    whole = supernet.restricted({})
-    design = choose_archs(whole, samples, np.random.default_rng(seed))
+    plan = plan_of(supernet, samples, seed, layers, resolutions)
     host = documents.read(host_file(), Device)
-    with measuring.loaded_subnets(whole, design.archs, setup, bar) as loaded:
+    say(plan.told())
+    with measuring.loaded_subnets(plan.supernet, plan.archs, setup, bar, plan.layers) as loaded:
         measured = measuring.measure_loaded(loaded, bar)
-        latency = fit(
-            whole, design.archs, quiet_latencies(measured), settings(measured), tested=design.random
-        )
-        if latency.spread_percent > BUSY_PERCENT and not even_busy:
-            raise InputError(
-                f"this machine is busy: repeated measurements spread by {latency.spread_percent:.1f} %, more than "
-                f"{BUSY_PERCENT:g} %. Nothing is kept: profile it again when it is quiet, or give --even-busy"
-            )
+        latency = plan.latency(measured)
+        check_quiet(latency, even_busy)
         if meter is None:
             power = power_with(setup, host.power)
         else:
-            power = measured_power(whole, design.archs, loaded.runs, meter, bar, measured.date)
+            power = measured_power(plan.supernet, plan.archs, loaded.runs, meter, bar, measured.date)
     made = {"name": name, "runtime": setup.runtime, "threads": setup.threads, "cpu": measured.cpu}
     found = {
         "date": measured.date,
@@ -75,6 +123,29 @@ def meter_for(setup: Setup, samples: int) -> Meter:
     if samples < LEAST_SUBNETS:
         raise InputError(f"--energy is fitted to at least {LEAST_SUBNETS} subnets, got --samples {samples}")
     return the_meter()
+
+
+def plan_of(
+    supernet: Supernet, samples: int, seed: int, layers: bool, resolutions: Sequence[int] | None
+) -> Plan:
+    """What is measured. Raises InputError for resolutions of what is no table, and as :func:`plan_layers` does."""
+    if layers:
+        return plan_layers(supernet, resolutions, samples, seed)
+    if resolutions:
+        raise InputError("--resolutions are of a latency table: give --layers too; without it all are fitted")
+    whole = supernet.restricted({})
+    return SubnetsPlan(whole, choose_archs(whole, samples, np.random.default_rng(seed)))
+
+
+def check_quiet(latency: LatencyModel | LatencyTable, even_busy: bool) -> None:
+    """Raises InputError for what a busy machine measured unless ``even_busy``."""
+    fitted = latency.whole if isinstance(latency, LatencyTable) else latency
+    assert fitted is not None
+    if fitted.spread_percent > BUSY_PERCENT and not even_busy:
+        raise InputError(
+            f"this machine is busy: repeated measurements spread by {fitted.spread_percent:.1f} %, more than "
+            f"{BUSY_PERCENT:g} %. Nothing is kept: profile it again when it is quiet, or give --even-busy"
+        )
 
 
 def power_with(setup: Setup, power: Power | None) -> Power | None:

@@ -21,7 +21,7 @@ from supernet import documents
 from supernet.amounts import Count
 from supernet.documents import Document
 from supernet.errors import InputError, short
-from supernet.layers import Layer
+from supernet.layers import Layer, is_beside
 from supernet.ofa_format.settings import is_number
 
 Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -149,25 +149,26 @@ def resolutions_of(entries: PublishedEntries, file: Path, known: Format) -> list
 
 
 def grouped(layers: Sequence[Layer]) -> list[tuple[str, tuple[Layer, ...]]]:
-    """Blocks and the layers that stand alone, in order, by name."""
-    blocks = [layer.name.rpartition(".")[0] for layer in layers if layer.op == "depthwise"]
+    """Blocks and the layers that stand alone, in order, by name; a depthwise convolution or a shortcut makes a block."""
+    blocks = [layer.name.rpartition(".")[0] for layer in layers if layer.op in ("depthwise", "add")]
 
     def owner(layer: Layer) -> str:
-        return next((block for block in blocks if layer.name.startswith(f"{block}.")), layer.name)
+        return next((block for block in blocks if f"{layer.name}.".startswith(f"{block}.")), layer.name)
 
     return [(name, tuple(group)) for name, group in itertools.groupby(layers, key=owner)]
 
 
 def note10_pieces(layers: Sequence[Layer]) -> tuple[Piece, ...]:
     """Keys with the expanded channels of a block, its gate and its activation function."""
+    return tuple(Piece(name, note10_key(name, piece)) for name, piece in grouped(layers))
 
-    def key(piece: Sequence[Layer]) -> str:
-        depthwise = depthwise_of(piece)
-        if depthwise is None:
-            return alone_key(piece)
+
+def note10_key(name: str, piece: Sequence[Layer]) -> str:
+    """The key of one group of :func:`grouped`."""
+    depthwise = depthwise_of(piece)
+    if depthwise is not None:
         return f"{block_key(piece, depthwise, depthwise.in_channels)}-se:{gated(piece):d}-hs:{swish(depthwise):d}"
-
-    return tuple(Piece(name, key(piece)) for name, piece in grouped(layers))
+    return residual_key(piece) if piece[-1].op == "add" else alone_key(name, piece)
 
 
 def pixel1_pieces(layers: Sequence[Layer]) -> tuple[Piece, ...]:
@@ -177,10 +178,10 @@ def pixel1_pieces(layers: Sequence[Layer]) -> tuple[Piece, ...]:
     no h-swish, and a block that has is given a key that no file holds.
     """
 
-    def key(piece: Sequence[Layer]) -> str:
+    def key(name: str, piece: Sequence[Layer]) -> str:
         depthwise = depthwise_of(piece)
         if depthwise is None:
-            return alone_key(piece)
+            return alone_key(name, piece)
         ratio = depthwise.in_channels / piece[0].in_channels
         other = "-se:1" * gated(piece) + "-hs:1" * swish(depthwise)
         return block_key(piece, depthwise, f"{ratio:g}") + other
@@ -189,7 +190,7 @@ def pixel1_pieces(layers: Sequence[Layer]) -> tuple[Piece, ...]:
     if [piece[-1].op for _, piece in found[-2:]] == ["pool", "linear"]:
         (_, pool), (name, linear) = found[-2:]
         found[-2:] = [(name, pool + linear)]
-    return tuple(Piece(name, key(piece)) for name, piece in found)
+    return tuple(Piece(name, key(name, piece)) for name, piece in found)
 
 
 OF_NSGANETV2 = {
@@ -245,8 +246,17 @@ def block_key(
     return f"{called}-{shapes(piece)}-{own}"
 
 
-def alone_key(piece: Sequence[Layer]) -> str:
-    return f"{ALONE.get(piece[-1].name, piece[-1].name)}-{shapes(piece)}"
+def residual_key(piece: Sequence[Layer]) -> str:
+    """Of a block that has a shortcut and no depthwise convolution; no table was published with such a key."""
+    beside = [layer for layer in piece if is_beside(layer)]
+    within = [layer for layer in piece if layer not in beside]
+    kernel, stride = max(layer.kernel for layer in within), math.prod(layer.stride for layer in within)
+    own = f"mid:{within[0].out_channels}-kernel:{kernel}-stride:{stride}-idskip:{not beside:d}"
+    return f"residual-{shapes(piece)}-{own}"
+
+
+def alone_key(name: str, piece: Sequence[Layer]) -> str:
+    return f"{ALONE.get(name, name)}-{shapes(piece)}"
 
 
 def shapes(piece: Sequence[Layer]) -> str:

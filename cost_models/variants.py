@@ -115,10 +115,10 @@ def varied(base: Device, variant: Variant) -> Device:
 
 def check_measured_with(device: Device, where: str) -> None:
     """Raises InputError where a fitted device's file says another runtime or other threads than its latency has."""
-    if device.fitted is None:
+    if device.fit is None:
         return
     for name in MEASURED_WITH:
-        fitted, said = device.fitted.settings.get(name), getattr(device, name)
+        fitted, said = device.fit.settings.get(name), getattr(device, name)
         if fitted is not None and said is not None and said != fitted:
             raise InputError(
                 f"{where}: {name}: {said} is not honoured: its latency was fitted with {name}: {fitted}, and does "

@@ -77,16 +77,16 @@ class KeptDevice:
                 "resolutions": list(table.resolutions),
                 "entries": table.count_entries(),
             }
-        if (model := self.device.fitted) is not None:
+        if (fit := self.device.fit) is not None:
             found |= {
-                "subnets": model.subnets, "error_percent": model.error_percent,
-                "worst_error_percent": model.worst_error_percent, "spread_percent": model.spread_percent,
+                "subnets": fit.subnets, "error_percent": fit.error_percent,
+                "worst_error_percent": fit.worst_error_percent, "spread_percent": fit.spread_percent,
             }  # fmt: skip
-            if model.rows is not None:
-                unseen = asdict(self.unseen) if self.unseen is not None else None
-                found |= {
-                    "rows": list(model.rows), "like": list(model.like), "predicted_against_measured": unseen,
-                }  # fmt: skip
+        if (model := self.device.fitted) is not None and model.rows is not None:
+            unseen = asdict(self.unseen) if self.unseen is not None else None
+            found |= {
+                "rows": list(model.rows), "like": list(model.like), "predicted_against_measured": unseen,
+            }  # fmt: skip
         if measured is not None:
             found |= {
                 "cpu": measured.cpu, "setup": measured.setup.model_dump(), "reported": measured.reported,
@@ -108,8 +108,8 @@ class KeptDevice:
         return [[*what, reach], *unseen, estimates]
 
     def __repr__(self) -> str:
-        model = self.device.fitted
-        error = f", error {model.error_percent:.1f} % (median)" if model is not None else ""
+        fit = self.device.fit
+        error = f", error {fit.error_percent:.1f} % (median)" if fit is not None else ""
         of = self.device.latency.supernet if self.device.latency is not None else None
         return f"KeptDevice({self.device.name!r} for {of}{error}, {str(self.file)!r})"
 
@@ -128,6 +128,8 @@ def profile(
     batch: int = 1,
     precision: str = "fp32",
     samples: int = 30,
+    layers: bool = False,
+    resolutions: Sequence[int] | None = None,
     seed: int = 0,
     energy: bool = False,
     out: str | Path | None = None,
@@ -138,9 +140,10 @@ def profile(
 ) -> KeptDevice:
     """Measure this machine with a runtime of your choice, and keep it as a device of its own (docs/profiling-host.md).
 
-    ``samples`` subnets are chosen for what they tell, measured, and a latency model is fitted to them. With ``energy``
-    its power figures are fitted to this machine's meter. ``refresh`` measures again and writes over the device,
-    ``even_busy`` keeps what a busy machine measured. ``progress`` shows a bar on standard error. Nothing is written
+    ``samples`` subnets are chosen for what they tell, measured, and a latency model is fitted to them. With ``layers``
+    it has a latency table instead: every distinct layer at ``resolutions``, or at as many as there is time for, is
+    measured alone, and at most ten whole subnets tell what their sum is worth. With ``energy`` its power figures are
+    fitted to this machine's meter. ``refresh`` measures again and writes over the device, ``even_busy`` keeps what a busy machine measured. ``progress`` shows a bar on standard error. Nothing is written
     before the end. Raises InputError, before anything is measured, for what the runtime cannot do, a device that is
     there already, and for ``energy`` without a meter.
     """
@@ -158,7 +161,9 @@ def profile(
     net = as_supernet(supernet).described
     file = file_of(name, out)
     check_not_there(file, net, refresh)
-    made = profile_here(name, net, setup, samples, seed, bar if progress else said(say), even_busy, meter)
+    made = profile_here(
+        name, net, setup, samples, seed, bar if progress else said(say), even_busy, meter, layers, resolutions
+    )
     return keep_device(made, net, file)
 
 

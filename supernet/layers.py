@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from supernet.arch import Arch, Choice
 
+SHORTCUT = "shortcut"
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -20,7 +22,8 @@ class Layer:
 
     ``op`` is ``conv``, ``depthwise``, ``linear``, ``pool``, ``add`` or
     ``scale`` (the channel gate of squeeze-and-excitation). ``name`` is that of
-    its block, a dot and its own, or its own alone. ``norm`` and ``act``
+    its block, a dot and its own, or its own alone; one that leads to an ``add``
+    beside the others is called :data:`SHORTCUT`. ``norm`` and ``act``
     are what follows it and is fused in deployment. ``held`` counts elements of
     other tensors that must stay alive while it runs (a shortcut, a gated map).
     """
@@ -87,6 +90,11 @@ class Segment:
     def is_in(self, values: Mapping[str, Choice]) -> bool:
         """Whether the network of ``values`` has it."""
         return self.needs is None or values[self.needs[0]] >= self.needs[1]
+
+
+def is_beside(layer: Layer) -> bool:
+    """Whether it is on the shortcut of its block."""
+    return SHORTCUT in layer.name.split(".")
 
 
 def layers(segments: Sequence[Segment], arch: Arch) -> tuple[Layer, ...]:

@@ -15,12 +15,12 @@ from typer.core import TyperGroup
 
 from search.cli.device import tell_kept
 from search.cli.options import DeviceFile, Json, ReplaceFile
-from supernet.errors import InputError
+from supernet.errors import InputError, short
 
 ALL_SAMPLES = "all"
 """What stands in the place of a number of samples for all of them."""
 OF_CSV = ("column", "unit", "like", "replace")
-OF_HERE = ("runtime", "threads", "precision", "energy", "refresh", "even_busy")
+OF_HERE = ("runtime", "threads", "precision", "layers", "resolutions", "energy", "refresh", "even_busy")
 """Options of one way to measure that the other has no use for."""
 
 DEVICE = "device"
@@ -65,6 +65,18 @@ def samples_in(text: str) -> int | None:
         ) from None
 
 
+def whole_numbers(text: str | None, option: str) -> list[int] | None:
+    """The numbers of an option such as ``128,224``. Raises InputError for what is none."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and part.isascii() for part in parts):
+        raise InputError(
+            f"{option}: got {short(text)}; give whole numbers with commas between them, as 128,224"
+        )
+    return [int(part) for part in parts]
+
+
 @app.command(DEVICE, hidden=True)
 def profile(
     ctx: typer.Context,
@@ -90,6 +102,13 @@ def profile(
     precision: Annotated[str, typer.Option(help="fp32, bf16 or int8.", metavar="P")] = "fp32",
     batch: Annotated[int, typer.Option(help="Images in one measured inference.", metavar="B", min=1)] = 1,
     samples: Annotated[str, typer.Option(help="Subnets to fit to; of FILE also all.", metavar="N")] = "30",
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Measure a table of every layer, and few subnets.")
+    ] = False,
+    resolutions: Annotated[
+        str | None,
+        typer.Option(help="Its resolutions, as 128,224.", metavar="R", show_default="as time allows"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the choice of subnets.", metavar="K", min=0)] = 0,
     energy: Annotated[
         bool, typer.Option("--energy", help="Fit power figures to this machine's meter.")
@@ -125,7 +144,7 @@ def profile(
     try:
         found = oncefit.profile(
             name, supernet, runtime=runtime, threads=threads, batch=batch, precision=precision, samples=count,
-            seed=seed, energy=energy, out=out, refresh=refresh, even_busy=even_busy, progress=True,
+            layers=layers, resolutions=whole_numbers(resolutions, "--resolutions"), seed=seed, energy=energy, out=out, refresh=refresh, even_busy=even_busy, progress=True,
         )  # fmt: skip
     except KeyboardInterrupt:
         terminal.say("stopped; nothing was written")

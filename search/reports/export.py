@@ -243,7 +243,7 @@ def device_keys(device: Device) -> DeviceKeys:
         threads=device.threads,
         region=str(device.region) if device.region is not None else None,
         date=device.date,
-        latency_error_percent=device.fitted.error_percent if device.fitted is not None else None,
+        latency_error_percent=device.fit.error_percent if device.fit is not None else None,
     )
 
 

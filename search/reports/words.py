@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cost_models.csv_device import Errors
-    from cost_models.device import Device, LatencyModel, Power
+    from cost_models.device import Device, LatencyModel, LatencyTable, Power, WholeFit
     from cost_models.ranges import Range
     from cost_models.timing import LatencyMeasurement
     from search.runs.correction import Corrected
@@ -69,8 +69,8 @@ def of_device(device: Device) -> list[Lines]:
 
 def of_latency_source(device: Device) -> Lines:
     """The fitted model or the imported table, and how good it is."""
-    from cost_models.profiling import BUSY_PERCENT
-
+    if device.table is not None and device.table.whole is not None:
+        return of_measured_table(device.table, device.table.whole)
     if device.table is not None:
         table = device.table
         spreads = "with standard deviations" if table.has_deviations else "means, not all with a deviation"
@@ -91,8 +91,7 @@ def of_latency_source(device: Device) -> Lines:
         rows.append(("measured in", f"column {column} of {file}, batch {batch}"))
     rows += [("with prices of", ", ".join(model.like))] if model.like else []
     if model.rows is None or len(model.rows) > model.subnets:  # else each was measured once
-        busy = "; the machine was busy" if model.spread_percent > BUSY_PERCENT else ""
-        rows.append(("spread of repeated measurements", f"{model.spread_percent:.1f} %{busy}"))
+        rows.append(("spread of repeated measurements", of_spread(model)))
     return rows
 
 
@@ -105,6 +104,33 @@ def of_unseen(errors: Errors) -> Lines:
         ("worst error (%)", f"{errors.worst_percent:.1f}"),
         ("Spearman's rank correlation", f"{errors.spearman:.4f}"),
     ]
+
+
+def of_measured_table(table: LatencyTable, whole: WholeFit) -> Lines:
+    """A table whose layers were measured one by one, and what whole subnets make of their sum."""
+    error = f"{whole.error_percent:.1f} % (median of {whole.tested} subnets, largest {whole.worst_error_percent:.1f} %)"
+    return [
+        (
+            "latency",
+            f"a table of {len(table.keys):,} layers and blocks of {table.supernet}, each measured alone",
+        ),
+        ("resolutions", ", ".join(map(str, table.resolutions))),
+        ("fitted to", counted(whole.subnets, "whole subnet")),
+        (
+            "latency of a subnet",
+            f"{whole.factor:.3g} times the sum of its layers {'-' if whole.intercept_ms < 0 else '+'} {abs(whole.intercept_ms):.3g} ms",
+        ),
+        ("error of the fit, cross-validated", error),
+        ("spread of repeated measurements", of_spread(whole)),
+    ]
+
+
+def of_spread(fitted: LatencyModel | WholeFit) -> str:
+    """How much a median round was slower than the quietest, and whether that is too much."""
+    from cost_models.profiling import BUSY_PERCENT
+
+    busy = "; the machine was busy" if fitted.spread_percent > BUSY_PERCENT else ""
+    return f"{fitted.spread_percent:.1f} %{busy}"
 
 
 def of_error(model: LatencyModel) -> str:

@@ -11,7 +11,7 @@ from supernet import documents
 from supernet.arch import Arch, Choice
 from supernet.catalog import Family, label_names
 from supernet.inverted_residuals import make_divisible
-from supernet.layers import Layer, Segment
+from supernet.layers import SHORTCUT, Layer, Segment
 from supernet.space import Dimension, SearchSpace
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class Bottleneck(NamedTuple):
         size, small = self.in_size, self.out_size
         held = inp * size**2
         if self.projected:
-            yield Layer(f"{name}.shortcut.pool", "pool", inp, inp, size, small, self.stride, self.stride)
-            yield Layer(f"{name}.shortcut", "conv", inp, out, small, small, norm=True, held=held)
+            yield Layer(f"{name}.{SHORTCUT}.pool", "pool", inp, inp, size, small, self.stride, self.stride)
+            yield Layer(f"{name}.{SHORTCUT}", "conv", inp, out, small, small, norm=True, held=held)
             held = out * small**2
         yield Layer(
             f"{name}.reduce", "conv", inp, mid, size, size, norm=True, act="relu",

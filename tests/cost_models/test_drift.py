@@ -50,7 +50,7 @@ def document(net: Supernet, taken: Taken) -> Measurements:
     return Measurements(
         supernet=net.name, fingerprint=net.fingerprint, setup=Setup(),
         timing=Timing(slice_s=0.015, warm_up_runs=10), versions={}, cpu="made up", date="2025-01-31",
-        order=tuple(map(tuple, taken.order)), subnets=subnets_of(archs, taken.subnets_ms),
+        order=tuple(map(tuple, taken.order)), subnets=subnets_of(archs, taken.nets_ms),
         reference=Reference(
             arch=measured_arch(archs[0]), every=2, rounds_ms=tuple(map(tuple, taken.reference_ms))
         ),

@@ -92,6 +92,28 @@ def test_wrong_times_and_subnets_are_refused(net: Supernet) -> None:
         documents.check(short, Measurements, "result.json")
 
 
+def test_layers_are_measured_beside_subnets_and_in_one_order_with_them(net: Supernet) -> None:
+    alone = json.loads(measured(net).model_dump_json(exclude_none=True))
+    assert "layers" not in alone
+    order = [[2, 0, 4, 1, 3], [1, 4, 2, 0, 3]]
+    reference = {**alone["reference"], "rounds_ms": [[0.2] * 4] * 2}
+    layers = [{"key": key, "rounds_ms": [0.01, 0.02]} for key in ("a", "b")]
+    good = {**alone, "order": order, "layers": layers, "reference": reference}
+    found = documents.check(good, Measurements, "result.json")
+    assert [layer.key for layer in found.layers or ()] == ["a", "b"]
+    for change, message in (
+        ({"order": alone["order"]}, r"order\.0 must name each of the 5 subnets and layers once, by 0 to 4"),
+        ({"layers": [layers[0], layers[0]]}, "a layer is there twice"),
+        (
+            {"layers": [layers[0], {"key": "b", "rounds_ms": [0.01]}]},
+            r"layers\.1 has 1 rounds_ms, but there are 2",
+        ),
+        ({"reference": alone["reference"]}, r"2 lists of 4: .* first of 5 subnets and layers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            documents.check({**good, **change}, Measurements, "result.json")
+
+
 def test_another_supernets_measurements_say_whose_they_are(net: Supernet) -> None:
     with pytest.raises(InputError, match=r"of the network of tiny \(.*not of that of fmnist_mbv3"):
         archs_of(measured(net), open_supernet("fmnist_mbv3"))
