@@ -23,7 +23,7 @@ def setup_of(device: Device) -> Setup | None:
 
 def why_not_here(device: Device) -> str | None:
     """Why nothing that is timed on this machine is of the device; None where it is this machine."""
-    if device.table is not None:
+    if device.table is not None and device.measurements is None:
         return "its latency is from published tables"
     if device.cpu is None or setup_of(device) is None:
         return "its file does not say which processor and runtime its latency was measured with"

@@ -65,6 +65,8 @@ def test_a_device_is_this_machine_or_it_is_said_why_not(net: Supernet, tmp_path:
         assert why in str(why_not_here(here.model_copy(update=change)))
     for fine in (raw, with_provider(PROVIDER)):
         assert why_not_here(here.model_copy(update={"measurements": fine})) is None
+        measured_table = here.model_copy(update={"latency": table, "measurements": fine})
+        assert why_not_here(measured_table) is None, "its layers were measured here"
 
 
 def test_what_is_measured_here_is_of_a_device_at_hand(net: Supernet, tmp_path: Path) -> None:
