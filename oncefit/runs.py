@@ -17,7 +17,7 @@ from oncefit.supernets import Supernet, as_supernet
 from search.problem.confidence import plain_budgets
 from search.reports import report
 from search.reports.export import export_picked, picked
-from search.reports.on_device import line_of_timed
+from search.reports.on_device import line_of_timed, told_versions
 from search.runs.config import RunConfig, load_config, made_config
 from search.runs.enqueued import spelled
 from search.runs.naming import as_typed, run_name
@@ -114,6 +114,8 @@ def search(
     if (verified := found.result.verified) is not None and plan.config.verify_on_device is not None:
         for one in verified.timed:
             say(line_of_timed(one, verified.limit_ms, run.axes[0].name))
+        if told := told_versions(verified, run.where):
+            say(told)
     return found
 
 
@@ -239,9 +241,10 @@ class Run:
     def front(self) -> pd.DataFrame:
         """The candidates that no other dominates, one a row by arch id, as ``front.csv`` has them.
 
+        Where :attr:`chosen` is not of them, as its measured latency chose it, it is there too.
         Columns say predicted, validation or report; accuracies are fractions, costs in the unit of their name.
         """
-        return self._frame(self.result.front)
+        return self._frame(self.result.shown)
 
     @cached_property
     def candidates(self) -> pd.DataFrame:

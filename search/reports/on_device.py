@@ -36,10 +36,10 @@ def verdict(verified: Verified, where: str) -> str:
         timed = ", ".join(
             f"{one.latency.median_ms:.4g} ms ({standing(one, verified.limit_ms)})" for one in verified.timed
         )
-        most = "the most accurate candidate does not hold" if len(verified.timed) == 1 else (
-            f"none of the {len(verified.timed)} most accurate candidates holds"
+        most, only = ("the most accurate candidate does not hold", "it does") if len(verified.timed) == 1 else (
+            f"none of the {len(verified.timed)} most accurate candidates holds", "they do"
         )  # fmt: skip
-        return f"OVER BUDGET: {most} {limit} when measured on {where}, which they do by prediction only: {timed}."
+        return f"OVER BUDGET: {most} {limit} when measured on {where}, which {only} by prediction only: {timed}."
     if not verified.holds:
         latency = winner.latency
         return (
@@ -47,6 +47,15 @@ def verdict(verified: Verified, where: str) -> str:
             f"took {latency.low_ms:.4g} ms, and half of the rounds more than {latency.median_ms:.4g} ms."
         )
     return f"The winner holds {limit} when measured on {where}: {winner.latency.median_ms:.4g} ms. {passed_over(verified)}"
+
+
+def told_versions(verified: Verified, where: str) -> str:
+    """That candidates were timed with other versions than the device was; empty where they were not."""
+    moved = [
+        f"with {one.package} {one.timed_with}, which was {one.of_device} when {where} was measured"
+        for one in verified.other_versions
+    ]
+    return f"Timed {', and '.join(moved)}: what is predicted is of the earlier one." if moved else ""
 
 
 def passed_over(verified: Verified) -> str:
@@ -68,13 +77,21 @@ def advice(verified: Verified) -> str:
     if verified.holds is None:
         return "The same command times it again; let it, when the machine is quiet."
     timed, limit = len(verified.timed), f"{verified.limit_ms:.6g}"
-    more = len(verified.ranked) - timed
-    larger = (
-        f"Time more of the {counted(len(verified.ranked), 'candidate')} (--verify-on-device {2 * timed}), or search"
-        if more
-        else "Search"
-    )
-    return f"{larger} with room for what a prediction is off by (--budget latency_ms=p95:{limit}), or raise the budget."
+    ways = []
+    if len(verified.ranked) > timed:
+        all_of_them = counted(len(verified.ranked), "candidate")
+        ways.append(f"time more of the {all_of_them} (--verify-on-device {2 * timed})")
+    bounds = [name for name in BOUNDS if name in verified.ranked[0].costs]
+    if not bounds:
+        ways.append(
+            f"search with room for what a prediction is off by (--budget latency_ms=p95:{limit})"
+        )
+    elif bounds[-1] != BOUNDS[-1]:
+        ways.append(
+            f"search with more room for what a prediction is off by (--budget latency_ms=p99:{limit})"
+        )
+    told = ", or ".join([*ways, "raise the budget"])
+    return f"{told[0].upper()}{told[1:]}."
 
 
 def verified_dict(verified: Verified, accuracy: str) -> dict[str, Any]:
@@ -83,6 +100,7 @@ def verified_dict(verified: Verified, accuracy: str) -> dict[str, Any]:
         "limit_ms": verified.limit_ms,
         "within_budget": verified.holds,
         "more_accurate_not_timed": verified.untimed,
+        "other_versions": [asdict(one) for one in verified.other_versions],
         "timed": [
             {
                 "arch_id": one.candidate.arch.id,

@@ -23,7 +23,7 @@ from search.predictors.scores import Scores, score
 from search.proposing.samplers import GUIDED
 from search.reports import words as readable
 from search.reports.csv_text import csv_text
-from search.reports.on_device import advice, verdict, verified_dict
+from search.reports.on_device import advice, told_versions, verdict, verified_dict
 from search.reports.plots import draw_front
 from search.reports.units import amount, counted, heading, percent, predicted_percent, scaled, short_number
 from search.runs.config import OWN
@@ -190,7 +190,7 @@ def write_report(result: Result) -> list[Path]:
     """Write the three files into the run folder; returns their paths."""
     folder = result.run.folder
     front, png, js = (folder / name for name in (FRONT_CSV, FRONT_PNG, RESULT_JSON))
-    documents.write_text(front, csv_text(candidate_rows(result, result.front)))
+    documents.write_text(front, csv_text(candidate_rows(result, result.shown)))
     documents.write_text(js, json.dumps(result_dict(result), indent=2) + "\n")
     draw_front(result, png)
     return [front, png, js]
@@ -321,6 +321,7 @@ def legend(result: Result) -> str:
         lines.append(f"{stopped['candidates']} more stopped early: {share}.")
     if result.verified is not None:
         lines.append("Measured latency: the median round [quietest, slowest].")
+        lines += textwrap.wrap(told_versions(result.verified, run.where), 80)
         if result.verified.holds:
             lines += textwrap.wrap(verdict(result.verified, run.where), 80)
     return "\n".join(lines)

@@ -49,15 +49,26 @@ class Timed:
 
 
 @dataclass(frozen=True)
+class OtherVersion:
+    """A package of another version than that which a device's latency was measured with."""
+
+    package: str
+    of_device: str
+    timed_with: str
+
+
+@dataclass(frozen=True)
 class Verified:
     """Candidates that are within the budgets by prediction and were timed, the most accurate first; at least one.
 
-    ``ranked`` are all candidates, timed or not, the most accurate first.
+    ``ranked`` are all candidates, timed or not, the most accurate first. ``other_versions`` are what they were timed
+    with where that is not what the device's latency was measured with.
     """
 
     limit_ms: float
     timed: tuple[Timed, ...]
     ranked: tuple[Candidate, ...]
+    other_versions: tuple[OtherVersion, ...] = ()
 
     @property
     def winner(self) -> Timed | None:
@@ -99,6 +110,18 @@ def verified_of(
     """What measured latencies, by arch id, say of candidates, the most accurate first; None where none was timed."""
     timed = tuple(Timed(c, latencies[c.arch.id]) for c in ranked if c.arch.id in latencies)
     return Verified(limit_ms, timed, tuple(ranked)) if timed and limit_ms is not None else None
+
+
+def other_versions(device: Device | None, sessions: Sequence[Measurements]) -> tuple[OtherVersion, ...]:
+    """What candidates were timed with that moves latencies, and is not what the device's was measured with."""
+    known = device.versions if device is not None else {}
+    found = [
+        OtherVersion(package, known[package], version)
+        for session in sessions
+        for package, version in session.versions.items()
+        if known.get(package, version) != version
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def setup_at_hand(device: Device | None, count: int) -> Setup:

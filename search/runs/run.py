@@ -33,7 +33,14 @@ from search.runs.enqueued import check_enqueued, enqueued_archs, with_enqueued
 from search.runs.fleet_devices import FLEET
 from search.runs.front import best, by_accuracy, front
 from search.runs.measuring import MeasuredAccuracy
-from search.runs.on_device import Verified, latencies_of, read_sessions, setup_at_hand, verified_of
+from search.runs.on_device import (
+    Verified,
+    latencies_of,
+    other_versions,
+    read_sessions,
+    setup_at_hand,
+    verified_of,
+)
 from search.runs.own import Own, is_given, own_cost, own_judgement, told
 from search.runs.prior import begins_with, may_have_prior, with_prior
 from search.runs.racing import Raced
@@ -468,8 +475,9 @@ def conclude(run: Run, say: Say, measure: bool = True) -> Result:
 
 def verified_among(run: Run, found: Sequence[Candidate]) -> Verified | None:
     """What was timed of candidates on the device, now or by an earlier process; None where nothing was."""
-    latencies = latencies_of(read_sessions(run.folder), run.supernet)
-    return verified_of(by_accuracy(found, run.axes), latencies, latency_limit(run.config.budgets))
+    sessions, limit_ms = read_sessions(run.folder), latency_limit(run.config.budgets)
+    verified = verified_of(by_accuracy(found, run.axes), latencies_of(sessions, run.supernet), limit_ms)
+    return replace(verified, other_versions=other_versions(run.device, sessions)) if verified else None
 
 
 def reported(run: Run, study: optuna.Study, finals: Sequence[Candidate], say: Say) -> dict[str, Accuracy]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cost_models.timing import of_rounds
-from search.reports.on_device import advice, line_of_timed, verdict, verified_dict
-from search.runs.on_device import Verified, verified_of
+from search.reports.on_device import advice, line_of_timed, told_versions, verdict, verified_dict
+from search.runs.on_device import OtherVersion, Verified, verified_of
 from search.runs.study import Candidate
 from supernet.accuracy import PredictedAccuracy
 from supernet.catalog import Supernet
@@ -58,16 +59,42 @@ def test_the_verdict_says_why_more_accurate_ones_were_passed_over(ranked: list[C
 def test_what_to_do_is_what_can_be_done(ranked: list[Candidate]) -> None:
     some = timed(ranked, OVER, OVER)
     assert verdict(some, "pi").endswith("by prediction only: 26 ms (4 % over), 26 ms (4 % over).")
-    assert "--verify-on-device 4" in advice(some)
-    assert "--budget latency_ms=p95:25" in advice(some)
+    assert advice(some) == (
+        "Time more of the 5 candidates (--verify-on-device 4), or search with more room for what a prediction is off "
+        "by (--budget latency_ms=p99:25), or raise the budget."
+    )
     every = timed(ranked, *[OVER] * 5)
     assert "--verify-on-device" not in advice(every), "there are no others"
     assert verdict(timed(ranked, OVER), "pi").startswith(
-        "OVER BUDGET: the most accurate candidate does not hold"
+        "OVER BUDGET: the most accurate candidate does not hold its budget of 25 ms when measured on pi, which it does"
     )
     busy = timed(ranked, BUSY)
     assert "quietest round took 20 ms, and half of the rounds more than 27 ms" in verdict(busy, "pi")
     assert advice(busy) == "The same command times it again; let it, when the machine is quiet."
+
+
+@pytest.mark.parametrize(
+    ("cost", "told"),
+    [
+        ("macs", "Search with room for what a prediction is off by (--budget latency_ms=p95:25), or raise"),
+        ("latency_p99_ms", "Raise the budget."),
+    ],
+)
+def test_more_room_is_told_of_what_there_is_more_of(ranked: list[Candidate], cost: str, told: str) -> None:
+    """A budget that holds with the most confidence has no room left but its own."""
+    held = [replace(c, costs={"latency_ms": 24.0, cost: 24.9}) for c in ranked]
+    assert advice(timed(held, *[OVER] * 5)).startswith(told)
+
+
+def test_other_versions_than_those_of_the_device_are_told(ranked: list[Candidate]) -> None:
+    moved = replace(timed(ranked, WITHIN), other_versions=(OtherVersion("onnxruntime", "1.31.0", "1.32.0"),))
+    assert told_versions(moved, "pi") == (
+        "Timed with onnxruntime 1.32.0, which was 1.31.0 when pi was measured: what is predicted is of the earlier one."
+    )
+    assert verified_dict(moved, "top1")["other_versions"] == [
+        {"package": "onnxruntime", "of_device": "1.31.0", "timed_with": "1.32.0"}
+    ]
+    assert told_versions(timed(ranked, WITHIN), "pi") == ""
 
 
 def test_json_has_estimate_bound_and_measurement_of_each(ranked: list[Candidate]) -> None:

@@ -184,7 +184,9 @@ def test_the_winner_by_measurement_is_that_of_table_files_python_and_bundle(
     assert run.pick() == archs[1]
     timed = run.candidates["measured_latency_ms"].dropna()
     assert dict(timed) == {archs[0].id: 0.3, archs[1].id: 0.2, archs[2].id: 0.1}
-    assert "measured_latency_ms" in pd.read_csv("run/front.csv")
+    rows = pd.read_csv("run/front.csv").set_index("arch_id")
+    assert dict(rows.loc[rows["chosen"], "measured_latency_ms"]) == {archs[1].id: 0.2}
+    assert run.front.index.tolist() == rows.index.tolist()
     shown = run._repr_html_()
     assert "holds its budget of 0.2 ms when measured on bench: 0.2 ms." in shown
     assert "1 did not hold it when measured" in shown
@@ -211,6 +213,24 @@ def test_nothing_is_measured_twice_unless_it_is_asked_for(
     assert [len(archs) for archs in asked] == [3]
     assert again["chosen"]["measured"]["latency"]["median_ms"] == 0.15
     assert len(read_sessions(Path("run"))) == 1
+
+
+def test_it_is_told_where_the_runtime_is_another_than_that_of_the_device(
+    search: Search, given: Callable[[Rounds], list[list[Arch]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(lambda arch: (0.1, 0.1, 0.1))
+    measure = measuring.measure
+    moved = {"onnxruntime": "1.32.0", "numpy": "2.0"}
+    monkeypatch.setattr(
+        measuring, "measure", lambda *given: measure(*given).model_copy(update={"versions": moved})
+    )
+    bench = Path("bench.yaml")
+    bench.write_text(f"{bench.read_text()}\nversions: {{onnxruntime: 1.31.0, python: 3.11.2}}\n")
+    _, told, said = search("--verify-on-device", 2)
+    words = "Timed with onnxruntime 1.32.0, which was 1.31.0 when bench was measured"
+    assert words in said
+    assert words in " ".join(oncefit.open_run("run")._repr_html_().replace("<br>", " ").split())
+    assert [one["package"] for one in told["verified_on_device"]["other_versions"]] == ["onnxruntime"]
 
 
 def test_a_kill_while_it_measures_anew_leaves_what_was_measured(
