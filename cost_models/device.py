@@ -190,6 +190,11 @@ class Device(Document):
         return self.table.whole if self.table is not None else self.fitted
 
     @property
+    def power_meter(self) -> str | None:
+        """The meter that its power figures were fitted to; None where they are assumed, or not known."""
+        return self.power.fitted.meter if self.power is not None and self.power.fitted is not None else None
+
+    @property
     def table(self) -> LatencyTable | None:
         """Its latency table where it has one, with standard deviations."""
         return self.latency if isinstance(self.latency, LatencyTable) else None

@@ -99,7 +99,8 @@ class Port(documents.Document):
 class DeviceKeys(documents.Document):
     """The device that costs are predicted for, and the cross-validated error of its latency model.
 
-    What is not known of it is absent.
+    ``power_meter`` is the meter that its power figures were fitted to: energy and CO2e are then estimated from measured
+    power. What is not known of it is absent.
     """
 
     name: str
@@ -110,6 +111,7 @@ class DeviceKeys(documents.Document):
     region: str | None = None
     date: str | None = None
     latency_error_percent: float | None = None
+    power_meter: str | None = None
 
 
 class Figures(documents.Document):

@@ -244,6 +244,7 @@ def device_keys(device: Device) -> DeviceKeys:
         region=str(device.region) if device.region is not None else None,
         date=device.date,
         latency_error_percent=device.fit.error_percent if device.fit is not None else None,
+        power_meter=device.power_meter,
     )
 
 

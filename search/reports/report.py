@@ -115,6 +115,7 @@ def result_dict(result: Result) -> dict[str, Any]:
         "supernet": run.supernet.name,
         "fingerprint": run.supernet.fingerprint,
         "device": run.where if run.device is not None else None,
+        **({"power_meter": meter} if run.device is not None and (meter := run.device.power_meter) else {}),
         "accuracy": run.config.accuracy,
         **({"predictor": run.predictor.card.name} if run.predictor is not None else {}),
         "objectives": list(run.config.objectives),
@@ -208,7 +209,7 @@ def chosen_table(result: Result) -> Table:
     accuracies = {name: found for name, found in measured.items() if found is not None}
     found = readable.of_subnet(
         accuracies, chosen.costs, run.where, chosen.predicted, run.stds(chosen.arch), run.ranges(chosen),
-        measured_latency(result, chosen),
+        measured_latency(result, chosen), run.device.power_meter if run.device is not None else None,
     )  # fmt: skip
     if (luck := result.corrected.get(chosen.arch.id)) is not None:
         at = [name for name, _ in found[0]].index(f"{name_of(run)} (%), validation")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Lines = list[tuple[str, str]]
 """A name and a figure each."""
 
+OF_POWER = ("energy_mj", "co2e_mg")
+"""Costs that follow from a device's power figures."""
+
 INTERVAL = "In brackets: the 95 % interval."
 NOT_CALIBRATED = (
     "NOT CALIBRATED: batch norms have the supernet's statistics, which are of other\n"
@@ -159,11 +162,11 @@ def of_estimates(device: Device) -> Lines:
 
 def of_power(power: Power) -> Lines:
     """Its figures with their ranges, and whether they are assumed or fitted to a meter's."""
-    assumed = ", assumed" if power.fitted is None else ""
+    how = "assumed" if power.fitted is None else "measured"
     rows = [
-        (f"power{assumed}", f"{between(power.static_w)} W"),
-        (f"energy per MAC{assumed}", f"{between(power.pj_per_mac)} pJ"),
-        (f"energy per byte{assumed}", f"{between(power.pj_per_byte)} pJ"),
+        (f"power, {how}", f"{between(power.static_w)} W"),
+        (f"energy per MAC, {how}", f"{between(power.pj_per_mac)} pJ"),
+        (f"energy per byte, {how}", f"{between(power.pj_per_byte)} pJ"),
     ]
     if (fit := power.fitted) is not None:
         error = f"{fit.error_percent:.1f} % (median), largest {fit.worst_error_percent:.1f} %"
@@ -182,10 +185,12 @@ def of_subnet(
     stds: Mapping[str, float] | None = None,
     ranges: Mapping[str, Range] | None = None,
     latency: LatencyMeasurement | None = None,
+    power_meter: str | None = None,
 ) -> list[Lines]:
     """Measured accuracies by what they are called, the predicted one, and costs; those of a device are for it.
 
-    ``stds`` are standard deviations of costs, ``ranges`` their least and greatest, ``latency`` was measured on the device.
+    ``stds`` are standard deviations of costs, ``ranges`` their least and greatest, ``latency`` was measured on the device,
+    whose power figures were fitted to ``power_meter``.
     """
     found = [
         (f"top-{k} (%), {name}", percent(a, f"top{k}")) for name, a in accuracies.items() for k in (1, 5)
@@ -194,7 +199,7 @@ def of_subnet(
         found.append(("top-1 (%), predicted", predicted_percent(top1)))
     known, between_ = stds or {}, ranges or {}
     costs = [
-        (heading(name) + (f", {HOW_KNOWN.get(name, 'predicted')} for {device}" if name in OF_A_DEVICE else ""),
+        (heading(name) + (f", {how_known(name, power_meter)} for {device}" if name in OF_A_DEVICE else ""),
          short_number(scaled(name, value)) + (f" (std {scaled(name, known[name]):.2g})" if name in known else "")
          + (f" ({to(name, between_[name])})" if name in between_ else ""))
         for name, value in predicted.items()
@@ -205,8 +210,11 @@ def of_subnet(
     return [found, costs]
 
 
-HOW_KNOWN = {"energy_mj": "estimated", "co2e_mg": "estimated"}
-"""What is from assumed figures of power is no more than an estimate."""
+def how_known(cost: str, power_meter: str | None) -> str:
+    """Energy and CO2e are no more than estimates, be it from measured figures of power."""
+    if cost not in OF_POWER:
+        return "predicted"
+    return "estimated" if power_meter is None else "estimated from measured power"
 
 
 def to(name: str, found: Range) -> str:
@@ -281,7 +289,10 @@ def of_export(summary: Mapping[str, Any]) -> list[Lines]:
     known = PredictedAccuracy(top1, std) if top1 is not None else None
     luck = summary.get("validation_corrected_for_choice")
     predicted, ranges = split_ranges(predicted)
-    found, costs = of_subnet(accuracies, predicted, device and device["name"], known, ranges=ranges)
+    about = device or {}
+    found, costs = of_subnet(
+        accuracies, predicted, about.get("name"), known, ranges=ranges, power_meter=about.get("power_meter")
+    )
     if luck is not None:
         name = next(name for name in ("top1", "top5") if name in luck)
         low, value, high = (100 * luck[f"{name}{end}"] for end in ("_low", "", "_high"))
@@ -291,8 +302,7 @@ def of_export(summary: Mapping[str, Any]) -> list[Lines]:
         found = [(f"{name} if calibrated", figure) for name, figure in found]
         found += [CALIBRATION, ("accuracy", "not measured")]
     if "latency" in measured:
-        assert device is not None, "a latency is measured of a device"
-        found.append(of_latency(LatencyMeasurement(**measured["latency"]), f"on {device['name']}"))
+        found.append(of_latency(LatencyMeasurement(**measured["latency"]), f"on {about['name']}"))
     files = [(f"{name} (KiB)", f"{size / 1024:.1f}") for name, size in summary["size_bytes"].items()]
     return [[("arch", summary["arch_id"])], found, costs, files]
 

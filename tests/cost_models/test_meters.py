@@ -221,7 +221,7 @@ def test_power_is_fitted_to_what_subnets_took(tmp_path: Path, monkeypatch: pytes
     power = measured_power(net, archs, runners, the_meter(tmp_path), bar, "2026-01-02")
     assert power.static_w.value == pytest.approx(3.5, rel=1e-3)
     assert told[-1] == ("metering 8 subnets with RAPL (package-0), round", 5, 5)
-    assert ("power", "3.5 W") in of_power(power)
+    assert ("power, measured", "3.5 W") in of_power(power)
     assert ("power fitted to", "8 subnets, measured with RAPL (package-0) on 2026-01-02") in of_power(power)
     assert of_power(device.power)[0][0] == "power, assumed"  # type: ignore[arg-type]
 

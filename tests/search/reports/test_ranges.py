@@ -101,6 +101,26 @@ def test_a_front_has_the_ranges_of_every_subnet(searched: Callable[..., str], su
     assert max(map(len, table.splitlines())) <= 80
 
 
+def test_energy_by_a_meter_is_estimated_from_measured_power(
+    searched: Callable[..., str], ran: Callable[..., str]
+) -> None:
+    device = yaml.safe_load(Path("known.yaml").read_text())
+    fitted = {
+        "meter": "RAPL (package-0)", "date": "2026-01-02", "subnets": 8, "error_percent": 1.0,
+        "worst_error_percent": 2.0, "spread_percent": 0.5,
+    }  # fmt: skip
+    assumed = searched("assumed", objectives=["top1"])
+    assert "energy (mJ), estimated for known" in assumed
+    assert "power_meter" not in json.loads(Path("assumed/result.json").read_text())
+    Path("known.yaml").write_text(yaml.safe_dump(device | {"power": device["power"] | {"fitted": fitted}}))
+    assert "energy (mJ), estimated from measured power for known" in searched("metered", objectives=["top1"])
+    assert json.loads(Path("metered/result.json").read_text())["power_meter"] == "RAPL (package-0)"
+    shown = ran("export", "metered", "--uncalibrated", "--out", "bundle")
+    assert "CO2e (µg), estimated from measured power for known" in shown
+    assert json.loads(Path("bundle/card.json").read_text())["device"]["power_meter"] == "RAPL (package-0)"
+    assert "power, measured" in ran("device", "known.yaml", "--supernet", "fmnist_mbv3")
+
+
 def test_what_has_no_range_is_shown_without(searched: Callable[..., str], supernet: Supernet) -> None:
     write_device(supernet, Path("known.yaml"))
     table = searched("run")

@@ -116,6 +116,16 @@ def test_predicted_and_measured_latency_are_told_apart() -> None:
     assert rows["model.onnx (KiB)"] == "538.6"
 
 
+@pytest.mark.parametrize(
+    ("meter", "how"), [({}, "estimated"), ({"power_meter": "RAPL"}, "estimated from measured power")]
+)
+def test_energy_is_estimated_be_it_from_measured_power(meter: dict[str, str], how: str) -> None:
+    told = flat(readable.of_export({**EXPORTED, "device": {"name": "host", **meter}}))
+    assert f"CO2e (µg), {how} for host" in told
+    assert f"energy (mJ), {how} for host" in told
+    assert "latency (ms), predicted for host" in told
+
+
 def test_a_device_in_words() -> None:
     rows = flat(readable.of_device(device()))
     grams = carbon_intensity("WORLD")
@@ -173,7 +183,7 @@ def result(
     run = SimpleNamespace(
         config=config,
         axes=axes,
-        device=object(),
+        device=device(),
         where="host",
         folder=Path("run"),
         measures=kind != "predicted",
