@@ -92,7 +92,7 @@ def of_units(files: Files, unit: str) -> Iterator[Finding]:
         if not SLOWEST <= median <= FASTEST:
             yield Finding("refused", file, (), beyond(median, unit))
         elif slow := slow_launches(rates[file], files[file], unit):
-            yield Finding("refused", file, (), slow)
+            yield Finding("warning", file, (), slow)
         elif not 1 / OF_FILES <= median / beside <= OF_FILES:
             yield Finding(
                 "refused", file, (),

@@ -93,13 +93,12 @@ def a_gpu(launch_ms: float, macs_a_ms: float) -> dict[str, PublishedEntries]:
 
 
 @pytest.mark.parametrize("launch_ms", [0.02, 0.1, 0.5])
-def test_a_fast_gpu_in_another_unit_is_refused_by_its_launches(launch_ms: float) -> None:
+def test_a_fast_gpu_in_another_unit_is_told_by_its_launches(launch_ms: float) -> None:
     gpu = a_gpu(launch_ms, 3e9)
     assert told(gpu) == []
     micro = {f: {k: change(e, mean=e.mean * 1e3) for k, e in entries.items()} for f, entries in gpu.items()}
     assert told(micro, "us") == []
-    for found in (told(micro), told(gpu, "s")):
-        assert [severity for severity, _ in found] == ["refused"] * 3
+    assert len(told(micro)) == len(told(gpu, "s")) == 3
     assert all("--unit us" in words for _, words in told(micro))
 
 
