@@ -191,6 +191,7 @@ def profile_from_csv(
     from cost_models.csv_device import AskedColumn, device_of_csv
 
     check_samples(samples, seed)
+    check_between(batch, 1, MOST, "--batch")
     place = new_file_of(name, out, replace)
     net = as_supernet(supernet).described
     wanted = (like,) if isinstance(like, str) else tuple(like)
