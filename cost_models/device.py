@@ -29,8 +29,9 @@ class ResolutionTable(Document):
 class WholeFit(Document):
     """How the latency of whole subnets follows from the sum of a table: ``intercept_ms + factor * sum``.
 
-    The intercept may be below zero: layers alone pay for borders that a network has not. ``launch_ms`` is what a call takes that computes nothing; it was taken off every entry, as a whole subnet has it
-    once. The errors are as those of a :class:`LatencyModel`.
+    The intercept may be below zero: layers alone pay for borders that a network has not. ``launch_ms`` is what a call
+    takes that computes nothing; it was taken off every entry, as a whole subnet has it once. The errors are as those of
+    a :class:`LatencyModel`.
     """
 
     intercept_ms: float

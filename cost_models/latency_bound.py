@@ -8,7 +8,8 @@ out). k is such that the share is reached for three devices in four; on the aver
 are too few for that, their logarithms are taken to be normal (a tolerance bound; Owen, 1968).
 
 A layer table that was measured here has such factors too, of whole subnets. A published one knows how much latency
-varies between inferences, and nothing of the error of a sum over layers: its bound is that of a normal distribution, with the largest relative deviation in the space.
+varies between inferences, and nothing of the error of a sum over layers: its bound is that of a normal
+distribution, with the largest relative deviation in the space.
 
 Both are one factor for all subnets, so that a bound is a sum over layers, as the estimate is.
 

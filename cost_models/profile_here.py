@@ -1,6 +1,7 @@
 """A device made of this machine: a runtime with its threads, batch and precision, measured and fitted.
 
-Whole subnets are measured, or every layer alone and a few whole subnets (:mod:`cost_models.layer_table`)."""
+Whole subnets are measured, or every layer alone and a few whole subnets (:mod:`cost_models.layer_table`).
+"""
 
 from __future__ import annotations
 

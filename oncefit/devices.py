@@ -143,9 +143,10 @@ def profile(
     ``samples`` subnets are chosen for what they tell, measured, and a latency model is fitted to them. With ``layers``
     it has a latency table instead: every distinct layer at ``resolutions``, or at as many as there is time for, is
     measured alone, and at most ten whole subnets tell what their sum is worth. With ``energy`` its power figures are
-    fitted to this machine's meter. ``refresh`` measures again and writes over the device, ``even_busy`` keeps what a busy machine measured. ``progress`` shows a bar on standard error. Nothing is written
-    before the end. Raises InputError, before anything is measured, for what the runtime cannot do, a device that is
-    there already, and for ``energy`` without a meter.
+    fitted to this machine's meter. ``refresh`` measures again and writes over the device, ``even_busy`` keeps what a
+    busy machine measured. ``progress`` shows a bar on standard error. Nothing is written before the end. Raises
+    InputError, before anything is measured, for what the runtime cannot do, a device that is there already, and for
+    ``energy`` without a meter.
     """
     from cost_models.measurements import Setup
     from cost_models.measuring import said

@@ -144,7 +144,8 @@ def profile(
     try:
         found = oncefit.profile(
             name, supernet, runtime=runtime, threads=threads, batch=batch, precision=precision, samples=count,
-            layers=layers, resolutions=whole_numbers(resolutions, "--resolutions"), seed=seed, energy=energy, out=out, refresh=refresh, even_busy=even_busy, progress=True,
+            layers=layers, resolutions=whole_numbers(resolutions, "--resolutions"), seed=seed, energy=energy,
+            out=out, refresh=refresh, even_busy=even_busy, progress=True,
         )  # fmt: skip
     except KeyboardInterrupt:
         terminal.say("stopped; nothing was written")
@@ -161,8 +162,8 @@ def check_options(ctx: typer.Context, csv: bool, samples: int | None) -> None:
         )
     if not csv and (given & set(OF_CSV) or samples is None):
         raise InputError(
-            f"{listed_options(OF_CSV)} and --samples {ALL_SAMPLES} are of --from-csv FILE, and there is none; --refresh measures this "
-            "machine again and writes over the device"
+            f"{listed_options(OF_CSV)} and --samples {ALL_SAMPLES} are of --from-csv FILE, and there is none; "
+            "--refresh measures this machine again and writes over the device"
         )
 
 
