@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from oncefit.carbon_ledgers import Carbon, carbon
     from oncefit.comparisons import Comparison, compare
     from oncefit.devices import device
+    from oncefit.finetuning import finetune
     from oncefit.fleets import Fleet, open_fleet, search_fleet
     from oncefit.networks import NetworkCosts, cost
     from oncefit.predictors import (
@@ -49,6 +50,7 @@ _HOMES = {
     "oncefit.carbon_ledgers": ("Carbon", "carbon"),
     "oncefit.comparisons": ("Comparison", "compare"),
     "oncefit.devices": ("device",),
+    "oncefit.finetuning": ("finetune",),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
     "oncefit.networks": ("NetworkCosts", "cost"),
     "oncefit.predictors": (
@@ -92,6 +94,7 @@ __all__ = [
     "costs",
     "device",
     "fetch_weights",
+    "finetune",
     "import_predictor",
     "import_weights",
     "list_predictors",

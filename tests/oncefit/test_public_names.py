@@ -16,7 +16,7 @@ from tests.helpers.paths import ROOT
 NAMES = {
     "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "Dimension", "Fleet", "InputError", "NetworkCosts", "OwnAccuracy",
     "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "compare", "cost", "costs",
-    "device", "fetch_weights", "import_predictor", "import_weights", "list_predictors", "list_weights", "open_bundle",
+    "device", "fetch_weights", "finetune", "import_predictor", "import_weights", "list_predictors", "list_weights", "open_bundle",
     "open_fleet", "open_predictor", "open_run", "open_supernet", "search", "search_fleet", "train", "train_predictor",
 }  # fmt: skip
 MEMBERS = {
