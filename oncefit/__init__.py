@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from oncefit.carbon_ledgers import Carbon, carbon
     from oncefit.comparisons import Comparison, compare
     from oncefit.devices import KeptDevice, device, import_device, profile, profile_from_csv
+    from oncefit.finetuning import finetune
     from oncefit.fleets import Fleet, open_fleet, search_fleet
     from oncefit.kits import Kit, import_kit_result, make_kit
     from oncefit.networks import NetworkCosts, cost
@@ -50,6 +51,7 @@ _HOMES = {
     "oncefit.carbon_ledgers": ("Carbon", "carbon"),
     "oncefit.comparisons": ("Comparison", "compare"),
     "oncefit.devices": ("KeptDevice", "device", "import_device", "profile", "profile_from_csv"),
+    "oncefit.finetuning": ("finetune",),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
     "oncefit.kits": ("Kit", "import_kit_result", "make_kit"),
     "oncefit.networks": ("NetworkCosts", "cost"),
@@ -96,6 +98,7 @@ __all__ = [
     "costs",
     "device",
     "fetch_weights",
+    "finetune",
     "import_device",
     "import_kit_result",
     "import_predictor",

@@ -47,6 +47,27 @@ def wilson(correct: int, total: int, confidence: float = 0.95) -> tuple[float, f
     return float(interval.low), float(interval.high)
 
 
+@dataclass(frozen=True)
+class Paired:
+    """Two networks on the same images: on how many only one of them is right.
+
+    ``p_value`` is the chance that these would fall apart at least so unevenly were the networks equally accurate.
+    """
+
+    only_before: int
+    only_after: int
+    p_value: float
+
+
+def mcnemar(only_before: int, only_after: int) -> Paired:
+    """McNemar's test (1947), exact and two-sided: each image on which they differ is a throw of a fair coin."""
+    from scipy.stats import binomtest
+
+    differing = only_before + only_after
+    p_value = float(binomtest(only_after, differing).pvalue) if differing else 1.0
+    return Paired(only_before, only_after, p_value)
+
+
 def near_chance(found: Accuracy, classes: int) -> bool:
     """Whether top-1 is no better than guessing one of ``classes``, as far as its 95 % interval can tell, or worse.
 

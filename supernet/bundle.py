@@ -34,6 +34,7 @@ from supernet.bundle_card import (
     WEIGHTS,
     Card,
     DeviceKeys,
+    TunedFrom,
     describe,
     read_card,
     render,
@@ -94,6 +95,8 @@ class Bundle:
                 f"{self.card.supernet.fingerprint}, but {supernet.name} here has the network "
                 f"{supernet.fingerprint}; use the oncefit {self.card.versions['oncefit']} that wrote it"
             )
+        if self.card.finetuning is not None:
+            supernet = supernet.of_classes(self.classes)
         subnet = supernet.family.static(supernet.space.from_dict(self.arch.to_dict()))
         load_weights(subnet, self.folder / WEIGHTS, self.card.files[WEIGHTS], REMEDY)
         return subnet.eval()
@@ -189,8 +192,15 @@ def verify_bundle(folder: Path, data: Dataset | None, supernet: Supernet | None 
 
 
 def check_classes(bundle: Bundle) -> None:
-    """Raises InputError where a bundle's supernet has its classes in another order now: one of them mislabels."""
-    if bundle.supernet is None or bundle.supernet.classes == bundle.classes:
+    """Raises InputError where a bundle's supernet has its classes in another order now: one of them mislabels.
+
+    One that was fine-tuned has classes of its own.
+    """
+    if (
+        bundle.supernet is None
+        or bundle.card.finetuning is not None
+        or bundle.supernet.classes == bundle.classes
+    ):
         return
     for output, (here, there) in enumerate(zip(bundle.classes, bundle.supernet.classes, strict=False)):
         if here != there:
@@ -284,6 +294,7 @@ def write_bundle(
     subnet: nn.Module | None = None,
     device: DeviceKeys | None = None,
     measure_latency: Callable[[Path], object] | None = None,
+    tuned: TunedFrom | None = None,
     created: datetime | None = None,
     say: Say = lambda _: None,
 ) -> Bundle:
@@ -292,7 +303,8 @@ def write_bundle(
     Give ``subnet``, already specialised, where the measured figures are of exactly those weights; else
     it is cut out of ``net`` and recalibrated, or left as it is where there is no ``data``: such a bundle is not
     calibrated, and says so. ``corrected`` is the validation accuracy without what having been chosen by it added. ``say`` is told what goes on. ``device`` is the one that ``predicted`` is for;
-    ``measure_latency`` is given the ONNX file, and what it returns is the card's measured latency.
+    ``measure_latency`` is given the ONNX file, and what it returns is the card's measured latency. ``tuned`` says how
+    the weights of ``subnet`` were trained on, which may have other classes then.
     A bundle that is there already is replaced. Raises InputError where ``folder`` cannot be written or holds something else, and Disagreement as
     :func:`verify_bundle` does; nothing is left behind then.
     """
@@ -321,7 +333,7 @@ def write_bundle(
             say("measuring latency on this machine")
             measured = {**measured, "latency": measure_latency(partial / MODEL)}
         now = created or datetime.now(UTC)
-        card = describe(supernet, arch, data, predicted, measured, files, now, device, corrected)
+        card = describe(supernet, arch, data, predicted, measured, files, now, device, corrected, tuned)
         documents.write_text(partial / CARD, render(card))
         on = f"{len(data.report):,} report images" if data is not None else f"{RANDOM_INPUTS} random inputs"
         say(f"comparing ONNX Runtime with torch on {on}")

@@ -15,7 +15,7 @@ from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from supernet import documents
 from supernet.arch import Arch
@@ -23,6 +23,7 @@ from supernet.catalog import PreprocessingKeys, Supernet
 from supernet.checkpoints import sha256_of
 from supernet.data import SPLITS, Dataset, WithPreprocessing
 from supernet.errors import InputError
+from supernet.finetuning_recipe import FinetuningRecipe
 from supernet.onnx_export import INPUT, OUTPUT
 from supernet.preprocessing import shorter_side
 
@@ -126,10 +127,34 @@ class Figures(documents.Document):
     validation_corrected_for_choice: dict[str, float] | None = None
 
 
+class Finetuning(documents.Document):
+    """How weights were trained on, from those of the bundle whose card has ``parent_card_sha256``.
+
+    ``classes`` are names of the head's outputs: kept with their rows, new, and gone. ``before`` is the top-1 of the
+    parent as it was on the same report images, with its interval, and ``paired`` on how many only one of the two is
+    right, and McNemar's p-value; a parent that was not calibrated is so first. They are absent where there are new classes, which the parent has no output for.
+    """
+
+    parent_card_sha256: str
+    recipe: FinetuningRecipe
+    training_images: int
+    training_images_sha256: str
+    epochs: int
+    best_epoch: int
+    steps: int
+    device_type: str
+    processes: int
+    distilled_from: str | None = None
+    classes: dict[str, tuple[str, ...]]
+    before: dict[str, Any] | None = None
+    paired: dict[str, Any] | None = None
+
+
 class Card(documents.Document):
     """``card.json``; ``calibrated`` is false, and ``data`` absent, where no images were at hand.
 
     Batch norms then have the supernet's statistics, which are of other subnets, and no accuracy is measured.
+    ``supernet`` is what the weights were cut out of; with ``finetuning`` they are others, and so may the classes be.
     """
 
     format: Literal["oncefit bundle 2"] = "oncefit bundle 2"
@@ -139,6 +164,7 @@ class Card(documents.Document):
     arch: str
     device: DeviceKeys | None = None
     calibrated: bool = True
+    finetuning: Finetuning | None = None
     figures: Figures
     data: DataKeys | None = None
     preprocessing: Preprocessing
@@ -148,6 +174,13 @@ class Card(documents.Document):
     versions: dict[str, str]
     files: dict[str, str]
     card_sha256: str = ZEROS
+
+
+class TunedFrom(NamedTuple):
+    """Of a subnet that was fine-tuned: the supernet that it was cut out of, whose weights need not be here, and how."""
+
+    supernet: SupernetKeys
+    finetuning: Finetuning
 
 
 def describe(
@@ -160,13 +193,15 @@ def describe(
     created: datetime,
     device: DeviceKeys | None = None,
     corrected: Mapping[str, float] | None = None,
+    tuned: TunedFrom | None = None,
 ) -> Card:
-    """The card of a subnet, which is calibrated where there is ``data``.
+    """The card of a subnet, which is calibrated where there is ``data``, and fine-tuned where it is ``tuned``.
 
     Raises InputError where it has another number of outputs than there are classes.
     """
     images: WithPreprocessing = data if data is not None else supernet
-    layers, resolution, how = supernet.layers(arch), arch.resolution, images.preprocessing
+    network = supernet.of_classes(images.classes) if tuned is not None else supernet
+    layers, resolution, how = network.layers(arch), arch.resolution, images.preprocessing
     channels, outputs = layers[0].in_channels, layers[-1].out_channels
     if outputs != len(images.classes):
         named = f"data set {data.name}" if data is not None else "its YAML"
@@ -175,7 +210,9 @@ def describe(
         )
     return Card(
         created=created.isoformat(timespec="seconds"),
-        supernet=SupernetKeys(
+        supernet=tuned.supernet
+        if tuned is not None
+        else SupernetKeys(
             name=supernet.name,
             fingerprint=supernet.fingerprint,
             weights_sha256=supernet.weights.sha256,
@@ -189,6 +226,7 @@ def describe(
             validation_corrected_for_choice=plain_figures(corrected) if corrected else None,
         ),
         calibrated=data is not None,
+        finetuning=tuned.finetuning if tuned is not None else None,
         data=DataKeys(
             name=data.name,
             sha256=data.sha256,

@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -129,7 +129,8 @@ class Supernet:
     """A described supernet; :meth:`load` gives its weights. ``only`` limits its choices.
 
     ``data`` and ``stored`` are None where no images and no weights come with it. ``net`` is a network that is in
-    memory already, in place of weights in a file.
+    memory already, in place of weights in a file. ``with_outputs`` describes the same network for other classes, which
+    one that was given in Python cannot.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Supernet:
     family: Family
     only: tuple[tuple[str, tuple[Choice, ...]], ...] = ()
     net: Elastic | None = None
+    with_outputs: Callable[[tuple[str, ...]], Family] | None = field(default=None, compare=False)
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -151,6 +153,16 @@ class Supernet:
         Its archs, its network and so its fingerprint are those of the whole one.
         """
         return replace(self, only=tuple((name, tuple(choices)) for name, choices in only.items()))
+
+    def of_classes(self, classes: tuple[str, ...]) -> Supernet:
+        """The same network with an output for each of ``classes``; of others than its own there are no weights."""
+        if classes == self.classes:
+            return self
+        if self.with_outputs is None:
+            raise InputError(
+                f"{self.name} was given in Python, and nothing is known of it with other classes"
+            )
+        return replace(self, family=self.with_outputs(classes), data=None, stored=None)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -234,9 +246,12 @@ def parse_supernet(path: Path) -> Supernet:
     if document.family not in FAMILIES:
         raise unknown(f"family in {path}:", document.family, FAMILIES)
     module, _, parse = FAMILIES[document.family].partition(":")
-    parsed: Family = getattr(importlib.import_module(module), parse)(
-        document.name, document.network, str(path)
-    )
+
+    def described(network: Mapping[str, Any]) -> Family:
+        found: Family = getattr(importlib.import_module(module), parse)(document.name, network, str(path))
+        return found
+
+    parsed = described(document.network)
     channels = layers(parsed.segments, parsed.space.smallest())[0].in_channels
     if len(document.preprocessing.mean) != channels:
         raise InputError(
@@ -252,6 +267,7 @@ def parse_supernet(path: Path) -> Supernet:
         preprocessing=document.preprocessing,
         stored=stored_weights(document, path) if document.weights is not None else None,
         family=parsed,
+        with_outputs=lambda classes: described(document.network | {"classes": list(classes)}),
     )
 
 

@@ -9,6 +9,9 @@ from supernet.class_folders import Order
 from supernet.data import SPLITS, Dataset, Images
 from supernet.image_folder import ImageFiles
 
+SHOWN = 5
+"""Files that a message names."""
+
 
 def of_dataset(data: Dataset) -> list[str]:
     """Sentences on the splits of a data set."""
@@ -60,3 +63,11 @@ def likely_cause(images: Images | ImageFiles) -> str:
         f"Likely the classes are in another order than the network's outputs: {labels}. Name them like the "
         f"network's classes, or list classes in the order of the outputs in its YAML. Else {others}."
     )
+
+
+def left_out(undecodable: Mapping[str, str]) -> str:
+    """A sentence on images that could not be decoded, which are given with the reasons."""
+    shown = [f"{file} ({why})" for file, why in list(undecodable.items())[:SHOWN]]
+    more = f" and {len(undecodable) - SHOWN} more" if len(undecodable) > SHOWN else ""
+    images = "1 image" if len(undecodable) == 1 else f"{len(undecodable)} images"
+    return f"left out {images} that cannot be decoded: {', '.join(shown)}{more}"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from supernet.data import CALIBRATION_BATCH, Dataset, Images
 from supernet.errors import InputError
 from supernet.folding import folded
 from supernet.image_folder import ImageFiles
-from supernet.threads import one_torch_thread
+from supernet.threads import made_ahead, one_torch_thread
 
 
 def accuracy_of_logits(logits: Tensor, labels: Tensor, split: str) -> Accuracy:
@@ -113,14 +112,9 @@ def inputs_ahead(
     that cannot be decoded is missing in its batch.
     """
     batches = torch.arange(len(images)).tensor_split(math.ceil(len(images) / CALIBRATION_BATCH))
-    waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
-    for batch in batches:
-        places = slice(int(batch[0]), int(batch[-1]) + 1)
-        waiting.append(pool.submit(images.batch, places, resolution, how))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()[0]
-    while waiting:
-        yield waiting.popleft().result()[0]
+    slices = (slice(int(batch[0]), int(batch[-1]) + 1) for batch in batches)
+    for inputs, _ in made_ahead(lambda places: images.batch(places, resolution, how), slices, pool, ahead):
+        yield inputs
 
 
 def specialise(net: Elastic, arch: Arch, data: Dataset) -> nn.Module:

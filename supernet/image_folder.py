@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -18,6 +18,7 @@ from supernet.catalog import PreprocessingKeys
 from supernet.class_folders import Order, labels_of
 from supernet.errors import InputError, some
 from supernet.preprocessing import resize_and_crop
+from supernet.threads import Made
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,20 +81,30 @@ class ImageFiles:
 
     def batch(self, places: slice, resolution: int, how: PreprocessingKeys) -> tuple[Tensor, Tensor]:
         """Inputs (n, c, resolution, resolution) float32 and labels (n,) of those that can be decoded."""
-        inputs, labels = [], []
-        for file, label in zip(self.files[places], self.labels[places].tolist(), strict=True):
-            path = self.folder / file
+        prepared = resize_and_crop(resolution, how)
+        inputs, labels = self.made(
+            range(len(self))[places], len(how.mean), lambda image, place: prepared(image)
+        )
+        none = torch.empty(0, len(how.mean), resolution, resolution)
+        return torch.stack(inputs) if inputs else none, labels
+
+    def made(
+        self, places: Iterable[int], channels: int, make: Callable[[Image.Image, int], Made]
+    ) -> tuple[list[Made], Tensor]:
+        """``make(image, place)`` of those at ``places`` that can be decoded, one after the other, and their labels (n,)."""
+        found, labels = [], []
+        for place in places:
+            path = self.folder / self.files[place]
             if str(path) in self.undecodable:
                 continue
             try:
-                image = read_image(path, len(how.mean))
+                image = read_image(path, channels)
             except Undecodable as error:
                 self.undecodable[str(path)] = error.reason
                 continue
-            inputs.append(resize_and_crop(resolution, how)(image))
-            labels.append(label)
-        none = torch.empty(0, len(how.mean), resolution, resolution)
-        return torch.stack(inputs) if inputs else none, torch.tensor(labels, dtype=torch.int64)
+            found.append(make(image, place))
+            labels.append(int(self.labels[place]))
+        return found, torch.tensor(labels, dtype=torch.int64)
 
     def sizes(self) -> list[int]:
         """Bytes of each file."""

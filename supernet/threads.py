@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
+
+OfEach = TypeVar("OfEach")
+Made = TypeVar("Made")
+
+
+def made_ahead(
+    make: Callable[[OfEach], Made], items: Iterable[OfEach], pool: Executor, ahead: int
+) -> Iterator[Made]:
+    """``make(item)`` of each item in order, ``ahead`` of which are made by ``pool`` while one is used."""
+    waiting: deque[Future[Made]] = deque()
+    for item in items:
+        waiting.append(pool.submit(make, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 @contextmanager

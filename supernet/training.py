@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,7 +77,7 @@ def train(
                 elastic(net).sort_channels()
             optimizer.state.clear()  # momentum of channels that moved, or of losses that changed
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step, steps)
+            group["lr"] = learning_rate(recipe.learning_rate, recipe.warmup_steps, step, steps)
         order = np.random.default_rng((recipe.seed, epoch)).permutation(len(images))
         picked = torch.from_numpy(order[position * recipe.batch_size :][: recipe.batch_size])
         rng = np.random.default_rng((recipe.seed, epoch, position))
@@ -143,34 +144,39 @@ def phase_archs(recipe: Recipe, phase: Phase, space: SearchSpace, rng: np.random
 
 def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     """Nesterov SGD; no decay of norms, biases and kernel transforms (whose rest is the identity)."""
+    groups = parameter_groups(net, recipe.weight_decay)
+    return torch.optim.SGD(groups, recipe.learning_rate, momentum=recipe.momentum, nesterov=True)
+
+
+def parameter_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """What decays by ``weight_decay``, and the rest, which does not."""
     decayed, plain = list[nn.Parameter](), list[nn.Parameter]()
     for name, parameter in net.named_parameters():
         is_weight = parameter.ndim > 1 and not name.endswith("_matrix")
         (decayed if is_weight else plain).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, recipe.learning_rate, momentum=recipe.momentum, nesterov=True)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
-def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """Linear warm-up, then one cosine down to zero over the whole training."""
-    if step < recipe.warmup_steps:
-        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    done = (step - recipe.warmup_steps) / max(1, steps - recipe.warmup_steps)
-    return recipe.learning_rate * (1 + math.cos(math.pi * done)) / 2
+def learning_rate(peak: float, warmup: int, step: int, steps: int) -> float:
+    """Linear in the first ``warmup`` steps up to ``peak``, then one cosine down to zero over the whole training."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return peak * (1 + math.cos(math.pi * done)) / 2
 
 
-def augment(batch: Tensor, shift: int, rng: np.random.Generator) -> Tensor:
-    """Mirror half of the images and shift each by up to ``shift`` pixels: (n, h, w) uint8 to the same."""
-    n, h, w = batch.shape
+def augment(batch: Tensor, shift: int, rng: np.random.Generator, mirror: bool = True) -> Tensor:
+    """Mirror half of the images and shift each by up to ``shift`` pixels: uint8, grey (n, h, w) or (n, c, h, w)."""
+    n, (h, w) = len(batch), batch.shape[-2:]
     padded = F.pad(batch, (shift, shift, shift, shift))
     rows = torch.from_numpy(rng.integers(0, 2 * shift + 1, n))[:, None] + torch.arange(h)
     columns = torch.from_numpy(rng.integers(0, 2 * shift + 1, n))[:, None] + torch.arange(w)
-    mirrored = torch.from_numpy(rng.random(n) < 0.5)
+    mirrored = torch.from_numpy(rng.random(n) < (0.5 if mirror else 0))
     columns = torch.where(mirrored[:, None], columns.flip(1), columns)
-    return padded[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    rows, columns, image = rows[:, :, None], columns[:, None, :], torch.arange(n)[:, None, None]
+    if batch.ndim == 3:
+        return padded[image, rows, columns]
+    return padded.movedim(1, -1)[image, rows, columns].movedim(-1, 1)
 
 
 def save_checkpoint(

@@ -17,6 +17,7 @@ from search.cli import (
     devices,
     evaluate,
     export,
+    finetune,
     predictor,
     profile,
     profile_kit,
@@ -65,6 +66,7 @@ app.command()(cost.cost)
 app.command()(carbon.carbon)
 app.command()(device.device)
 app.command()(train.train)
+app.command()(finetune.finetune)
 app.command()(demo.demo)
 app.add_typer(predictor.app, name="predictor")
 app.add_typer(weights.app, name="weights")

@@ -17,7 +17,7 @@ from search.problem.limits import within
 from search.reports.on_device import advice, verdict
 from search.reports.report import corrected_figures, measured_latency, predicted_figures, range_figures
 from search.runs.front import pick
-from search.runs.measuring import MeasuredAccuracy, left_out
+from search.runs.measuring import MeasuredAccuracy
 from search.runs.run import Result, check_images, free_costs
 from search.runs.study import Candidate, judged, save
 from supernet import documents
@@ -265,20 +265,27 @@ def verify_summary(folder: Path, supernet: str | None = None, data: str | None =
     Raises InputError where they are not found by these names and not given.
     """
     from supernet.bundle import open_bundle, verify_bundle
+    from supernet.data_summary import left_out
 
     bundle = open_bundle(folder)
-    name = bundle.card.supernet.name
-    if supernet is None and name not in documents.names("supernets"):
-        raise InputError(
-            f"{folder} was cut out of the supernet {name}, which does not ship with oncefit; "
-            "give its YAML file with --supernet"
-        )
+    if supernet is None:
+        require_shipped(bundle)
     opened = open_supernet(supernet) if supernet is not None else None
     found = data_set(bundle, data) if bundle.card.data is not None or data is not None else None
     result = verify_bundle(folder, found, opened)
     if found is not None and found.undecodable:
         say(left_out(found.undecodable))
     return asdict(result)
+
+
+def require_shipped(bundle: Bundle) -> None:
+    """Raises InputError for a bundle whose supernet, which its card only names, is not one of ours."""
+    name = bundle.card.supernet.name
+    if name not in documents.names("supernets"):
+        raise InputError(
+            f"{bundle.folder} was cut out of the supernet {name}, which does not ship with oncefit; "
+            "give its YAML file with --supernet"
+        )
 
 
 def data_set(bundle: Bundle, given: str | None = None) -> Dataset:
@@ -303,7 +310,7 @@ def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
     """Accuracy and latency of a bundle, both measured here and now."""
     from supernet.bundle import evaluate_bundle, open_bundle
     from supernet.data import load_folder
-    from supernet.data_summary import of_images, suspicion
+    from supernet.data_summary import left_out, of_images, suspicion
 
     bundle = open_bundle(folder)
     if images is None:

@@ -307,6 +307,43 @@ def of_export(summary: Mapping[str, Any]) -> list[Lines]:
     return [[("arch", summary["arch_id"])], found, costs, files]
 
 
+def of_finetuning(summary: Mapping[str, Any]) -> list[Lines]:
+    """What :func:`search.reports.finetuning.tuned_summary` returns."""
+    about, measured = summary["finetuning"], summary["measured"]
+    classes = ", ".join(f"{len(names):,} {what}" for what, names in about["classes"].items() if names)
+    taught = about.get("distilled_from")
+    how = [
+        ("arch", summary["arch_id"]),
+        ("classes", classes),
+        ("trained on", f"{counted(about['training_images'], 'image')}, {counted(about['epochs'], 'epoch')}"),
+        ("weights kept", of_kept_epoch(about["best_epoch"])),
+        ("learned", f"labels, and answers of {taught}" if taught else "labels"),
+    ]
+    known = {"report split, before": about.get("before"), "report split, after": measured["report"],
+             "validation, after": measured["validation"]}  # fmt: skip
+    figures = [
+        (f"top-{k} (%), {name}", percent(Accuracy(**found), f"top{k}") if found else "-: it lacked classes")
+        for name, found in known.items()
+        for k in (1, 5)
+    ]
+    return [how, figures, of_paired(about["paired"]) if "paired" in about else []]
+
+
+def of_kept_epoch(epoch: int) -> str:
+    return f"after epoch {epoch}" if epoch else "as before: no epoch was better"
+
+
+def of_paired(paired: Mapping[str, float]) -> Lines:
+    """Images on which only one of two networks is right, and McNemar's test of them."""
+    return [
+        (
+            "right only before, only after",
+            f"{paired['only_before']:,.0f}, {paired['only_after']:,.0f} images",
+        ),
+        ("p-value of no difference", f"{paired['p_value']:.2g} (McNemar, exact)"),
+    ]
+
+
 def of_evaluation(summary: Mapping[str, Any], images: Path | None) -> list[Lines]:
     """What :func:`search.reports.export.evaluate_summary` returns."""
     from cost_models.timing import LatencyMeasurement

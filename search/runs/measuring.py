@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
     from supernet.accuracy import Accuracy
     from supernet.data import Dataset
-
-SHOWN = 5
-"""Files that a message names."""
 
 
 @dataclass(frozen=True)
@@ -142,15 +138,9 @@ class MeasuredAccuracy:
 
     def tell(self) -> None:
         """Say which images were left out since the last time."""
+        from supernet.data_summary import left_out
+
         new = {file: why for file, why in self.data.undecodable.items() if file not in self.told}
         if new:
             self.told.update(new)
             self.say(left_out(new))
-
-
-def left_out(undecodable: Mapping[str, str]) -> str:
-    """A sentence on images that could not be decoded, which are given with the reasons."""
-    shown = [f"{file} ({why})" for file, why in list(undecodable.items())[:SHOWN]]
-    more = f" and {len(undecodable) - SHOWN} more" if len(undecodable) > SHOWN else ""
-    images = "1 image" if len(undecodable) == 1 else f"{len(undecodable)} images"
-    return f"left out {images} that cannot be decoded: {', '.join(shown)}{more}"

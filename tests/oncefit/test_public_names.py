@@ -16,7 +16,7 @@ from tests.helpers.paths import ROOT
 NAMES = {
     "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "Dimension", "Fleet", "InputError", "KeptDevice", "Kit",
     "NetworkCosts", "OwnAccuracy", "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "compare", "cost", "costs",
-    "device", "fetch_weights", "import_device", "import_kit_result", "import_predictor", "import_weights",
+    "device", "fetch_weights", "finetune", "import_device", "import_kit_result", "import_predictor", "import_weights",
     "list_predictors", "list_weights", "make_kit", "open_bundle", "open_fleet", "open_predictor", "open_run",
     "open_supernet", "profile", "profile_from_csv", "search", "search_fleet", "train", "train_predictor",
 }  # fmt: skip

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import binomtest
 from sklearn.metrics import top_k_accuracy_score
 
-from supernet.accuracy import wilson
+from supernet.accuracy import mcnemar, wilson
 from supernet.catalog import PreprocessingKeys
 from supernet.data import Images
 from supernet.errors import InputError
@@ -192,3 +193,17 @@ def test_a_part_is_evaluated_when_it_is_asked_for(supernet, random_net, few) -> 
     places, _ = next(found)
     assert places == list(range(0, 300, 2))
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("only_before", "only_after"), [(0, 0), (0, 1), (3, 9), (9, 3), (6, 6), (0, 40), (210, 260)]
+)
+def test_mcnemars_test_is_its_closed_form(only_before: int, only_after: int) -> None:
+    """Twice the lower tail of a fair coin, at most 1; and what SciPy says."""
+    n, fewer = only_before + only_after, min(only_before, only_after)
+    expected = min(1.0, 2 * sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n)
+    found = mcnemar(only_before, only_after)
+    assert (found.only_before, found.only_after) == (only_before, only_after)
+    assert found.p_value == pytest.approx(expected, rel=1e-9)
+    if n:
+        assert found.p_value == pytest.approx(float(binomtest(fewer, n).pvalue), rel=1e-9)

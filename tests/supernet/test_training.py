@@ -172,7 +172,7 @@ def test_augmentation_is_a_shift_and_a_mirror() -> None:
 
 
 def test_learning_rate_warms_up_and_falls_to_zero() -> None:
-    rates = [learning_rate(RECIPE, step, 100) for step in range(101)]
+    rates = [learning_rate(0.05, 2, step, 100) for step in range(101)]
     assert rates[0] == pytest.approx(0.025)
     assert max(rates) == pytest.approx(0.05)
     assert rates[100] == pytest.approx(0)

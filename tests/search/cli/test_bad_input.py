@@ -353,7 +353,9 @@ def test_a_missing_config_lists_those_that_ship(refused: Refused) -> None:
     shipped = ", ".join(sorted(path.stem for path in (CONFIGS / "searches").glob("*.yaml")))
     assert f"there is no file nope.yaml; shipped searches: {shipped}" in refused("search", "nope.yaml")
     assert "Did you mean 'latency'?" in refused("search", "latncy")
-    assert "there is no file nope.yaml; shipped training: fmnist_mbv3" in refused("train", "nope.yaml")
+    assert "there is no file nope.yaml; shipped training: finetune, fmnist_mbv3" in refused(
+        "train", "nope.yaml"
+    )
 
 
 def test_an_unknown_size_of_a_subnet_alone(refused: Refused) -> None:
@@ -767,11 +769,45 @@ def test_only_this_machine_is_measured_again(tmp_path: Path, refused: Refused) -
     assert "--refresh measures host again" in refused("device", mine, "--refresh")
 
 
+# -- fine-tuning ---------------------------------------------------------------
+
+
+@pytest.fixture
+def trainable(own_data: Path, tmp_path: Path) -> Path:
+    """The data set with images to train on."""
+    folder = Path(shutil.copytree(own_data, tmp_path / "trainable"))
+    shutil.copytree(folder / "calibration", folder / "train")
+    return folder
+
+
+def test_what_cannot_be_fine_tuned(
+    runs: Mapping[str, Path], own_data: Path, trainable: Path, tmp_path: Path, refused: Refused
+) -> None:
+    bundle = runs["run_bundle"]
+    for arguments, message in (
+        ((tmp_path, "--data", trainable), f"{tmp_path} is neither a bundle, which has card.json, nor a run"),
+        ((bundle, "--data", "nowhere"), "there is no folder nowhere; give a folder of images with --data"),
+        ((bundle, "--data", own_data), "has no train/, and fine-tuning needs images to train on"),
+        (
+            (bundle, "--data", trainable, "--device-type", "tpu"),
+            "unknown device type 'tpu'.",
+        ),
+        ((bundle, "--data", trainable, "--recipe", "mine.yaml"), "cannot read mine.yaml"),
+        ((bundle, "--data", trainable, "--supernet", "ofa_resnet50"), "is of a supernet fmnist_mbv3 with"),
+        (
+            (runs["other_bundle"], "--data", trainable),
+            "was cut out of the supernet other, which does not ship with oncefit; give its YAML",
+        ),
+    ):
+        assert message in refused("finetune", *arguments), arguments
+    assert not (tmp_path / "runs").exists(), "nothing was written"
+
+
 # -- folders to write to -------------------------------------------------------
 
 
 def test_an_output_folder_that_cannot_be_written(
-    runs: Mapping[str, Path], run: Path, config: Written, tmp_path: Path, refused: Refused
+    runs: Mapping[str, Path], run: Path, config: Written, trainable: Path, tmp_path: Path, refused: Refused
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     below = tmp_path / "file" / "below"
@@ -781,6 +817,7 @@ def test_an_output_folder_that_cannot_be_written(
         ("export", runs["run"]),
         ("compare", runs["run"], run),
         ("train", "configs/training/fmnist_mbv3.yaml"),
+        ("finetune", runs["run"], "--data", trainable),
         ("demo",),
     ):
         message = refused(*arguments, "--out", below)
@@ -841,7 +878,7 @@ def test_a_file_that_no_file_system_has(path: str, config: Written, links: None,
         ("search", path), ("search", f"{path}.yaml"), ("train", path), ("cost", path), ("device", path),
         ("verify", path), ("evaluate", path), ("export", path), ("compare", path, f"{path}/other"),
         ("predictor", "info", path), ("predictor", "train", "mine", path, "--supernet", "fmnist_mbv3"),
-        ("devices", "import", "note10", path), ("weights", "fetch", path),
+        ("devices", "import", "note10", path), ("weights", "fetch", path), ("finetune", path, "--data", path),
         ("weights", "import", "ofa_resnet50", path),
         *(("search", config(), f"--{key}", path) for key in ("device", "data", "predictor")),
         ("search", config(), "--storage", f"sqlite:///{path}/study.db"),

@@ -34,6 +34,14 @@ COSTS = {
     "energy_mj": 0.000123,
     "co2e_mg": 5.01e-5,
 }
+TUNED = {
+    "arch_id": "624c40a76c", "measured": {"report": asdict(ACCURACY), "validation": asdict(ACCURACY)},
+    "finetuning": {
+        "classes": {"kept": ["one", "two"], "new": [], "gone": ["three"]}, "training_images": 53_000, "epochs": 12,
+        "best_epoch": 0, "distilled_from": "f232e1fb29", "before": asdict(ACCURACY),
+        "paired": {"only_before": 2310, "only_after": 12, "p_value": 1.5e-17},
+    },
+}  # fmt: skip
 LATENCY = asdict(LatencyMeasurement(0.1011, 0.0999, 0.1202, 12))
 EXPORTED = {
     "arch_id": "624c40a76c", "calibrated": True, "device": {"name": "host"}, "predicted": COSTS,
@@ -74,6 +82,7 @@ def rendered(table: object, width: int = 80) -> str:
 TABLES = {
     "device": readable.of_device(device()),
     "export": readable.of_export(EXPORTED),
+    "fine-tuning": readable.of_finetuning(TUNED),
     "evaluation": readable.of_evaluation(EVALUATED, None),
     "verification": readable.of_verification(VERIFIED),
     "training": readable.of_training({"small": ACCURACY}),
@@ -96,6 +105,7 @@ def test_accuracy_is_a_percentage_with_its_interval() -> None:
     """The interval of 9130 of 10,000 is Wilson's, worked out by hand: 90.73 to 91.84."""
     for rows, name in (
         (readable.of_export(EXPORTED), "top-1 (%), report split"),
+        (readable.of_finetuning(TUNED), "top-1 (%), report split, before"),
         (readable.of_evaluation(EVALUATED, None), "top-1 (%)"),
         (readable.of_verification(VERIFIED), "top-1 (%), torch"),
         (readable.of_training({"small": ACCURACY}), "top-1 (%), small"),
@@ -338,3 +348,16 @@ def test_progress_fits_in_eighty_columns(screen: io.StringIO) -> None:
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n").splitlines()
     assert any("126/200" in line and line.rstrip().endswith(status[0]) for line in lines)
     assert max(len(line.rstrip()) for line in lines) <= 80
+
+
+def test_a_fine_tuning_is_told_with_its_test() -> None:
+    rows = flat(readable.of_finetuning(TUNED))
+    assert rows["classes"] == "2 kept, 1 gone"
+    assert rows["weights kept"] == "as before: no epoch was better"
+    assert rows["right only before, only after"] == "2,310, 12 images"
+    assert rows["p-value of no difference"] == "1.5e-17 (McNemar, exact)"
+    about = {name: value for name, value in TUNED["finetuning"].items() if name not in ("before", "paired")}
+    rows = flat(readable.of_finetuning({**TUNED, "finetuning": {**about, "best_epoch": 7}}))
+    assert rows["top-1 (%), report split, before"] == "-: it lacked classes"
+    assert rows["weights kept"] == "after epoch 7"
+    assert "p-value of no difference" not in rows
