@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from search.runs.racing import Race, Raced, Rival, packed
 from supernet.arch import Arch
 from supernet.catalog import Elastic, Supernet
-from supernet.errors import InputError
+from supernet.errors import InputError, few
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from supernet.accuracy import Accuracy
     from supernet.data import Dataset
-
-SHOWN = 5
-"""Files that a message names."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,6 @@ class MeasuredAccuracy:
 
 def left_out(undecodable: Mapping[str, str]) -> str:
     """A sentence on images that could not be decoded, which are given with the reasons."""
-    shown = [f"{file} ({why})" for file, why in list(undecodable.items())[:SHOWN]]
-    more = f" and {len(undecodable) - SHOWN} more" if len(undecodable) > SHOWN else ""
     images = "1 image" if len(undecodable) == 1 else f"{len(undecodable)} images"
-    return f"left out {images} that cannot be decoded: {', '.join(shown)}{more}"
+    reasons = [f"{file} ({why})" for file, why in undecodable.items()]
+    return f"left out {images} that cannot be decoded: {few(reasons)}"
