@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from oncefit.bundles import Bundle, open_bundle
     from oncefit.carbon_ledgers import Carbon, carbon
     from oncefit.comparisons import Comparison, compare
+    from oncefit.data_checks import DataCheck, check_data
     from oncefit.devices import device
     from oncefit.fleets import Fleet, open_fleet, search_fleet
     from oncefit.networks import NetworkCosts, cost
@@ -48,6 +49,7 @@ _HOMES = {
     "oncefit.bundles": ("Bundle", "open_bundle"),
     "oncefit.carbon_ledgers": ("Carbon", "carbon"),
     "oncefit.comparisons": ("Comparison", "compare"),
+    "oncefit.data_checks": ("DataCheck", "check_data"),
     "oncefit.devices": ("device",),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
     "oncefit.networks": ("NetworkCosts", "cost"),
@@ -75,6 +77,7 @@ __all__ = [
     "Bundle",
     "Carbon",
     "Comparison",
+    "DataCheck",
     "Dimension",
     "Fleet",
     "InputError",
@@ -87,6 +90,7 @@ __all__ = [
     "Supernet",
     "__version__",
     "carbon",
+    "check_data",
     "compare",
     "cost",
     "costs",

@@ -12,6 +12,7 @@ from search.cli import (
     carbon,
     compare,
     cost,
+    data,
     demo,
     device,
     devices,
@@ -66,6 +67,7 @@ app.command()(carbon.carbon)
 app.command()(device.device)
 app.command()(train.train)
 app.command()(demo.demo)
+app.add_typer(data.app, name="data")
 app.add_typer(predictor.app, name="predictor")
 app.add_typer(weights.app, name="weights")
 app.add_typer(devices.app, name="devices")
