@@ -22,7 +22,7 @@ from oncefit.shadowing import check_not_shadowed
 check_not_shadowed()
 
 if TYPE_CHECKING:
-    from oncefit.bundles import Bundle, open_bundle
+    from oncefit.bundles import Bundle, Evaluation, open_bundle
     from oncefit.carbon_ledgers import Carbon, carbon
     from oncefit.comparisons import Comparison, compare
     from oncefit.data_checks import DataCheck, check_data
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from supernet.space import Dimension, SearchSpace
 
 _HOMES = {
-    "oncefit.bundles": ("Bundle", "open_bundle"),
+    "oncefit.bundles": ("Bundle", "Evaluation", "open_bundle"),
     "oncefit.carbon_ledgers": ("Carbon", "carbon"),
     "oncefit.comparisons": ("Comparison", "compare"),
     "oncefit.data_checks": ("DataCheck", "check_data"),
@@ -79,6 +79,7 @@ __all__ = [
     "Comparison",
     "DataCheck",
     "Dimension",
+    "Evaluation",
     "Fleet",
     "InputError",
     "NetworkCosts",

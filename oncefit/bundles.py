@@ -13,11 +13,14 @@ from supernet import catalog
 from supernet.arch import Arch
 
 if TYPE_CHECKING:
+    import pandas
     import torch
+    from matplotlib.figure import Figure
     from torch import nn
 
     from supernet.bundle import Bundle as Opened
     from supernet.bundle_card import Card
+    from supernet.confusion import Confusion
 
 
 class HasDescription(Protocol):
@@ -25,6 +28,33 @@ class HasDescription(Protocol):
 
     @property
     def described(self) -> catalog.Supernet: ...
+
+
+class Evaluation(dict[str, Any]):
+    """Figures by name, as ``oncefit evaluate --json`` prints them, and which classes are taken for which."""
+
+    def __init__(self, figures: Mapping[str, Any], found: Confusion) -> None:
+        super().__init__(figures)
+        self._found = found
+
+    @property
+    def confusion(self) -> pandas.DataFrame:
+        """Images of the class of the row that are taken for the class of the column, in the order of the outputs."""
+        import pandas
+
+        return pandas.DataFrame(self._found.counts, self._found.classes, self._found.classes)
+
+    def plot(self) -> Figure:
+        """The same as a matplotlib figure, as shares of the images of each class."""
+        from search.reports.confusion_report import confusion_figure
+
+        return confusion_figure(self._found)
+
+    def write(self, picture: str | Path) -> list[Path]:
+        """Write that picture, and beside it the confusion matrix as CSV; returns both paths."""
+        from search.reports.confusion_report import write_confusion
+
+        return write_confusion(self._found, Path(picture))
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,9 +99,13 @@ class Bundle:
         """Compare ONNX Runtime with torch on the report images. Raises InputError where they disagree."""
         return export.verify_summary(self.folder, supernet, str(data) if data is not None else None)
 
-    def evaluate(self, images: str | Path | None = None) -> dict[str, Any]:
-        """Top-1, top-5 and latency, measured here: on the report split, or on a folder with one folder a class."""
-        return export.evaluate_summary(self.folder, Path(images) if images is not None else None)
+    def evaluate(self, images: str | Path | None = None) -> Evaluation:
+        """Top-1, top-5 and latency, measured here: on the report split, or on a folder with one folder a class.
+
+        Also the balanced accuracy, which is the mean of all classes' recalls, each of these, and the confusion matrix.
+        """
+        found, confusion = export.evaluate_summary(self.folder, Path(images) if images is not None else None)
+        return Evaluation(found, confusion)
 
     def __repr__(self) -> str:
         return f"Bundle({str(self.folder)!r}: arch {self.arch.id})"

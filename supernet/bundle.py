@@ -161,9 +161,13 @@ def evaluate_bundle(bundle: Bundle, images: Images | ImageFiles, split: str = "r
 
     One thread a batch and several batches side by side.
     """
+    return accuracy_of_logits(*logits_of_bundle(bundle, images), split)
+
+
+def logits_of_bundle(bundle: Bundle, images: Images | ImageFiles) -> tuple[Tensor, Tensor]:
+    """Logits (n, classes) of the ONNX model in ONNX Runtime, and labels (n,), of images that can be decoded."""
     predict = predictor(bundle.session())
-    logits, labels = logits_of(predict, images, bundle.card.preprocessing.resolution, bundle.preprocessing)
-    return accuracy_of_logits(logits, labels, split)
+    return logits_of(predict, images, bundle.card.preprocessing.resolution, bundle.preprocessing)
 
 
 def verify_bundle(folder: Path, data: Dataset | None, supernet: Supernet | None = None) -> Verification:

@@ -29,6 +29,7 @@ from supernet.ofa_format.given import Given, called, is_inline, within_space
 if TYPE_CHECKING:
     from supernet.bundle import Bundle
     from supernet.bundle_card import DeviceKeys
+    from supernet.confusion import Confusion
     from supernet.data import Dataset
 
 BUNDLES = "bundles"
@@ -287,11 +288,13 @@ def data_set(bundle: Bundle, given: str | None = None) -> Dataset:
     return load_dataset(name, bundle)
 
 
-def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
-    """Accuracy and latency of a bundle, both measured here and now."""
-    from supernet.bundle import evaluate_bundle, open_bundle
+def evaluate_summary(folder: Path, images: Path | None) -> tuple[dict[str, Any], Confusion]:
+    """Accuracy and latency of a bundle, both measured here and now, and which classes are taken for which."""
+    from supernet.bundle import logits_of_bundle, open_bundle
+    from supernet.confusion import confusion_of_logits
     from supernet.data import load_folder
     from supernet.data_summary import of_images, suspicion
+    from supernet.evaluation import accuracy_of_logits
 
     bundle = open_bundle(folder)
     if images is None:
@@ -301,7 +304,9 @@ def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
         found, split, called = load_folder(images, bundle), "", str(images)
     for line in of_images({split: found}, len(bundle.classes), called):
         say(line)
-    accuracy = evaluate_bundle(bundle, found, split or called)
+    logits, labels = logits_of_bundle(bundle, found)
+    accuracy = accuracy_of_logits(logits, labels, split or called)
+    confusion = confusion_of_logits(logits, labels, bundle.classes)
     if found.undecodable:
         say(left_out(found.undecodable))
     if (doubt := suspicion(accuracy, found, len(bundle.classes))) is not None:
@@ -309,9 +314,18 @@ def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
     latency = profiling.measure_latency_ms(
         folder / "model.onnx", bundle.card.preprocessing.channels, bundle.arch.resolution
     )
-    return {
+    low, high = confusion.balanced_interval()
+    balanced = {"value": confusion.balanced_accuracy, "low": low, "high": high}
+    summary = {
         "arch_id": bundle.arch.id,
         "calibrated": bundle.card.calibrated,
         "preprocessing": bundle.card.preprocessing.model_dump(mode="json", exclude_none=True),
-        "measured": {"accuracy": asdict(accuracy), "latency": asdict(latency)},
+        "measured": {
+            "accuracy": asdict(accuracy),
+            "balanced_accuracy": balanced,
+            "imbalance": confusion.imbalance,
+            "classes": confusion.by_class(),
+            "latency": asdict(latency),
+        },
     }
+    return summary, confusion

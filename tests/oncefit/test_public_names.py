@@ -14,7 +14,7 @@ from oncefit.shadowing import OUR_PACKAGES
 from tests.helpers.paths import ROOT
 
 NAMES = {
-    "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "DataCheck", "Dimension", "Fleet", "InputError",
+    "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "DataCheck", "Dimension", "Evaluation", "Fleet", "InputError",
     "NetworkCosts", "OwnAccuracy", "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "check_data",
     "compare", "cost", "costs", "device", "fetch_weights", "import_predictor", "import_weights", "list_predictors", "list_weights", "open_bundle",
     "open_fleet", "open_predictor", "open_run", "open_supernet", "search", "search_fleet", "train", "train_predictor",
@@ -33,6 +33,7 @@ MEMBERS = {
     "NetworkCosts": {"arch", "costs", "device", "file", "image_size", "network", "supernet", "to_dict"},
     "Fleet": {"evaluations", "folder", "one_for_all", "plot", "result", "runs", "say", "table", "to_dict", "write"},
     "Carbon": {"break_even_requests", "found", "plot", "to_dict", "write"},
+    "Evaluation": {"confusion", "plot", "write"} | {one for one in dir(dict) if one[0] != "_"},
     "DataCheck": {"errors", "findings", "found", "parts", "plot", "supernet", "to_dict"},
     "Comparison": {"best_within", "found", "plot", "table", "to_dict", "write"},
 }  # fmt: skip
