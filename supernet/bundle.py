@@ -120,6 +120,7 @@ class Verification:
     ``allowed`` is what that may be, and ``other_classes`` the number of images whose best class differs
     although torch's best two logits are further apart than such differences could turn. Without images,
     as for a bundle that is not calibrated, ``compared_images`` counts random inputs, and there is no top-1.
+    ``accuracy`` is what ONNX Runtime's top-1 is of, with its interval.
     """
 
     max_difference: float
@@ -131,6 +132,7 @@ class Verification:
     other_classes: int
     files: Mapping[str, str]
     calibrated: bool = True
+    accuracy: Accuracy | None = None
 
 
 def open_bundle(folder: Path, supernet: Supernet | None = None) -> Bundle:
@@ -243,6 +245,7 @@ def compare(bundle: Bundle, data: Dataset | None) -> Verification:
         other_classes=int(other.sum()),
         files=dict(bundle.card.files),
         calibrated=bundle.card.calibrated,
+        accuracy=accuracy_of_logits(ort_logits, labels, "report") if labels is not None else None,
     )
 
 

@@ -254,6 +254,7 @@ def verify_summary(folder: Path, supernet: str | None = None, data: str | None =
     Raises InputError where they are not found by these names and not given.
     """
     from supernet.bundle import open_bundle, verify_bundle
+    from supernet.data_summary import suspicion
 
     bundle = open_bundle(folder)
     name = bundle.card.supernet.name
@@ -267,6 +268,10 @@ def verify_summary(folder: Path, supernet: str | None = None, data: str | None =
     result = verify_bundle(folder, found, opened)
     if found is not None and found.undecodable:
         say(left_out(found.undecodable))
+    if found is not None and result.accuracy is not None:
+        doubt = suspicion(result.accuracy, found.report, len(found.classes), found.preprocessing)
+        if doubt is not None:
+            say(doubt)
     return asdict(result)
 
 
@@ -309,7 +314,7 @@ def evaluate_summary(folder: Path, images: Path | None) -> tuple[dict[str, Any],
     confusion = confusion_of_logits(logits, labels, bundle.classes)
     if found.undecodable:
         say(left_out(found.undecodable))
-    if (doubt := suspicion(accuracy, found, len(bundle.classes))) is not None:
+    if (doubt := suspicion(accuracy, found, len(bundle.classes), bundle.preprocessing)) is not None:
         say(doubt)
     latency = profiling.measure_latency_ms(
         folder / "model.onnx", bundle.card.preprocessing.channels, bundle.arch.resolution
