@@ -146,11 +146,20 @@ class Supernet:
         return self.family.space.restricted(dict(self.only))
 
     def restricted(self, only: Mapping[str, Iterable[Choice]]) -> Supernet:
-        """The same supernet with fewer choices: ``{"resolution": (160, 176)}``.
+        """The same supernet with fewer choices: ``{"resolution": (160, 176)}``, or with free ones: ``(48, 256)``.
 
         Its archs, its network and so its fingerprint are those of the whole one.
         """
         return replace(self, only=tuple((name, tuple(choices)) for name, choices in only.items()))
+
+    def with_arch(self, arch: Arch) -> Supernet:
+        """The same supernet, whose space has the choices of ``arch`` alone where it takes free ones.
+
+        So that costs, which are in tables of a space's choices, are had of an arch at a free resolution.
+        """
+        choices = arch.values
+        known = all(choices[d.name] in d.choices for d in self.space.dimensions if d.name in choices)
+        return self if known else self.restricted({name: (choice,) for name, choice in arch.choices})
 
     @cached_property
     def fingerprint(self) -> str:

@@ -142,7 +142,7 @@ def export_arch(
     """The same of an arch of a supernet that nothing was searched in; costs are those that are known of it."""
     supernet = measuring.supernet
     check_material(supernet, measuring.data_name, calibrated)
-    target = Target(supernet, device)
+    target = Target(supernet.with_arch(arch), device)
     costs = {name: build(name, target)(arch) for name in free_costs(supernet, device)}
     costs |= range_figures(ranges(device, costs.get("latency_ms"), supernet.layers(arch)))
     folder = out or Path("runs") / BUNDLES / bundle_folder_name(arch, calibrated)
