@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from search.reports import export, words
 from supernet import catalog
 from supernet.arch import Arch
+from supernet.messages import Say, say
 
 if TYPE_CHECKING:
     import pandas
@@ -106,6 +107,34 @@ class Bundle:
         """
         found, confusion = export.evaluate_summary(self.folder, Path(images) if images is not None else None)
         return Evaluation(found, confusion)
+
+    def update(
+        self,
+        weights: str | Path,
+        *,
+        data: str | Path | None = None,
+        out: str | Path | None = None,
+        say: Say = say,
+    ) -> Bundle:
+        """A new bundle with weights that were changed elsewhere, in a file; beside this one, as NAME-updated, by default.
+
+        They are under our names of tensors, as in weights.safetensors, or ``ofa``'s. They are measured on the bundle's own
+        images, or on ``data``, and the new card has the hash of this one's. Raises InputError where they do not fit.
+        """
+        folder = (
+            Path(out) if out is not None else self.folder.with_name(f"{self.folder.resolve().name}-updated")
+        )
+        images = str(data) if data is not None else None
+        summary = export.update_summary(self.opened, Path(weights), images, folder, say)
+        from supernet.bundle import open_bundle as opened
+
+        return Bundle(opened(folder, self.opened.supernet), summary)
+
+    def ofa_state(self) -> dict[str, torch.Tensor]:
+        """The weights under the names of ``ofa``'s static networks, which load them with ``strict=True``."""
+        from supernet.ofa_names import in_ofa_names
+
+        return in_ofa_names(self.subnet())
 
     def __repr__(self) -> str:
         return f"Bundle({str(self.folder)!r}: arch {self.arch.id})"

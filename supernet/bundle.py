@@ -34,6 +34,7 @@ from supernet.bundle_card import (
     WEIGHTS,
     Card,
     DeviceKeys,
+    UpdateKeys,
     describe,
     read_card,
     render,
@@ -87,6 +88,14 @@ class Bundle:
 
     def subnet(self) -> nn.Module:
         """The static subnet in torch, in eval mode. Raises InputError where its supernet is unknown here."""
+        supernet = self.described
+        subnet = supernet.family.static(supernet.space.from_dict(self.arch.to_dict()))
+        load_weights(subnet, self.folder / WEIGHTS, self.card.files[WEIGHTS], REMEDY)
+        return subnet.eval()
+
+    @property
+    def described(self) -> Supernet:
+        """The supernet that it was cut out of. Raises InputError where it is unknown here, or another one."""
         supernet = self.supernet or open_supernet(self.card.supernet.name)
         if supernet.fingerprint != self.card.supernet.fingerprint:
             raise InputError(
@@ -94,9 +103,7 @@ class Bundle:
                 f"{self.card.supernet.fingerprint}, but {supernet.name} here has the network "
                 f"{supernet.fingerprint}; use the oncefit {self.card.versions['oncefit']} that wrote it"
             )
-        subnet = supernet.family.static(supernet.space.from_dict(self.arch.to_dict()))
-        load_weights(subnet, self.folder / WEIGHTS, self.card.files[WEIGHTS], REMEDY)
-        return subnet.eval()
+        return supernet
 
     def session(self, threads: int = 1) -> InferenceSession:
         """ONNX Runtime on the CPU with ``threads`` threads: ``images`` (n, c, r, r) to ``logits`` (n, classes)."""
@@ -288,6 +295,7 @@ def write_bundle(
     measured: Mapping[str, object],
     *,
     corrected: Mapping[str, float] | None = None,
+    updated: UpdateKeys | None = None,
     subnet: nn.Module | None = None,
     device: DeviceKeys | None = None,
     measure_latency: Callable[[Path], object] | None = None,
@@ -298,7 +306,8 @@ def write_bundle(
 
     Give ``subnet``, already specialised, where the measured figures are of exactly those weights; else
     it is cut out of ``net`` and recalibrated, or left as it is where there is no ``data``: such a bundle is not
-    calibrated, and says so. ``corrected`` is the validation accuracy without what having been chosen by it added. ``say`` is told what goes on. ``device`` is the one that ``predicted`` is for;
+    calibrated, and says so. ``corrected`` is the validation accuracy without what having been chosen by it added, ``updated`` says of which bundle the
+    weights were. ``say`` is told what goes on. ``device`` is the one that ``predicted`` is for;
     ``measure_latency`` is given the ONNX file, and what it returns is the card's measured latency.
     A bundle that is there already is replaced. Raises InputError where ``folder`` cannot be written or holds something else, and Disagreement as
     :func:`verify_bundle` does; nothing is left behind then.
@@ -328,7 +337,7 @@ def write_bundle(
             say("measuring latency on this machine")
             measured = {**measured, "latency": measure_latency(partial / MODEL)}
         now = created or datetime.now(UTC)
-        card = describe(supernet, arch, data, predicted, measured, files, now, device, corrected)
+        card = describe(supernet, arch, data, predicted, measured, files, now, device, corrected, updated)
         documents.write_text(partial / CARD, render(card))
         on = f"{len(data.report):,} report images" if data is not None else f"{RANDOM_INPUTS} random inputs"
         say(f"comparing ONNX Runtime with torch on {on}")

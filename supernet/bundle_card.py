@@ -124,6 +124,16 @@ class Figures(documents.Document):
     validation_corrected_for_choice: dict[str, float] | None = None
 
 
+class UpdateKeys(documents.Document):
+    """Weights that were changed elsewhere, by whom is not known: the bundle that they were of, and which tensors changed."""
+
+    parent_card_sha256: str
+    weights_file: str
+    weights_sha256: str
+    tensors: int
+    changed: tuple[str, ...]
+
+
 class Card(documents.Document):
     """``card.json``; ``calibrated`` is false, and ``data`` absent, where no images were at hand.
 
@@ -137,6 +147,7 @@ class Card(documents.Document):
     arch: str
     device: DeviceKeys | None = None
     calibrated: bool = True
+    updated: UpdateKeys | None = None
     figures: Figures
     data: DataKeys | None = None
     preprocessing: Preprocessing
@@ -158,6 +169,7 @@ def describe(
     created: datetime,
     device: DeviceKeys | None = None,
     corrected: Mapping[str, float] | None = None,
+    updated: UpdateKeys | None = None,
 ) -> Card:
     """The card of a subnet, which is calibrated where there is ``data``.
 
@@ -187,6 +199,7 @@ def describe(
             validation_corrected_for_choice=plain_figures(corrected) if corrected else None,
         ),
         calibrated=data is not None,
+        updated=updated,
         data=DataKeys(
             name=data.name,
             sha256=data.sha256,

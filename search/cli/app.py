@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from search.cli import (
+    bundle,
     carbon,
     compare,
     cost,
@@ -67,6 +68,7 @@ app.command()(carbon.carbon)
 app.command()(device.device)
 app.command()(train.train)
 app.command()(demo.demo)
+app.add_typer(bundle.app, name="bundle")
 app.add_typer(data.app, name="data")
 app.add_typer(predictor.app, name="predictor")
 app.add_typer(weights.app, name="weights")

@@ -28,7 +28,7 @@ from supernet.ofa_format.given import Given, called, is_inline, within_space
 
 if TYPE_CHECKING:
     from supernet.bundle import Bundle
-    from supernet.bundle_card import DeviceKeys
+    from supernet.bundle_card import Card, DeviceKeys
     from supernet.confusion import Confusion
     from supernet.data import Dataset
 
@@ -205,14 +205,64 @@ def write_arch(
         measure_latency=latency_of(arch, supernet) if device is not None and is_here(device) else None,
         say=say,
     ).card
+    return card_summary(card, target)
+
+
+def card_summary(card: Card, folder: Path) -> dict[str, Any]:
+    """What is said of a bundle that was just written."""
     return {
         "arch_id": card.arch_id,
-        "folder": str(target),
+        "folder": str(folder),
         "calibrated": card.calibrated,
         **({"device": card.device.model_dump(exclude_none=True)} if card.device is not None else {}),
+        **({"updated": card.updated.model_dump(mode="json")} if card.updated is not None else {}),
         **card.figures.model_dump(exclude_none=True),
-        "size_bytes": {path.name: path.stat().st_size for path in sorted(target.iterdir())},
+        "size_bytes": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     }
+
+
+def update_summary(
+    bundle: Bundle, weights: Path, data: str | None, out: Path, say: Say = say
+) -> dict[str, Any]:
+    """Write the bundle of changed weights, measured on the bundle's images or others; nothing is calibrated.
+
+    Costs stay, and a predicted accuracy is left out: it was of other weights.
+    """
+    from supernet.bundle import write_bundle
+    from supernet.bundle_update import updated_subnet
+    from supernet.data_summary import suspicion
+    from supernet.evaluation import evaluate
+
+    if bundle.card.data is None and data is None:
+        raise InputError(
+            f"{bundle.folder} was measured on no images, and new weights are measured: give --data FOLDER (train/ and val/, "
+            "one folder of images a class)"
+        )
+    subnet, about = updated_subnet(bundle, weights)
+    images, supernet, arch = data_set(bundle, data), bundle.described, bundle.arch
+    measured: dict[str, object] = {}
+    for split in ("validation", "report"):
+        say(f"measuring accuracy on {len(getattr(images, split)):,} {split} images")
+        accuracy = measured[split] = evaluate(subnet, arch, images, split)
+    doubt = suspicion(accuracy, images.report, len(images.classes), images.preprocessing)
+    if doubt is not None:
+        say(doubt)
+    figures = bundle.card.figures
+    card = write_bundle(
+        out,
+        supernet,
+        None,
+        arch,
+        images,
+        {name: value for name, value in figures.predicted.items() if not name.startswith("top")},
+        measured,
+        updated=about,
+        subnet=subnet,
+        device=bundle.card.device,
+        measure_latency=latency_of(arch, supernet) if "latency" in figures.measured else None,
+        say=say,
+    ).card
+    return card_summary(card, out)
 
 
 def device_keys(device: Device) -> DeviceKeys:

@@ -188,6 +188,15 @@ def of_training(validation: Mapping[str, Accuracy]) -> list[Lines]:
     ]
 
 
+def of_update(updated: Mapping[str, Any]) -> str:
+    """What a card says of weights that were changed elsewhere."""
+    changed, first = len(updated["changed"]), updated["parent_card_sha256"][:12]
+    return (
+        f"Updated from {updated['weights_file']}: {changed} of {counted(updated['tensors'], 'tensor')} differ from those of the "
+        f"bundle whose card has the sha256 {first}...\nBy whom they were changed is not known; batch norms are as they came."
+    )
+
+
 CALIBRATION = ("batch norms", "not calibrated: as in the supernet")
 
 

@@ -28,7 +28,7 @@ MEMBERS = {
         "arch", "classes", "costs", "data", "described", "evaluate", "export", "extract", "is_named", "largest", "measuring",
         "name", "sample", "smallest", "source", "space",
     },
-    "Bundle": {"arch", "card", "classes", "evaluate", "folder", "onnx", "opened", "subnet", "summary", "verify"},
+    "Bundle": {"arch", "card", "classes", "evaluate", "folder", "ofa_state", "onnx", "opened", "subnet", "summary", "update", "verify"},
     "Predictor": {"card", "digest", "file", "held_out_by", "made", "name", "predict", "test"},
     "NetworkCosts": {"arch", "costs", "device", "file", "image_size", "network", "supernet", "to_dict"},
     "Fleet": {"evaluations", "folder", "one_for_all", "plot", "result", "runs", "say", "table", "to_dict", "write"},
