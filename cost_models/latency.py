@@ -23,6 +23,7 @@ def latency_ms(target: Target) -> TableCost:
     supernet = target.supernet
     if isinstance(latency, LatencyTable):
         return latency_cost(latency, supernet, device.name)
+    check_fitted_resolutions(supernet, device.name)
     return table_cost(
         "latency_ms", supernet.space, supernet.segments,
         lambda layer: layer_ms(latency, layer, device.name), offset=latency.intercept_ms,
@@ -70,6 +71,22 @@ def check_space(latency: LatencyModel | LatencyTable, supernet: Supernet, device
             f"oncefit profile NAME --supernet {supernet.name} makes another device for it; "
             f"oncefit device NAME --supernet {latency.supernet} shows the device for its own supernet"
         )
+
+
+def check_fitted_resolutions(supernet: Supernet, device: str) -> None:
+    """Raises InputError for resolutions that a supernet takes though no model was fitted to any: it would extrapolate."""
+    for dimension, whole in zip(supernet.space.dimensions, supernet.family.space.dimensions, strict=True):
+        foreign = [str(choice) for choice in dimension.choices if choice not in whole.choices]
+        if foreign:
+            known = [choice for choice in dimension.choices if choice in whole.choices] or list(
+                whole.choices[:1]
+            )
+            raise InputError(
+                f"the latency model of device {device!r} was fitted to subnets at {dimension.name} {whole.choices[0]} to "
+                f"{whole.choices[-1]}, and nothing is known of it at {', '.join(foreign)}. Leave the device out and search by "
+                "macs (an exported bundle is timed here), or keep to what was measured: space: "
+                f"{{{dimension.name}: [{', '.join(map(str, known))}]}}"
+            )
 
 
 def layer_ms(model: LatencyModel, layer: Layer, device: str) -> float:

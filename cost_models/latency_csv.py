@@ -153,7 +153,7 @@ def row_archs(
 
 def arch_at_line(data: dict[str, Any], supernet: Supernet, where: str) -> Arch:
     try:
-        return reader.arch_in(data, supernet, where)
+        return supernet.family.space.trained.arch(reader.arch_in(data, supernet, where).values)
     except InputError as error:
         raise error if where in str(error) else InputError(f"{where}: {error}") from None
 

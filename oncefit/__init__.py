@@ -22,9 +22,10 @@ from oncefit.shadowing import check_not_shadowed
 check_not_shadowed()
 
 if TYPE_CHECKING:
-    from oncefit.bundles import Bundle, open_bundle
+    from oncefit.bundles import Bundle, Evaluation, open_bundle
     from oncefit.carbon_ledgers import Carbon, carbon
     from oncefit.comparisons import Comparison, compare
+    from oncefit.data_checks import DataCheck, check_data
     from oncefit.devices import KeptDevice, device, import_device, profile, profile_from_csv
     from oncefit.finetuning import finetune
     from oncefit.fleets import Fleet, open_fleet, search_fleet
@@ -47,9 +48,10 @@ if TYPE_CHECKING:
     from supernet.space import Dimension, SearchSpace
 
 _HOMES = {
-    "oncefit.bundles": ("Bundle", "open_bundle"),
+    "oncefit.bundles": ("Bundle", "Evaluation", "open_bundle"),
     "oncefit.carbon_ledgers": ("Carbon", "carbon"),
     "oncefit.comparisons": ("Comparison", "compare"),
+    "oncefit.data_checks": ("DataCheck", "check_data"),
     "oncefit.devices": ("KeptDevice", "device", "import_device", "profile", "profile_from_csv"),
     "oncefit.finetuning": ("finetune",),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
@@ -79,7 +81,9 @@ __all__ = [
     "Bundle",
     "Carbon",
     "Comparison",
+    "DataCheck",
     "Dimension",
+    "Evaluation",
     "Fleet",
     "InputError",
     "KeptDevice",
@@ -93,6 +97,7 @@ __all__ = [
     "Supernet",
     "__version__",
     "carbon",
+    "check_data",
     "compare",
     "cost",
     "costs",

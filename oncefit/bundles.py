@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from search.reports import export, words
 from supernet import catalog
 from supernet.arch import Arch
+from supernet.messages import Say, say
 
 if TYPE_CHECKING:
+    import pandas
     import torch
+    from matplotlib.figure import Figure
     from torch import nn
 
     from supernet.bundle import Bundle as Opened
     from supernet.bundle_card import Card
+    from supernet.confusion import Confusion
 
 
 class HasDescription(Protocol):
@@ -25,6 +29,33 @@ class HasDescription(Protocol):
 
     @property
     def described(self) -> catalog.Supernet: ...
+
+
+class Evaluation(dict[str, Any]):
+    """Figures by name, as ``oncefit evaluate --json`` prints them, and which classes are taken for which."""
+
+    def __init__(self, figures: Mapping[str, Any], found: Confusion) -> None:
+        super().__init__(figures)
+        self._found = found
+
+    @property
+    def confusion(self) -> pandas.DataFrame:
+        """Images of the class of the row that are taken for the class of the column, in the order of the outputs."""
+        import pandas
+
+        return pandas.DataFrame(self._found.counts, self._found.classes, self._found.classes)
+
+    def plot(self) -> Figure:
+        """The same as a matplotlib figure, as shares of the images of each class."""
+        from search.reports.confusion_report import confusion_figure
+
+        return confusion_figure(self._found)
+
+    def write(self, picture: str | Path) -> list[Path]:
+        """Write that picture, and beside it the confusion matrix as CSV; returns both paths."""
+        from search.reports.confusion_report import write_confusion
+
+        return write_confusion(self._found, Path(picture))
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,9 +100,41 @@ class Bundle:
         """Compare ONNX Runtime with torch on the report images. Raises InputError where they disagree."""
         return export.verify_summary(self.folder, supernet, str(data) if data is not None else None)
 
-    def evaluate(self, images: str | Path | None = None) -> dict[str, Any]:
-        """Top-1, top-5 and latency, measured here: on the report split, or on a folder with one folder a class."""
-        return export.evaluate_summary(self.folder, Path(images) if images is not None else None)
+    def evaluate(self, images: str | Path | None = None) -> Evaluation:
+        """Top-1, top-5 and latency, measured here: on the report split, or on a folder with one folder a class.
+
+        Also the balanced accuracy, which is the mean of all classes' recalls, each of these, and the confusion matrix.
+        """
+        found, confusion = export.evaluate_summary(self.folder, Path(images) if images is not None else None)
+        return Evaluation(found, confusion)
+
+    def update(
+        self,
+        weights: str | Path,
+        *,
+        data: str | Path | None = None,
+        out: str | Path | None = None,
+        say: Say = say,
+    ) -> Bundle:
+        """A new bundle with weights that were changed elsewhere, in a file; beside this one, as NAME-updated, by default.
+
+        They are under our names of tensors, as in weights.safetensors, or ``ofa``'s. They are measured on the bundle's own
+        images, or on ``data``, and the new card has the hash of this one's. Raises InputError where they do not fit.
+        """
+        folder = (
+            Path(out) if out is not None else self.folder.with_name(f"{self.folder.resolve().name}-updated")
+        )
+        images = str(data) if data is not None else None
+        summary = export.update_summary(self.opened, Path(weights), images, folder, say)
+        from supernet.bundle import open_bundle as opened
+
+        return Bundle(opened(folder, self.opened.supernet), summary)
+
+    def ofa_state(self) -> dict[str, torch.Tensor]:
+        """The weights under the names of ``ofa``'s static networks, which load them with ``strict=True``."""
+        from supernet.ofa_names import in_ofa_names
+
+        return in_ofa_names(self.subnet())
 
     def __repr__(self) -> str:
         return f"Bundle({str(self.folder)!r}: arch {self.arch.id})"

@@ -90,7 +90,7 @@ class Supernet:
     def costs(self, arch: Arch, device: str | Device | None = None) -> dict[str, float]:
         """Every built-in cost that is known, by name; with a device its latency, and energy and CO2e if it has power."""
         opened = open_device(device, self.described, say) if isinstance(device, str) else device
-        target = Target(self.described, opened)
+        target = Target(self.described.with_arch(arch), opened)
         return {name: build(name, target)(arch) for name in free_costs(self.described, opened)}
 
     # -- subnets -------------------------------------------------------------

@@ -20,3 +20,7 @@ def check_at_most(given: int, most: int, option: str) -> None:
     """Raises InputError where an option is beyond a bound."""
     if given > most:
         raise InputError(f"{option}: got {given}; at most {most} is possible")
+
+
+FREE_RESOLUTIONS = (32, 1024)
+"""Sides of images that OFA's supernets may be asked for: their maps are halved five times, and are at least a pixel."""

@@ -35,6 +35,7 @@ from supernet.bundle_card import (
     Card,
     DeviceKeys,
     TunedFrom,
+    UpdateKeys,
     describe,
     read_card,
     render,
@@ -88,6 +89,16 @@ class Bundle:
 
     def subnet(self) -> nn.Module:
         """The static subnet in torch, in eval mode. Raises InputError where its supernet is unknown here."""
+        supernet = self.described
+        if self.card.finetuning is not None:
+            supernet = supernet.of_classes(self.classes)
+        subnet = supernet.family.static(supernet.space.from_dict(self.arch.to_dict()))
+        load_weights(subnet, self.folder / WEIGHTS, self.card.files[WEIGHTS], REMEDY)
+        return subnet.eval()
+
+    @property
+    def described(self) -> Supernet:
+        """The supernet that it was cut out of. Raises InputError where it is unknown here, or another one."""
         supernet = self.supernet or open_supernet(self.card.supernet.name)
         if supernet.fingerprint != self.card.supernet.fingerprint:
             raise InputError(
@@ -95,11 +106,7 @@ class Bundle:
                 f"{self.card.supernet.fingerprint}, but {supernet.name} here has the network "
                 f"{supernet.fingerprint}; use the oncefit {self.card.versions['oncefit']} that wrote it"
             )
-        if self.card.finetuning is not None:
-            supernet = supernet.of_classes(self.classes)
-        subnet = supernet.family.static(supernet.space.from_dict(self.arch.to_dict()))
-        load_weights(subnet, self.folder / WEIGHTS, self.card.files[WEIGHTS], REMEDY)
-        return subnet.eval()
+        return supernet
 
     def session(self, threads: int = 1) -> InferenceSession:
         """ONNX Runtime on the CPU with ``threads`` threads: ``images`` (n, c, r, r) to ``logits`` (n, classes)."""
@@ -123,6 +130,7 @@ class Verification:
     ``allowed`` is what that may be, and ``other_classes`` the number of images whose best class differs
     although torch's best two logits are further apart than such differences could turn. Without images,
     as for a bundle that is not calibrated, ``compared_images`` counts random inputs, and there is no top-1.
+    ``accuracy`` is what ONNX Runtime's top-1 is of, with its interval.
     """
 
     max_difference: float
@@ -134,6 +142,7 @@ class Verification:
     other_classes: int
     files: Mapping[str, str]
     calibrated: bool = True
+    accuracy: Accuracy | None = None
 
 
 def open_bundle(folder: Path, supernet: Supernet | None = None) -> Bundle:
@@ -164,9 +173,13 @@ def evaluate_bundle(bundle: Bundle, images: Images | ImageFiles, split: str = "r
 
     One thread a batch and several batches side by side.
     """
+    return accuracy_of_logits(*logits_of_bundle(bundle, images), split)
+
+
+def logits_of_bundle(bundle: Bundle, images: Images | ImageFiles) -> tuple[Tensor, Tensor]:
+    """Logits (n, classes) of the ONNX model in ONNX Runtime, and labels (n,), of images that can be decoded."""
     predict = predictor(bundle.session())
-    logits, labels = logits_of(predict, images, bundle.card.preprocessing.resolution, bundle.preprocessing)
-    return accuracy_of_logits(logits, labels, split)
+    return logits_of(predict, images, bundle.card.preprocessing.resolution, bundle.preprocessing)
 
 
 def verify_bundle(folder: Path, data: Dataset | None, supernet: Supernet | None = None) -> Verification:
@@ -249,6 +262,7 @@ def compare(bundle: Bundle, data: Dataset | None) -> Verification:
         other_classes=int(other.sum()),
         files=dict(bundle.card.files),
         calibrated=bundle.card.calibrated,
+        accuracy=accuracy_of_logits(ort_logits, labels, "report") if labels is not None else None,
     )
 
 
@@ -291,6 +305,7 @@ def write_bundle(
     measured: Mapping[str, object],
     *,
     corrected: Mapping[str, float] | None = None,
+    updated: UpdateKeys | None = None,
     subnet: nn.Module | None = None,
     device: DeviceKeys | None = None,
     measure_latency: Callable[[Path], object] | None = None,
@@ -304,7 +319,7 @@ def write_bundle(
     it is cut out of ``net`` and recalibrated, or left as it is where there is no ``data``: such a bundle is not
     calibrated, and says so. ``corrected`` is the validation accuracy without what having been chosen by it added. ``say`` is told what goes on. ``device`` is the one that ``predicted`` is for;
     ``measure_latency`` is given the ONNX file, and what it returns is the card's measured latency. ``tuned`` says how
-    the weights of ``subnet`` were trained on, which may have other classes then.
+    the weights of ``subnet`` were trained on, which may have other classes then, and ``updated`` of which bundle they were.
     A bundle that is there already is replaced. Raises InputError where ``folder`` cannot be written or holds something else, and Disagreement as
     :func:`verify_bundle` does; nothing is left behind then.
     """
@@ -333,7 +348,8 @@ def write_bundle(
             say("measuring latency on this machine")
             measured = {**measured, "latency": measure_latency(partial / MODEL)}
         now = created or datetime.now(UTC)
-        card = describe(supernet, arch, data, predicted, measured, files, now, device, corrected, tuned)
+        about_weights = (corrected, tuned, updated)
+        card = describe(supernet, arch, data, predicted, measured, files, now, device, *about_weights)
         documents.write_text(partial / CARD, render(card))
         on = f"{len(data.report):,} report images" if data is not None else f"{RANDOM_INPUTS} random inputs"
         say(f"comparing ONNX Runtime with torch on {on}")

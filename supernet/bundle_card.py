@@ -150,6 +150,16 @@ class Finetuning(documents.Document):
     paired: dict[str, Any] | None = None
 
 
+class UpdateKeys(documents.Document):
+    """Weights that were changed elsewhere, by whom is not known: the bundle that they were of, and which tensors changed."""
+
+    parent_card_sha256: str
+    weights_file: str
+    weights_sha256: str
+    tensors: int
+    changed: tuple[str, ...]
+
+
 class Card(documents.Document):
     """``card.json``; ``calibrated`` is false, and ``data`` absent, where no images were at hand.
 
@@ -165,6 +175,7 @@ class Card(documents.Document):
     device: DeviceKeys | None = None
     calibrated: bool = True
     finetuning: Finetuning | None = None
+    updated: UpdateKeys | None = None
     figures: Figures
     data: DataKeys | None = None
     preprocessing: Preprocessing
@@ -194,6 +205,7 @@ def describe(
     device: DeviceKeys | None = None,
     corrected: Mapping[str, float] | None = None,
     tuned: TunedFrom | None = None,
+    updated: UpdateKeys | None = None,
 ) -> Card:
     """The card of a subnet, which is calibrated where there is ``data``, and fine-tuned where it is ``tuned``.
 
@@ -227,6 +239,7 @@ def describe(
         ),
         calibrated=data is not None,
         finetuning=tuned.finetuning if tuned is not None else None,
+        updated=updated,
         data=DataKeys(
             name=data.name,
             sha256=data.sha256,

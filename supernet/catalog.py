@@ -148,7 +148,7 @@ class Supernet:
         return self.family.space.restricted(dict(self.only))
 
     def restricted(self, only: Mapping[str, Iterable[Choice]]) -> Supernet:
-        """The same supernet with fewer choices: ``{"resolution": (160, 176)}``.
+        """The same supernet with fewer choices: ``{"resolution": (160, 176)}``, or with free ones: ``(48, 256)``.
 
         Its archs, its network and so its fingerprint are those of the whole one.
         """
@@ -163,6 +163,15 @@ class Supernet:
                 f"{self.name} was given in Python, and nothing is known of it with other classes"
             )
         return replace(self, family=self.with_outputs(classes), data=None, stored=None)
+
+    def with_arch(self, arch: Arch) -> Supernet:
+        """The same supernet, whose space has the choices of ``arch`` alone where it takes free ones.
+
+        So that costs, which are in tables of a space's choices, are had of an arch at a free resolution.
+        """
+        choices = arch.values
+        known = all(choices[d.name] in d.choices for d in self.space.dimensions if d.name in choices)
+        return self if known else self.restricted({name: (choice,) for name, choice in arch.choices})
 
     @cached_property
     def fingerprint(self) -> str:

@@ -21,6 +21,7 @@ class Order(Enum):
     NAMES = "matched with the classes by name"
     NUMBERS = "taken as numbers"
     SORTED = "the outputs in sorted order"
+    OWN = "the outputs in the order of the set's own list"
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,12 @@ def folder_name(class_name: str) -> str:
     return class_name.replace("/", "_")
 
 
-def labels_of(folder: Path, names: Sequence[str], classes: Sequence[str]) -> ClassFolders:
+def labels_of(
+    folder: Path, names: Sequence[str], classes: Sequence[str], called: str = "class folder"
+) -> ClassFolders:
     """The label of each class folder: the place of its name in ``classes``.
+
+    Names of labels that are in a list are taken likewise, and are ``called`` so.
 
     Where no folder is called like a class, as ImageNet's ``n01440764``, folders in sorted order are
     the outputs in theirs, as torchvision reads them; folders that are numbers, as ImageNetV2's ``0`` to
@@ -73,14 +78,14 @@ def labels_of(folder: Path, names: Sequence[str], classes: Sequence[str]) -> Cla
     if all(map(is_numbered, names)) and (
         all(map(is_numbered, known)) or not any(name in known for name in names)
     ):
-        return by_value(folder, sorted(names, key=int), classes)
+        return by_value(folder, sorted(names, key=int), classes, called)
     if not any(resembles_one_of(known, name) for name in names[:LOOKED_AT]):
         if len(names) != len(classes):
-            raise other_count(folder, names, classes)
+            raise other_count(folder, names, classes, called)
         return ClassFolders({name: label for label, name in enumerate(names)}, Order.SORTED)
     for name in names:
         if name not in known:
-            raise unknown(f"class folder in {folder}:", name, known)
+            raise unknown(f"{called} in {folder}:", name, known)
         if [folder_name(other) for other in classes].count(name) > 1:
             raise InputError(
                 f"{folder / name}: the network has more than one class {name!r}; name no folder like a class "
@@ -94,7 +99,7 @@ def is_numbered(name: str) -> bool:
     return re.fullmatch(r"[0-9]{1,18}", name) is not None
 
 
-def by_value(folder: Path, names: Sequence[str], classes: Sequence[str]) -> ClassFolders:
+def by_value(folder: Path, names: Sequence[str], classes: Sequence[str], called: str) -> ClassFolders:
     """Labels of folders that are numbers, given from the smallest to the largest.
 
     Classes that are numbers too are matched by value. Else all together are the outputs in order,
@@ -104,14 +109,14 @@ def by_value(folder: Path, names: Sequence[str], classes: Sequence[str]) -> Clas
     for i, number in enumerate(numbers[1:], 1):
         if number == numbers[i - 1]:
             raise InputError(
-                f"{folder} has the class folders {names[i - 1]} and {names[i]}, which are the same number; put their "
+                f"{folder} has the {called}s {names[i - 1]} and {names[i]}, which are the same number; put their "
                 "images into one of them"
             )
     if all(map(is_numbered, classes)):
         known = {int(name): label for label, name in enumerate(classes)}
         for name, number in zip(names, numbers, strict=True):
             if number not in known:
-                raise unknown(f"class folder in {folder}:", name, classes)
+                raise unknown(f"{called} in {folder}:", name, classes)
         labels: Iterable[int] = (known[number] for number in numbers)
         return ClassFolders(dict(zip(names, labels, strict=True)), Order.NAMES)
     if len(names) == len(classes):
@@ -119,14 +124,15 @@ def by_value(folder: Path, names: Sequence[str], classes: Sequence[str]) -> Clas
     elif numbers[0] == 0 and numbers[-1] < len(classes):
         labels = numbers
     else:
-        raise other_count(folder, names, classes)
+        raise other_count(folder, names, classes, called)
     return ClassFolders(dict(zip(names, labels, strict=True)), Order.NUMBERS)
 
 
-def other_count(folder: Path, names: Sequence[str], classes: Sequence[str]) -> InputError:
+def other_count(folder: Path, names: Sequence[str], classes: Sequence[str], called: str) -> InputError:
+    noun = called.rpartition(" ")[2]
     return InputError(
-        f"{folder} has {len(names)} class folders ({some(names)}), but the network has {len(classes)} "
-        f"outputs ({some(classes)}); name folders like the network's classes, or give one folder "
+        f"{folder} has {len(names)} {called}s ({some(names)}), but the network has {len(classes)} "
+        f"outputs ({some(classes)}); name {noun}s like the network's classes, or give one {noun} "
         "for each output in the sorted order of their names"
     )
 

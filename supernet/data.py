@@ -9,20 +9,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from supernet import fashion_mnist
 from supernet.catalog import PreprocessingKeys
 from supernet.checkpoints import read_checked, sha256_of
 from supernet.errors import InputError, some, unknown
-from supernet.image_folder import ImageFiles, Origin, check_alike, list_images, read_image, visible
-from supernet.preprocessing import prepare
+from supernet.image_folder import ImageFiles, check_alike, visible
+from supernet.images import Images as Images
+from supernet.images import ready
+from supernet.layouts.cifar_part import refuse_pickles
+from supernet.layouts.part import DataPart
+from supernet.layouts.registry import find_part, part_at
 
 SPLITS = ("calibration", "validation", "report")
+TRAIN_AND_VAL = ("train", "val")
+AnyImages = TypeVar("AnyImages", Images, ImageFiles, Images | ImageFiles)
 
 CALIBRATION_IMAGES = 2_000
 """Of ``train/``: as many as OFA recalibrates batch norms on."""
@@ -30,6 +35,11 @@ CALIBRATION_BATCH = 100
 """Images whose statistics are taken together."""
 VALIDATION_EVERY = 5
 """One of so many images of each class in ``val/`` is for the search, the others are for the report."""
+OTHER_FORMS = "lists (train.csv of file,label) or arrays (train.npz)"
+NEEDED = {
+    "train": f"batch norms are recalibrated on training images (about {CALIBRATION_IMAGES:,} of them)",
+    "val": "accuracy is measured on validation images",
+}
 
 
 class WithPreprocessing(Protocol):
@@ -40,37 +50,6 @@ class WithPreprocessing(Protocol):
 
     @property
     def preprocessing(self) -> PreprocessingKeys: ...
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images in memory, uint8, grey (n, h, w) or RGB (n, 3, h, w), and labels (n,) int64."""
-
-    pixels: Tensor
-    labels: Tensor
-    origin: Origin | None = None
-    batch_size: ClassVar[int] = 100
-    """Images of 28 pixels whose maps stay in the cache: half the time that 500 take."""
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def undecodable(self) -> Mapping[str, str]:
-        """None, as all of them are decoded already."""
-        return {}
-
-    def decodable(self, places: range) -> list[int]:
-        """All of ``places``."""
-        return list(places)
-
-    def picked(self, places: Sequence[int]) -> Images:
-        """Those at ``places``, in that order."""
-        return Images(self.pixels[list(places)], self.labels[list(places)], self.origin)
-
-    def batch(self, places: slice, resolution: int, how: PreprocessingKeys) -> tuple[Tensor, Tensor]:
-        """Inputs (n, c, resolution, resolution) float32 and labels (n,)."""
-        return prepare(self.pixels[places], resolution, how), self.labels[places]
 
 
 @dataclass(frozen=True)
@@ -105,7 +84,7 @@ def load_dataset(name_or_folder: str, network: WithPreprocessing) -> Dataset:
 
     The folder has ``calibration``, ``validation`` and ``report``, or ``train`` and ``val`` as
     torchvision reads ImageNet; each of them holds one folder of images for each class, see
-    :func:`supernet.class_folders.labels_of`.
+    :func:`supernet.class_folders.labels_of`, or is in another form of :mod:`supernet.layouts.registry`.
     """
     return read_dataset(name_or_folder, network.classes, network.preprocessing)
 
@@ -119,11 +98,8 @@ def read_dataset(name_or_folder: str, classes: tuple[str, ...], how: Preprocessi
     folder = Path(name_or_folder)
     if not folder.is_dir():
         raise unknown("data set (or folder of images)", name_or_folder, ["fashion_mnist"])
-    listed = list_splits(folder, classes)
-    if how.crop is not None:
-        return Dataset(name_or_folder, classes, how, sha256=listing_hash(classes, listed), **listed)
-    splits = {split: in_memory(files, how) for split, files in listed.items()}
-    return Dataset(name_or_folder, classes, how, sha256=content_hash(classes, splits), **splits)
+    splits = {split: ready(images, how) for split, images in list_splits(folder, classes).items()}
+    return Dataset(name_or_folder, classes, how, sha256=splits_hash(classes, splits), **splits)
 
 
 def check_preprocessing(how: PreprocessingKeys) -> None:
@@ -140,40 +116,54 @@ def check_preprocessing(how: PreprocessingKeys) -> None:
         )
 
 
-def list_splits(folder: Path, classes: tuple[str, ...]) -> dict[str, ImageFiles]:
-    """The files of each split. Raises InputError for a folder of neither layout."""
-    here = set(visible(folder, folders_only=True))
-    if here & {"train", "val"} and not here & set(SPLITS):
-        return list_train_and_val(folder, classes)
-    missing = [split for split in SPLITS if split not in here]
+def list_splits(folder: Path, classes: tuple[str, ...]) -> dict[str, Images | ImageFiles]:
+    """The images of each split, as they lie on disk. Raises InputError for a folder of neither layout."""
+    parts = {name: part.listed(classes) for name, part in find_parts(folder).items()}
+    check_alike(*parts.values())
+    return splits_of(parts)
+
+
+def find_parts(folder: Path) -> dict[str, DataPart]:
+    """Calibration, validation and report, or train and val. Raises InputError where one of them is missing."""
+    found = parts_in(folder)
+    wanted = TRAIN_AND_VAL if set(found) & set(TRAIN_AND_VAL) else SPLITS
+    missing = [name for name in wanted if name not in found]
+    if missing and wanted == TRAIN_AND_VAL:
+        raise InputError(
+            f"{folder} has no {missing[0]}/: {NEEDED[missing[0]]}; give a folder with train/ and val/, each with one "
+            f"folder of images a class, as torchvision reads ImageNet, or {OTHER_FORMS}"
+        )
     if missing:
         raise InputError(
             f"{folder} lacks the folders {', '.join(missing)}; a data set of your own has "
             "calibration/, validation/ and report/, or train/ and val/ as torchvision reads ImageNet, "
-            "each with one folder of images a class"
+            f"each with one folder of images a class, or {OTHER_FORMS}"
         )
-    calibration, validation, report = (list_images(folder / split, classes) for split in SPLITS)
-    check_alike(calibration, validation, report)
-    return {"calibration": mixed_images(calibration), "validation": validation, "report": report}
+    return found
 
 
-def list_train_and_val(folder: Path, classes: tuple[str, ...]) -> dict[str, ImageFiles]:
-    """Calibration images out of ``train``, validation and report images out of ``val``.
+def parts_in(folder: Path) -> dict[str, DataPart]:
+    """Those parts of one of the two layouts that are there. Raises InputError where the folder cannot be read."""
+    visible(folder)
+    found = {
+        name: part for name in (*SPLITS, *TRAIN_AND_VAL) if (part := find_part(folder, name)) is not None
+    }
+    if not found:
+        refuse_pickles(folder)
+    splits = {name: part for name, part in found.items() if name in SPLITS}
+    return splits or found
 
-    A supernet was trained on ``train``, so nothing is chosen or reported by it. Images are taken by
-    their place in sorted order, so that every run on the same files has the same splits.
+
+def splits_of(parts: Mapping[str, Images | ImageFiles]) -> dict[str, Images | ImageFiles]:
+    """The three splits of what :func:`find_parts` found, or of what is as these are.
+
+    Of ``train`` come calibration images, of ``val`` validation and report images: a supernet was trained on
+    ``train``, so nothing is chosen or reported by it. Images are taken by their place in sorted order, so that every
+    run on the same files has the same splits.
     """
-    for name, needed in (
-        ("train", f"batch norms are recalibrated on training images (about {CALIBRATION_IMAGES:,} of them)"),
-        ("val", "accuracy is measured on validation images"),
-    ):
-        if not (folder / name).is_dir():
-            raise InputError(
-                f"{folder} has no {name}/: {needed}; give a folder with train/ and val/, each with one "
-                "folder of images a class, as torchvision reads ImageNet"
-            )
-    train, val = list_images(folder / "train", classes), list_images(folder / "val", classes)
-    check_alike(train, val)
+    if set(parts) == set(SPLITS):
+        return {**parts, "calibration": mixed_images(parts["calibration"])}
+    train, val = (parts[name] for name in TRAIN_AND_VAL)
     count = min(CALIBRATION_IMAGES, len(train))
     places: dict[bool, list[int]] = {True: [], False: []}
     seen: Counter[int] = Counter()
@@ -182,7 +172,8 @@ def list_train_and_val(folder: Path, classes: tuple[str, ...]) -> dict[str, Imag
         seen[label] += 1
     if not places[False]:
         raise InputError(
-            f"{val.folder} has one image a class; it needs some to search with and others to report"
+            f"{val.origin.folder if val.origin else 'val'} has one image a class; it needs some to search with and "
+            "others to report"
         )
     return {
         "calibration": mixed_images(train.picked([i * len(train) // count for i in range(count)])),
@@ -191,7 +182,7 @@ def list_train_and_val(folder: Path, classes: tuple[str, ...]) -> dict[str, Imag
     }
 
 
-def mixed_images(images: ImageFiles) -> ImageFiles:
+def mixed_images(images: AnyImages) -> AnyImages:
     """The same images in an order in which each batch of statistics has some of every class.
 
     Files come class by class, and a batch of few classes varies too little: subnets of the embedded
@@ -202,28 +193,20 @@ def mixed_images(images: ImageFiles) -> ImageFiles:
 
 
 def load_folder(folder: Path, network: WithPreprocessing) -> Images | ImageFiles:
-    """Images below ``folder/CLASS``, in memory where the network takes ``stored`` ones."""
+    """Images below ``folder/CLASS``, or with a list of labels, in memory where the network takes ``stored`` ones."""
     check_preprocessing(network.preprocessing)
-    files = list_images(folder, network.classes)
-    return files if network.preprocessing.crop is not None else in_memory(files, network.preprocessing)
+    return ready(part_at(folder).listed(network.classes), network.preprocessing)
 
 
-def in_memory(files: ImageFiles, how: PreprocessingKeys) -> Images:
-    """All images as squares of ``stored`` pixels. Raises InputError for a file that is no image."""
-    from PIL import Image
-
-    if how.stored is None:
-        raise ValueError(f"preprocessing stores no images: {how}")
-    size, channels = (how.stored, how.stored), len(how.mean)
-    squares = np.stack(
-        [
-            np.asarray(read_image(files.folder / file, channels).resize(size, Image.Resampling.BILINEAR))
-            for file in files.files
-        ]
-    )
-    pixels = torch.from_numpy(squares)
-    pixels = pixels if channels == 1 else pixels.permute(0, 3, 1, 2).contiguous()
-    return Images(pixels, files.labels, files.origin)
+def splits_hash(classes: Sequence[str], splits: Mapping[str, Images | ImageFiles]) -> str:
+    """Of what :class:`Dataset` says, for images in memory, in files, or some splits so and some so."""
+    files = {split: images for split, images in splits.items() if isinstance(images, ImageFiles)}
+    pixels = {split: images for split, images in splits.items() if isinstance(images, Images)}
+    if not files:
+        return content_hash(classes, pixels)
+    if not pixels:
+        return listing_hash(classes, files)
+    return sha256_of(f"{content_hash(classes, pixels)} {listing_hash(classes, files)}".encode())
 
 
 def content_hash(classes: Sequence[str], splits: Mapping[str, Images]) -> str:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+
 from supernet.accuracy import Accuracy, near_chance
+from supernet.catalog import PreprocessingKeys
 from supernet.class_folders import Order
 from supernet.data import SPLITS, Dataset, Images
+from supernet.errors import few
 from supernet.image_folder import ImageFiles
+from supernet.preprocessing import denormalised
 
-SHOWN = 5
-"""Files that a message names."""
+LOOKED_AT_FOR_COLOUR, SIDE_FOR_COLOUR = 16, 32
+"""Images that are looked at, and the side in pixels that they are resized to for it."""
+COLOURLESS = 0.01
+"""Difference of brightness 0..1 between channels that rounding makes where there is no colour."""
 
 
 def of_dataset(data: Dataset) -> list[str]:
@@ -42,14 +49,20 @@ def counted_images(images: Images | ImageFiles, classes: int) -> str:
     return f"{len(images):,} of {of_classes}{part}"
 
 
-def suspicion(found: Accuracy, images: Images | ImageFiles, classes: int) -> str | None:
-    """A sentence on a top-1 that guessing would give as well, with the likely cause; None for any other."""
+def suspicion(
+    found: Accuracy, images: Images | ImageFiles, classes: int, how: PreprocessingKeys | None = None
+) -> str | None:
+    """A sentence on a top-1 that guessing would give as well, with the likely cause; None for any other.
+
+    ``how`` images become inputs says whether grey ones are given to a network of colour.
+    """
     if not near_chance(found, classes):
         return None
     return (
         f"SUSPICIOUS: top-1 on {found.images:,} images ({found.split}) is {100 * found.top1:.2f} % "
         f"[{100 * found.top1_low:.2f}, {100 * found.top1_high:.2f}], no better than guessing one of {classes:,} classes "
-        f"({100 / classes:.2g} %). {likely_cause(images)}"
+        f"({100 / classes:.2g} %). {likely_cause(images)}{of_colour(images, how)} To see what the network sees: oncefit data check "
+        "FOLDER --supernet NAME --picture seen.png"
     )
 
 
@@ -67,7 +80,18 @@ def likely_cause(images: Images | ImageFiles) -> str:
 
 def left_out(undecodable: Mapping[str, str]) -> str:
     """A sentence on images that could not be decoded, which are given with the reasons."""
-    shown = [f"{file} ({why})" for file, why in list(undecodable.items())[:SHOWN]]
-    more = f" and {len(undecodable) - SHOWN} more" if len(undecodable) > SHOWN else ""
     images = "1 image" if len(undecodable) == 1 else f"{len(undecodable)} images"
-    return f"left out {images} that cannot be decoded: {', '.join(shown)}{more}"
+    reasons = [f"{file} ({why})" for file, why in undecodable.items()]
+    return f"left out {images} that cannot be decoded: {few(reasons)}"
+
+
+def of_colour(images: Images | ImageFiles, how: PreprocessingKeys | None) -> str:
+    """A sentence where a network of three channels gets images without colour, by some of them; else nothing."""
+    if how is None or len(how.mean) == 1:
+        return ""
+    places = torch.linspace(0, len(images) - 1, min(LOOKED_AT_FOR_COLOUR, len(images))).long().tolist()
+    inputs, _ = images.picked(places).batch(slice(0, len(places)), SIDE_FOR_COLOUR, how)
+    pixels = denormalised(inputs, how)
+    if not len(pixels) or bool((pixels - pixels[:, :1]).abs().max() > COLOURLESS):
+        return ""
+    return " Or it was trained on colour: these images are grey, and it gets three equal channels."

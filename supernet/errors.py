@@ -6,12 +6,14 @@ import difflib
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 WHOLE = 30
 """A list of so many names is shown whole."""
 FIRST = 10
 """Of a longer one, as ImageNet's classes, so many are shown."""
+AT_LENGTH = 5
+"""Of what is said at length, so many are shown."""
 CLOSEST = 3
 """Names that a message suggests where it does not show all of them."""
 LONGEST_WORD = 400
@@ -43,6 +45,12 @@ def some(names: Iterable[object]) -> str:
     if len(given) <= WHOLE:
         return ", ".join(given)
     return f"{', '.join(given[:FIRST])}, ... ({len(given):,} in all)"
+
+
+def few(shown: Sequence[str]) -> str:
+    """What a message is about, as files with a reason each: the first, and how many more there are."""
+    more = f" and {len(shown) - AT_LENGTH:,} more" if len(shown) > AT_LENGTH else ""
+    return ", ".join(shown[:AT_LENGTH]) + more
 
 
 def short(text: object) -> str:

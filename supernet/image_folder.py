@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -136,7 +136,12 @@ def list_images(folder: Path, classes: Sequence[str]) -> ImageFiles:
     return ImageFiles(folder, files, torch.tensor(labels), origin=origin)
 
 
-def check_alike(*splits: ImageFiles) -> None:
+class HasOrigin(Protocol):
+    @property
+    def origin(self) -> Origin | None: ...
+
+
+def check_alike(*splits: HasOrigin) -> None:
     """Raises InputError where a class folder's name decides on another output in one split than in another.
 
     Folders that are called like the classes agree by themselves; those that are outputs in sorted order only where
@@ -269,7 +274,12 @@ def by_suffix(counts: Mapping[str, int]) -> str:
 
 
 def read_image(path: Path, channels: int) -> Image.Image:
-    """The first frame of an image file, grey (mode L) for one channel or RGB for three.
+    """The first frame of an image file, grey (mode L) for one channel or RGB for three; errors are those of decoded."""
+    return decoded(path, lambda image, _: converted(image, channels))
+
+
+def decoded(path: Path, use: Callable[[Image.Image, bytes], Made]) -> Made:
+    """What ``use`` makes of the image in a file, which it must load, and of the file's bytes.
 
     Raises Undecodable where its content is to blame. A file that cannot be read now is another
     InputError: leaving it out would measure one candidate on other images than the next.
@@ -279,7 +289,7 @@ def read_image(path: Path, channels: int) -> Image.Image:
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
-            return converted(image, channels)
+            return use(image, content)
     except UnidentifiedImageError as error:  # its message names the bytes' place in memory
         raise Undecodable(path, "cannot identify image file") from error
     except MemoryError as error:

@@ -41,7 +41,8 @@ class MobileNetV3Spec:
     """A supernet: stem convolution, one fixed block, elastic stages, head, classifier.
 
     ``mix_width`` is the width of a layer between the pooled head and the classifier, if
-    there is one; ``norm_eps`` is added to the variance in every batch norm.
+    there is one; ``norm_eps`` is added to the variance in every batch norm; ``free_resolutions`` are the least and the
+    greatest that may be asked for beside those that it was trained at.
     """
 
     name: str
@@ -60,6 +61,7 @@ class MobileNetV3Spec:
     head_act: str = "h_swish"
     mix_width: int | None = None
     norm_eps: float = 1e-5
+    free_resolutions: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Block:
 
 def space(spec: MobileNetV3Spec) -> SearchSpace:
     """Dimensions ``resolution``, then ``depth.S``, and ``kernel.S.B``, ``expand.S.B`` from 1."""
-    dimensions = [Dimension("resolution", spec.resolutions)]
+    dimensions = [Dimension("resolution", spec.resolutions, free=spec.free_resolutions)]
     for s, stage in enumerate(spec.stages, 1):
         dimensions.append(Dimension(f"depth.{s}", stage.depths))
         for b in range(1, max(stage.depths) + 1):

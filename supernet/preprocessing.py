@@ -30,6 +30,12 @@ def prepare(images: Tensor, resolution: int, how: PreprocessingKeys) -> Tensor:
     return (x - mean) / std
 
 
+def denormalised(inputs: Tensor, how: PreprocessingKeys) -> Tensor:
+    """Inputs (n, c, h, w) as what a network sees of the images: brightness 0..1."""
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (how.mean, how.std))
+    return (inputs * std + mean).clamp(0, 1)
+
+
 ROUNDINGS: dict[str, Callable[[float], int]] = {"up": math.ceil, "down": math.floor, "nearest": round}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,16 +20,34 @@ Codes = npt.NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Dimension:
-    """One choice. ``needs = (name, n)``: it counts only where dimension ``name`` is >= n."""
+    """One choice. ``needs = (name, n)``: it counts only where dimension ``name`` is >= n.
+
+    ``free = (least, greatest)`` says that any whole number between them may be asked for in place of ``choices``, which
+    are what the supernet was trained with.
+    """
 
     name: str
     choices: tuple[Choice, ...]
     needs: tuple[str, int] | None = None
+    free: tuple[int, int] | None = None
 
     @property
     def kind(self) -> str:
         """``resolution``, ``depth``, ``kernel``, ``expand`` or ``width``: the name up to the first dot."""
         return self.name.partition(".")[0]
+
+    def offers(self, choice: object) -> bool:
+        """Whether it is one of the choices, or a free one. True and False are no numbers."""
+        if isinstance(choice, bool):
+            return False
+        free = self.free is not None and isinstance(choice, int) and self.free[0] <= choice <= self.free[1]
+        return free or choice in self.choices
+
+    @property
+    def allowed(self) -> str:
+        """What it offers, for a message."""
+        between = f", or any whole number from {self.free[0]} to {self.free[1]}" if self.free else ""
+        return f"{self.choices}{between}"
 
 
 @dataclass(frozen=True)
@@ -92,10 +110,16 @@ class SearchSpace:
 
         return math.prod(count(d) for d in self.dimensions if d.needs is None)
 
+    @cached_property
+    def trained(self) -> SearchSpace:
+        """The same with the choices that the supernet was trained with alone, for what is of these."""
+        return SearchSpace(self.name, tuple(replace(d, free=None) for d in self.dimensions))
+
     def restricted(self, only: Mapping[str, Iterable[Choice]]) -> SearchSpace:
         """A part of the space: for the dimensions or kinds named in ``only``, the choices given there.
 
-        Its archs are archs of the whole space. Raises InputError for an unknown name or choice.
+        Its archs are archs of the whole space. What a dimension offers freely may be given too, and nothing is free in
+        the part. Raises InputError for an unknown name or choice.
         """
         if not only:
             return self
@@ -105,15 +129,23 @@ class SearchSpace:
             if not mine:
                 raise unknown(f"dimension of space {self.name}", name, [*kinds, *self.index])
             known = {choice for d in mine for choice in d.choices}
-            foreign = [choice for choice in choices if choice not in known]
-            if foreign or not any(choice in known for choice in choices):
+            foreign = [choice for choice in choices if not any(d.offers(choice) for d in mine)]
+            if foreign or not list(choices):
+                free = (
+                    f", or any whole number from {mine[0].free[0]} to {mine[0].free[1]}"
+                    if mine[0].free
+                    else ""
+                )
                 raise InputError(
-                    f"space {self.name} cannot be restricted to {name} {list(choices)}; allowed: {sorted(known)}"
+                    f"space {self.name} cannot be restricted to {name} {list(choices)}; allowed: {sorted(known)}{free}"
                 )
 
         def left(d: Dimension) -> tuple[Choice, ...]:
             allowed = [set(choices) for name, choices in only.items() if name in (d.name, d.kind)]
-            found = tuple(choice for choice in d.choices if all(choice in some for some in allowed))
+            offered = sorted(
+                {*d.choices, *(choice for choices in allowed for choice in choices if d.offers(choice))}
+            )
+            found = tuple(choice for choice in offered if all(choice in some for some in allowed))
             if not found:
                 raise InputError(f"the restriction of space {self.name} leaves no choice for {d.name}")
             return found
@@ -136,13 +168,10 @@ class SearchSpace:
                 continue
             if d.name not in values:
                 raise InputError(f"an arch of {self.name} needs a value for {d.name}: one of {d.choices}")
-            if values[d.name] not in d.choices or isinstance(
-                values[d.name], bool
-            ):  # True == 1, but is no choice
-                raise InputError(
-                    f"{d.name} = {values[d.name]!r} is not in space {self.name}; allowed: {d.choices}"
-                )
-            kept[d.name] = d.choices[d.choices.index(values[d.name])]
+            value = values[d.name]
+            if not d.offers(value):
+                raise InputError(f"{d.name} = {value!r} is not in space {self.name}; allowed: {d.allowed}")
+            kept[d.name] = d.choices[d.choices.index(value)] if value in d.choices else value
         return Arch(self.name, tuple(kept.items()))
 
     @staticmethod
@@ -181,6 +210,12 @@ class SearchSpace:
             if arch.space != self.name:
                 raise InputError(f"arch {arch.id} is of space {arch.space!r}, not of {self.name!r}")
             values = arch.values
+            for d in self.dimensions:
+                if d.name in values and values[d.name] not in d.choices:
+                    raise InputError(
+                        f"{d.name} {values[d.name]} of arch {arch.id} is none of the choices of space {self.name}, {d.choices}; "
+                        f"add it: space: {{{d.name}: [..., {values[d.name]}]}}"
+                    )
             rows.append([d.choices.index(values[d.name]) if d.name in values else 0 for d in self.dimensions])
         return np.array(rows, dtype=np.int16).reshape(-1, len(self.dimensions))
 

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from supernet.catalog import PreprocessingKeys
 from supernet.checkpoints import sha256_of
-from supernet.data import SPLITS, Dataset, Images, in_memory, list_splits, listing_hash, load_dataset
+from supernet.data import SPLITS, Dataset, list_splits, listing_hash, load_dataset
 from supernet.errors import InputError, some
 from supernet.heads import ClassMatch, match_classes
 from supernet.image_folder import ImageFiles, class_folders, list_images, visible
+from supernet.images import Images, ready
 
 TRAIN = "train"
+JUDGED = ("validation", "report")
+"""Splits that a figure is of."""
 BEGINNING = 4096
 """Bytes of a file that tell most files apart: a training set is read whole only where these are alike."""
 
@@ -55,12 +58,15 @@ def load_training_data(
     dataset = load_dataset(str(folder.absolute()), OtherClasses(match.after, preprocessing))
     listed = list_splits(folder, match.after)
     files = list_images(folder / TRAIN, match.after)
-    files, leaked = without_shared(files, {split: listed[split] for split in ("validation", "report")})
+    files, leaked = without_shared(files, {split: listed[split] for split in JUDGED})
     check_counts(files, match.after)
     warnings = [*leaked, *scarce(files, listed, match.after)]
-    images = files if preprocessing.crop is not None else in_memory(files, preprocessing)
     return TrainingData(
-        dataset, images, match, listing_hash(match.after, {TRAIN: files}), (match.told, *warnings)
+        dataset,
+        ready(files, preprocessing),
+        match,
+        listing_hash(match.after, {TRAIN: files}),
+        (match.told, *warnings),
     )
 
 
@@ -104,12 +110,12 @@ def check_counts(files: ImageFiles, classes: Sequence[str]) -> None:
         )
 
 
-def scarce(files: ImageFiles, splits: Mapping[str, ImageFiles], classes: Sequence[str]) -> list[str]:
+def scarce(files: ImageFiles, splits: Mapping[str, Images | ImageFiles], classes: Sequence[str]) -> list[str]:
     """Warnings of classes with one training image, and of those that figures are not of."""
     counts = Counter(files.labels.tolist())
     single = [name for label, name in enumerate(classes) if counts[label] == 1]
     warnings = [f"only one image to train on of {some(single)}: it may not be learned"] if single else []
-    for split in ("validation", "report"):
+    for split in JUDGED:
         found = set(splits[split].labels.tolist())
         unseen = [name for label, name in enumerate(classes) if label not in found]
         if unseen:
@@ -119,13 +125,18 @@ def scarce(files: ImageFiles, splits: Mapping[str, ImageFiles], classes: Sequenc
     return warnings
 
 
-def without_shared(files: ImageFiles, splits: Mapping[str, ImageFiles]) -> tuple[ImageFiles, list[str]]:
+def without_shared(
+    files: ImageFiles, splits: Mapping[str, Images | ImageFiles]
+) -> tuple[ImageFiles, list[str]]:
     """Training images whose file is in none of the splits, and a warning of each split that had some of them.
 
     A copy of a file that a figure is of would make the figure too high.
     """
     shared, warnings = set[int](), []
     for split, others in splits.items():
+        if isinstance(others, Images):
+            warnings.append(f"{split} images are in an array: copies of them to train on are not looked for")
+            continue
         found = places_shared(files, others)
         shared.update(found)
         if found:

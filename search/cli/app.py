@@ -9,9 +9,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from search.cli import (
+    bundle,
     carbon,
     compare,
     cost,
+    data,
     demo,
     device,
     devices,
@@ -68,6 +70,8 @@ app.command()(device.device)
 app.command()(train.train)
 app.command()(finetune.finetune)
 app.command()(demo.demo)
+app.add_typer(bundle.app, name="bundle")
+app.add_typer(data.app, name="data")
 app.add_typer(predictor.app, name="predictor")
 app.add_typer(weights.app, name="weights")
 app.add_typer(devices.app, name="devices")

@@ -115,7 +115,8 @@ class StepEncoding:
             d = space.dimensions[column]
             known = ", ".join(map(str, self.choices[column][1]))
             raise InputError(
-                f"the predictor has no input for {d.name} {d.choices[codes[row, column]]}; it knows {known}"
+                f"the predictor has no input for {d.name} {d.choices[codes[row, column]]}; it knows {known}; keep the search to "
+                f"what it knows with space: {{{d.name}: [{known}]}}, or measure: accuracy: measured"
             )
         return found
 

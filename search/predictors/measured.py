@@ -153,9 +153,10 @@ def check_columns(columns: Sequence[str], space: SearchSpace, path: Path) -> Non
 
 def arch_of_row(row: Mapping[str, str | None], supernet: Supernet, where: str) -> Arch:
     """The arch of a row in either form."""
-    space = supernet.family.space
+    space = supernet.family.space.trained
     try:
-        arch = of_text(row[SUBNET], supernet) if SUBNET in row else of_columns(row, space)
+        found = of_text(row[SUBNET], supernet) if SUBNET in row else of_columns(row, space)
+        arch = space.arch(found.values)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     given = row.get(ARCH_ID_COLUMN)

@@ -30,7 +30,8 @@ from supernet.ofa_format.given import Given, called, is_inline, within_space
 
 if TYPE_CHECKING:
     from supernet.bundle import Bundle
-    from supernet.bundle_card import DeviceKeys
+    from supernet.bundle_card import Card, DeviceKeys
+    from supernet.confusion import Confusion
     from supernet.data import Dataset
 
 BUNDLES = "bundles"
@@ -155,7 +156,7 @@ def export_arch(
     """The same of an arch of a supernet that nothing was searched in; costs are those that are known of it."""
     supernet = measuring.supernet
     check_material(supernet, measuring.data_name, calibrated)
-    target = Target(supernet, device)
+    target = Target(supernet.with_arch(arch), device)
     costs = {name: build(name, target)(arch) for name in free_costs(supernet, device)}
     costs |= range_figures(ranges(device, costs.get("latency_ms"), supernet.layers(arch)))
     folder = out or Path("runs") / BUNDLES / bundle_folder_name(arch, calibrated)
@@ -221,14 +222,64 @@ def write_arch(
         measure_latency=latency_of(arch, supernet) if timed_now else None,
         say=say,
     ).card
+    return card_summary(card, target)
+
+
+def card_summary(card: Card, folder: Path) -> dict[str, Any]:
+    """What is said of a bundle that was just written."""
     return {
         "arch_id": card.arch_id,
-        "folder": str(target),
+        "folder": str(folder),
         "calibrated": card.calibrated,
         **({"device": card.device.model_dump(exclude_none=True)} if card.device is not None else {}),
+        **({"updated": card.updated.model_dump(mode="json")} if card.updated is not None else {}),
         **card.figures.model_dump(exclude_none=True),
-        "size_bytes": {path.name: path.stat().st_size for path in sorted(target.iterdir())},
+        "size_bytes": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     }
+
+
+def update_summary(
+    bundle: Bundle, weights: Path, data: str | None, out: Path, say: Say = say
+) -> dict[str, Any]:
+    """Write the bundle of changed weights, measured on the bundle's images or others; nothing is calibrated.
+
+    Costs stay, and a predicted accuracy is left out: it was of other weights.
+    """
+    from supernet.bundle import write_bundle
+    from supernet.bundle_update import updated_subnet
+    from supernet.data_summary import suspicion
+    from supernet.evaluation import evaluate
+
+    if bundle.card.data is None and data is None:
+        raise InputError(
+            f"{bundle.folder} was measured on no images, and new weights are measured: give --data FOLDER (train/ and val/, "
+            "one folder of images a class)"
+        )
+    subnet, about = updated_subnet(bundle, weights)
+    images, supernet, arch = data_set(bundle, data), bundle.described, bundle.arch
+    measured: dict[str, object] = {}
+    for split in ("validation", "report"):
+        say(f"measuring accuracy on {len(getattr(images, split)):,} {split} images")
+        accuracy = measured[split] = evaluate(subnet, arch, images, split)
+    doubt = suspicion(accuracy, images.report, len(images.classes), images.preprocessing)
+    if doubt is not None:
+        say(doubt)
+    figures = bundle.card.figures
+    card = write_bundle(
+        out,
+        supernet,
+        None,
+        arch,
+        images,
+        {name: value for name, value in figures.predicted.items() if not name.startswith("top")},
+        measured,
+        updated=about,
+        subnet=subnet,
+        device=bundle.card.device,
+        measure_latency=latency_of(arch, supernet) if "latency" in figures.measured else None,
+        say=say,
+    ).card
+    return card_summary(card, out)
 
 
 def device_keys(device: Device) -> DeviceKeys:
@@ -265,7 +316,7 @@ def verify_summary(folder: Path, supernet: str | None = None, data: str | None =
     Raises InputError where they are not found by these names and not given.
     """
     from supernet.bundle import open_bundle, verify_bundle
-    from supernet.data_summary import left_out
+    from supernet.data_summary import left_out, suspicion
 
     bundle = open_bundle(folder)
     if supernet is None:
@@ -275,6 +326,10 @@ def verify_summary(folder: Path, supernet: str | None = None, data: str | None =
     result = verify_bundle(folder, found, opened)
     if found is not None and found.undecodable:
         say(left_out(found.undecodable))
+    if found is not None and result.accuracy is not None:
+        doubt = suspicion(result.accuracy, found.report, len(found.classes), found.preprocessing)
+        if doubt is not None:
+            say(doubt)
     return asdict(result)
 
 
@@ -306,11 +361,13 @@ def data_set(bundle: Bundle, given: str | None = None) -> Dataset:
     return load_dataset(name, bundle)
 
 
-def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
-    """Accuracy and latency of a bundle, both measured here and now."""
-    from supernet.bundle import evaluate_bundle, open_bundle
+def evaluate_summary(folder: Path, images: Path | None) -> tuple[dict[str, Any], Confusion]:
+    """Accuracy and latency of a bundle, both measured here and now, and which classes are taken for which."""
+    from supernet.bundle import logits_of_bundle, open_bundle
+    from supernet.confusion import confusion_of_logits
     from supernet.data import load_folder
     from supernet.data_summary import left_out, of_images, suspicion
+    from supernet.evaluation import accuracy_of_logits
 
     bundle = open_bundle(folder)
     if images is None:
@@ -320,17 +377,28 @@ def evaluate_summary(folder: Path, images: Path | None) -> dict[str, Any]:
         found, split, called = load_folder(images, bundle), "", str(images)
     for line in of_images({split: found}, len(bundle.classes), called):
         say(line)
-    accuracy = evaluate_bundle(bundle, found, split or called)
+    logits, labels = logits_of_bundle(bundle, found)
+    accuracy = accuracy_of_logits(logits, labels, split or called)
+    confusion = confusion_of_logits(logits, labels, bundle.classes)
     if found.undecodable:
         say(left_out(found.undecodable))
-    if (doubt := suspicion(accuracy, found, len(bundle.classes))) is not None:
+    if (doubt := suspicion(accuracy, found, len(bundle.classes), bundle.preprocessing)) is not None:
         say(doubt)
     latency = profiling.measure_latency_ms(
         folder / "model.onnx", bundle.card.preprocessing.channels, bundle.arch.resolution
     )
-    return {
+    low, high = confusion.balanced_interval()
+    balanced = {"value": confusion.balanced_accuracy, "low": low, "high": high}
+    summary = {
         "arch_id": bundle.arch.id,
         "calibrated": bundle.card.calibrated,
         "preprocessing": bundle.card.preprocessing.model_dump(mode="json", exclude_none=True),
-        "measured": {"accuracy": asdict(accuracy), "latency": asdict(latency)},
+        "measured": {
+            "accuracy": asdict(accuracy),
+            "balanced_accuracy": balanced,
+            "imbalance": confusion.imbalance,
+            "classes": confusion.by_class(),
+            "latency": asdict(latency),
+        },
     }
+    return summary, confusion

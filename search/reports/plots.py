@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 COLOURS = ("#0b6e99", "#d9730d", "#4d7c0f", "#ad1a72", "#6940a5", "#64473a")
 
 
-def new_figure() -> tuple[Figure, Any]:
-    """A figure without a display."""
+def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (8, 5.2)) -> tuple[Figure, Any]:
+    """A figure without a display of so many inches, with its axes: one, or an array of rows and columns."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5.2), dpi=130, layout="constrained")
+    figure = Figure(figsize=size, dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots()
+    return figure, figure.subplots(rows, columns)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -264,6 +264,15 @@ def of_training(validation: Mapping[str, Accuracy]) -> list[Lines]:
     ]
 
 
+def of_update(updated: Mapping[str, Any]) -> str:
+    """What a card says of weights that were changed elsewhere."""
+    changed, first = len(updated["changed"]), updated["parent_card_sha256"][:12]
+    return (
+        f"Updated from {updated['weights_file']}: {changed} of {counted(updated['tensors'], 'tensor')} differ from those of the "
+        f"bundle whose card has the sha256 {first}...\nBy whom they were changed is not known; batch norms are as they came."
+    )
+
+
 CALIBRATION = ("batch norms", "not calibrated: as in the supernet")
 
 
@@ -359,8 +368,34 @@ def of_evaluation(summary: Mapping[str, Any], images: Path | None) -> list[Lines
             ("inputs", of_preprocessing(summary["preprocessing"])),
         ],
         [(f"top-{k} (%)", percent(accuracy, f"top{k}")) for k in (1, 5)]
+        + [("balanced accuracy (%)", of_share(summary["measured"]["balanced_accuracy"], "value"))]
         + [of_latency(LatencyMeasurement(**summary["measured"]["latency"]))],
+        of_classes(summary["measured"]["classes"]) if summary["measured"]["imbalance"] >= UNEVEN else [],
     ]
+
+
+UNEVEN = 2
+"""Times as many images of one class as of another, from which on accuracy is shown by class."""
+CLASSES_SHOWN = 30
+CLASSES_AT_ENDS = 5
+
+
+def of_share(found: Mapping[str, Any], name: str) -> str:
+    """``92.61 [91.87, 93.30]`` of a share with its ``low`` and ``high``."""
+    return "{:.2f} [{:.2f}, {:.2f}]".format(*(100 * found[key] for key in (name, "low", "high")))
+
+
+def of_classes(found: Sequence[Mapping[str, Any]]) -> Lines:
+    """Recall of each class; of many classes the worst and the best."""
+
+    def row(one: Mapping[str, Any]) -> tuple[str, str]:
+        return f"top-1 (%), {one['class']}", f"{of_share(one, 'recall')} of {counted(one['images'], 'image')}"
+
+    if len(found) <= CLASSES_SHOWN:
+        return [row(one) for one in found]
+    ranked = sorted(found, key=lambda one: one["recall"])
+    between = f"{len(found) - 2 * CLASSES_AT_ENDS:,} classes between"
+    return [*map(row, ranked[:CLASSES_AT_ENDS]), ("...", between), *map(row, ranked[-CLASSES_AT_ENDS:])]
 
 
 def of_preprocessing(how: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ def from_run(folder: Path, supernet: Supernet, group: str | None = None) -> Meas
             f"{folder} is a run of {run.supernet.name} with the network {run.supernet.fingerprint}, not of "
             f"{supernet.name} ({supernet.fingerprint}); give runs and files of one supernet"
         )
-    space = supernet.family.space
+    space = supernet.family.space.trained
     rows = [
         (space.arch(candidate.arch.values), candidate.validation.top1)
         for candidate in candidates(run.study(), run.problem)

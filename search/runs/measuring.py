@@ -131,7 +131,8 @@ class MeasuredAccuracy:
         """Say of a split, once, that a top-1 on it is no better than guessing, if it is not."""
         from supernet.data_summary import suspicion
 
-        doubt = suspicion(found, getattr(self.data, found.split), len(self.data.classes))
+        images = getattr(self.data, found.split)
+        doubt = suspicion(found, images, len(self.data.classes), self.data.preprocessing)
         if doubt is not None and found.split not in self.told:
             self.told.add(found.split)
             self.say(doubt)

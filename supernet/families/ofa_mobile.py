@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from supernet import documents
-from supernet.bounds import MOST_LAYERS
+from supernet.bounds import FREE_RESOLUTIONS, MOST_LAYERS
 from supernet.catalog import Family, label_names
 from supernet.families.from_description import described_family
 from supernet.inverted_residuals import MobileNetV3Spec, Stage, make_divisible
@@ -83,6 +83,7 @@ def parse(table: Table, name: str, network: Mapping[str, Any], where: str) -> Fa
         classes=len(classes),
         in_channels=3,
         resolutions=RESOLUTIONS,
+        free_resolutions=FREE_RESOLUTIONS,
         stem_width=scaled(table.stem),
         stem_stride=2,
         stem_act=table.act,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supernet import documents
 from supernet.arch import Arch, Choice
+from supernet.bounds import FREE_RESOLUTIONS
 from supernet.catalog import Family, label_names
 from supernet.inverted_residuals import make_divisible
 from supernet.layers import SHORTCUT, Layer, Segment
@@ -90,7 +91,7 @@ def space(name: str) -> SearchSpace:
     ``width.0.1`` is that of the stem's first convolutions, ``width.0.2`` that of its last.
     """
     dimensions = [
-        Dimension("resolution", RESOLUTIONS),
+        Dimension("resolution", RESOLUTIONS, free=FREE_RESOLUTIONS),
         Dimension("depth.0", STEM_DEPTHS),
         Dimension("width.0.1", WIDTHS),
         Dimension("width.0.2", WIDTHS),

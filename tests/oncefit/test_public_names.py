@@ -14,8 +14,8 @@ from oncefit.shadowing import OUR_PACKAGES
 from tests.helpers.paths import ROOT
 
 NAMES = {
-    "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "Dimension", "Fleet", "InputError", "KeptDevice", "Kit",
-    "NetworkCosts", "OwnAccuracy", "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "compare", "cost", "costs",
+    "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "DataCheck", "Dimension", "Evaluation", "Fleet", "InputError", "KeptDevice", "Kit",
+    "NetworkCosts", "OwnAccuracy", "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "check_data", "compare", "cost", "costs",
     "device", "fetch_weights", "finetune", "import_device", "import_kit_result", "import_predictor", "import_weights",
     "list_predictors", "list_weights", "make_kit", "open_bundle", "open_fleet", "open_predictor", "open_run",
     "open_supernet", "profile", "profile_from_csv", "search", "search_fleet", "train", "train_predictor",
@@ -29,13 +29,15 @@ MEMBERS = {
         "arch", "classes", "costs", "data", "described", "evaluate", "export", "extract", "is_named", "largest", "measuring",
         "name", "sample", "smallest", "source", "space",
     },
-    "Bundle": {"arch", "card", "classes", "evaluate", "folder", "onnx", "opened", "subnet", "summary", "verify"},
+    "Bundle": {"arch", "card", "classes", "evaluate", "folder", "ofa_state", "onnx", "opened", "subnet", "summary", "update", "verify"},
     "Predictor": {"card", "digest", "file", "held_out_by", "made", "name", "predict", "test"},
     "NetworkCosts": {"arch", "costs", "device", "file", "image_size", "network", "supernet", "to_dict"},
     "KeptDevice": {"device", "file", "name", "reach_ms", "sections", "to_dict", "unseen", "warnings"},
     "Kit": {"file", "manifest", "megabytes", "sections", "to_dict"},
     "Fleet": {"evaluations", "folder", "one_for_all", "plot", "result", "runs", "say", "table", "to_dict", "write"},
     "Carbon": {"break_even_requests", "found", "plot", "to_dict", "write"},
+    "Evaluation": {"confusion", "plot", "write"} | {one for one in dir(dict) if one[0] != "_"},
+    "DataCheck": {"errors", "findings", "found", "parts", "plot", "supernet", "to_dict"},
     "Comparison": {"best_within", "found", "plot", "table", "to_dict", "write"},
 }  # fmt: skip
 

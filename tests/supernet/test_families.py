@@ -197,7 +197,7 @@ def test_a_restricted_supernet_is_the_same_network_with_fewer_choices() -> None:
     ("only", "said"),
     [
         ({"resolutoin": (160,)}, "Did you mean 'resolution'"),
-        ({"resolution": (161,)}, r"resolution \[161\]; allowed: \[128, 132"),
+        ({"resolution": (1161,)}, r"resolution \[1161\]; allowed: \[128, 132"),
         ({"kernel": (3,), "kernel.1.1": (5,)}, "leaves no choice for kernel.1.1"),
     ],
 )

@@ -145,6 +145,10 @@ def samples_of(images: Path, split: str) -> list[tuple[str, int]]:
 
 @pytest.fixture(scope="module")
 def expected(ofas_net, supernet: Supernet, arch: Arch, images: Path) -> torch.nn.Module:
+    return ofas_subnet(ofas_net, supernet, arch, images)
+
+
+def ofas_subnet(ofas_net, supernet: Supernet, arch: Arch, images: Path) -> torch.nn.Module:
     """ofa's own subnet, the statistics of its batch norms taken by hooks."""
     ofas_net.set_active_subnet(**settings(supernet.space, arch))
     net = ofas_net.get_active_subnet(preserve_weight=True).eval()
@@ -189,6 +193,26 @@ def test_accuracy_is_that_of_ofas_own_subnet(found, arch, expected, images, spli
     assert found[split].top1 == float((order[:, 0] == labels).double().mean())
     assert found[split].top5 == float((order[:, :5] == labels[:, None]).any(1).double().mean())
     assert 0 < found[split].top1 < found[split].top5 < 1
+
+
+def test_accuracy_at_a_resolution_that_it_was_not_trained_at(
+    ofas_net, supernet: Supernet, arch: Arch, images: Path, tmp_path: Path
+) -> None:
+    """In a search, and in a bundle, which is sound."""
+    small = supernet.space.arch({**arch.values, "resolution": 48})
+    expected = ofas_subnet(ofas_net, supernet, small, images)
+    inputs, labels = inputs_and_labels(samples_of(images, "report"), 48)
+    with torch.no_grad():
+        order = expected(inputs).argsort(1, descending=True)
+    measuring = MeasuredAccuracy(supernet, str(images), lambda _: None)
+    found = measuring(small, "report")
+    assert found.images == len(labels)
+    assert found.top1 == float((order[:, 0] == labels).double().mean())
+    assert found.top5 == float((order[:, :5] == labels[:, None]).any(1).double().mean())
+    write_bundle(tmp_path / "b", supernet, measuring.net, small, measuring.data, {}, {})
+    verified = verify_bundle(tmp_path / "b", measuring.data, supernet)
+    assert verified.top1_onnxruntime == found.top1
+    assert open_bundle(tmp_path / "b", supernet).card.input.shape == ("n", 3, 48, 48)
 
 
 def test_images_that_cannot_be_decoded_are_named_once(

@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from search.reports.export import evaluate_summary
+from search.reports.export import evaluate_summary, verify_summary
 from search.runs.measuring import MeasuredAccuracy
 from supernet.bundle import Bundle, write_bundle
-from supernet.catalog import Supernet
-from supernet.data import Dataset
+from supernet.catalog import PreprocessingKeys, Supernet
+from supernet.data import Dataset, Images
 from supernet.data_summary import suspicion
+from supernet.evaluation import accuracy_of_hits, specialise
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +41,10 @@ def test_numbered_folders_have_the_accuracy_of_named_ones(
 ) -> None:
     """1 to 10, which are 1, 10, 2, ... as text."""
     named = {label: name.replace("/", "_") for label, name in enumerate(data.classes)}
-    expected = evaluate_summary(bundle.folder, write_images(data, tmp_path / "named", named))
+    expected, _ = evaluate_summary(bundle.folder, write_images(data, tmp_path / "named", named))
     numbers = write_images(data, tmp_path / "numbers", {label: str(label + 1) for label in range(10)})
     capfd.readouterr()
-    found = evaluate_summary(bundle.folder, numbers)
+    found, _ = evaluate_summary(bundle.folder, numbers)
     assert found["measured"]["accuracy"]["top1"] == expected["measured"]["accuracy"]["top1"] > 0.8
     assert capfd.readouterr().err == (
         f"images in {numbers}: 200 of 10 classes; class folders are taken as numbers: 2 before 10, which as text "
@@ -55,7 +56,7 @@ def test_labels_of_another_order_are_said_to_be_suspicious(
     bundle: Bundle, data: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     turned = write_images(data, tmp_path / "turned", {label: f"{(label + 5) % 10}" for label in range(10)})
-    found = evaluate_summary(bundle.folder, turned)["measured"]["accuracy"]
+    found = evaluate_summary(bundle.folder, turned)[0]["measured"]["accuracy"]
     assert found["top1"] < 0.1
     said = capfd.readouterr().err.splitlines()
     assert len(said) == 2
@@ -63,6 +64,45 @@ def test_labels_of_another_order_are_said_to_be_suspicious(
     assert (
         "no better than guessing one of 10 classes (10 %). Likely the classes are in another order" in said[1]
     )
+
+
+def test_verify_says_that_a_bundle_guesses(
+    supernet: Supernet,
+    few: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A bundle whose classifier was turned, and one that is sound."""
+    net = supernet.load()
+    for turned in (False, True):
+        folder, arch = tmp_path / str(turned), supernet.space.smallest()
+        subnet = specialise(net, arch, few)
+        if turned:
+            subnet.classifier.load_state_dict(
+                {k: x.roll(5, 0) for k, x in subnet.classifier.state_dict().items()}
+            )
+        write_bundle(folder, supernet, net, arch, few, {}, {}, subnet=subnet)
+        monkeypatch.setattr("search.reports.export.data_set", lambda *_: few)
+        capfd.readouterr()
+        found = verify_summary(folder)
+        assert found["accuracy"]["top1"] == found["top1_onnxruntime"]
+        said = capfd.readouterr().err
+        assert said.startswith("SUSPICIOUS: top-1 on 300 images (report)") == turned, said
+        assert not said or "oncefit data check FOLDER --supernet NAME --picture seen.png" in said
+
+
+def test_grey_images_for_a_network_of_colour_are_named(few: Dataset) -> None:
+    colour = PreprocessingKeys(crop=0.875, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    guessed = accuracy_of_hits(torch.zeros(300, 5, dtype=torch.bool), "report")
+    grey = Images(few.report.pixels[:, None].expand(-1, 3, -1, -1), few.report.labels)
+    red = Images(
+        torch.stack([few.report.pixels, *(torch.zeros_like(few.report.pixels),) * 2], 1), few.report.labels
+    )
+    words = "these images are grey, and it gets three equal channels"
+    assert words in str(suspicion(guessed, grey, 10, colour))
+    assert words not in str(suspicion(guessed, red, 10, colour))
+    assert words not in str(suspicion(guessed, few.report, 10, few.preprocessing))  # a network of grey images
 
 
 def test_a_search_says_once_that_its_figures_are_no_better_than_guessing(

@@ -276,12 +276,12 @@ def test_wrong_files_are_refused_in_a_sentence(
         ({"arch": 3}, "holds no arch"),
         ({"choices": {}}, "holds no arch"),
         ({**values, "space": "ofa_mbv3"}, "unknown supernet 'ofa_mbv3'. Did you mean"),
-        ({**values, "choices": {**choices, "resolution": 236}}, "resolution = 236 is not in space"),
+        ({**values, "choices": {**choices, "resolution": 1036}}, "resolution = 1036 is not in space"),
         ({"arch": values, "fingerprint": "0" * 16}, f"the one here has {large.fingerprint}"),
     ]
     for data, said in cases:
         assert said in refused(shown, write(tmp_path / "some.json", data), "--image-size", 160), data
     arch_file = write(tmp_path / "arch.json", values)
-    assert "resolution = 161 is not in space" in refused(shown, arch_file, "--image-size", 161)
+    assert "resolution = 31 is not in space" in refused(shown, arch_file, "--image-size", 31)
     assert "cannot read" in refused(shown, tmp_path / "none.config")
     assert "cannot read" in refused(shown, tmp_path)

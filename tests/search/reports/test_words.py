@@ -51,7 +51,11 @@ EXPORTED = {
 HOW = {"resolution": 132, "crop": 0.875, "rounded": "nearest", "shorter_side": 151}
 EVALUATED = {
     "arch_id": "624c40a76c", "calibrated": True, "preprocessing": HOW,
-    "measured": {"accuracy": asdict(ACCURACY), "latency": LATENCY},
+    "measured": {
+        "accuracy": asdict(ACCURACY), "latency": LATENCY, "imbalance": 2.0,
+        "balanced_accuracy": {"value": 0.9, "low": 0.8, "high": 0.95},
+        "classes": [{"class": name, "images": 40, "recall": 0.75, "low": 0.6, "high": 0.9} for name in ("cat", "dog")],
+    },
 }  # fmt: skip
 VERIFIED = {
     "max_difference": 1.3e-5, "compared_images": 256, "images": 10_000, "top1_torch": 0.913,
@@ -111,6 +115,20 @@ def test_accuracy_is_a_percentage_with_its_interval() -> None:
         (readable.of_training({"small": ACCURACY}), "top-1 (%), small"),
     ):
         assert flat(rows)[name] == "91.30 [90.73, 91.84]"
+
+
+def test_accuracy_is_shown_by_class_where_classes_are_uneven() -> None:
+    rows = flat(readable.of_evaluation(EVALUATED, None))
+    assert rows["balanced accuracy (%)"] == "90.00 [80.00, 95.00]"
+    assert rows["top-1 (%), dog"] == "75.00 [60.00, 90.00] of 40 images"
+    measured = EVALUATED["measured"]
+    many = [measured["classes"][0] | {"class": f"c{i}", "recall": i / 40} for i in range(31)]
+    shown = flat(readable.of_evaluation(EVALUATED | {"measured": measured | {"classes": many}}, None))
+    assert shown["..."] == "21 classes between"
+    assert {"top-1 (%), c4", "top-1 (%), c26"} <= set(shown)
+    assert not {"top-1 (%), c5", "top-1 (%), c25"} & set(shown)
+    even = flat(readable.of_evaluation(EVALUATED | {"measured": measured | {"imbalance": 1.9}}, None))
+    assert "top-1 (%), dog" not in even
 
 
 def test_predicted_and_measured_latency_are_told_apart() -> None:

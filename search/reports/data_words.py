@@ -1,0 +1,114 @@
+"""A check of a folder of images in words and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from search.reports.units import counted, short_number
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from supernet.data_check import FolderCheck, PartFigures, Sides
+
+MOST_CLASSES = 30
+"""So many classes are all shown; of more, the smallest and the largest ones."""
+ENDS = 5
+
+
+def counted_findings(found: FolderCheck) -> str:
+    """``1 error, 2 warnings, 1 note``."""
+    from supernet.data_check import SEVERITIES
+
+    return ", ".join(counted(found.count(severity), severity) for severity in SEVERITIES)
+
+
+def of_check_json(found: FolderCheck) -> dict[str, Any]:
+    """All of it as JSON can hold it; what is not known is left out."""
+    parts = {
+        name: {key: value for key, value in asdict(part).items() if value is not None}
+        | {f"{side}": spread._asdict() for side in ("width", "height") if (spread := getattr(part, side))}
+        | ({"imbalance": part.imbalance} if part.imbalance is not None else {})
+        for name, part in found.parts.items()
+    }
+    return {
+        "folder": found.folder,
+        **({"supernet": found.supernet} if found.supernet is not None else {}),
+        **({"preprocessing": found.preprocessing} if found.preprocessing is not None else {}),
+        "parts": parts,
+        "splits": dict(found.splits),
+        "findings": [asdict(finding) for finding in found.findings],
+        **{f"{severity}s": found.count(severity) for severity in ("error", "warning", "note")},
+    }
+
+
+def parts_table(found: FolderCheck) -> Table:
+    """A row a part: images, classes, sizes, modes."""
+    made = new_table("", "images", "unreadable", "classes", "largest : smallest", "width", "height", "modes")
+    for name, part in found.parts.items():
+        modes = ", ".join(f"{mode} {count:,}" for mode, count in part.modes.items())
+        held = sum(count > 0 for count in part.classes.values())
+        made.add_row(
+            name, f"{part.images:,}", f"{part.unreadable:,}", f"{held:,}",
+            f"{short_number(part.imbalance)} : 1" if part.imbalance is not None else "-",
+            sides(part.width), sides(part.height), modes,
+        )  # fmt: skip
+    return made
+
+
+def sides(found: Sides | None) -> str:
+    """``90, 155, 220``: the smallest, the median and the largest."""
+    return f"{found.least}, {found.median:g}, {found.greatest}" if found is not None else "-"
+
+
+def classes_table(found: FolderCheck) -> Table:
+    """Images of each class in each part; of many classes those with the fewest and the most in all."""
+    made = new_table("class", *found.parts)
+    parts = list(found.parts.values())
+    names = list(parts[0].classes)
+    if len(names) <= MOST_CLASSES:
+        shown: Sequence[str | None] = names
+    else:
+        ranked = sorted(names, key=lambda name: sum(part.classes[name] for part in parts))
+        shown = [*ranked[:ENDS], None, *ranked[-ENDS:]]
+    for name in shown:
+        made.add_row(*class_row(name, parts, len(names) - 2 * ENDS))
+    return made
+
+
+def class_row(name: str | None, parts: Sequence[PartFigures], between: int) -> list[str]:
+    if name is None:
+        return [f"... {between:,} between", *("" for _ in parts)]
+    return [name, *(f"{part.classes[name]:,}" for part in parts)]
+
+
+def new_table(*headings: str) -> Table:
+    """Text on the left, figures on the right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE)
+    for place, heading in enumerate(headings):
+        made.add_column(heading, justify="left" if place == 0 else "right", overflow="fold")
+    return made
+
+
+def findings_text(found: FolderCheck) -> str:
+    """A paragraph a finding, and how many there are."""
+    paragraphs = [
+        f"{finding.severity.upper()} ({finding.kind}): {finding.told}\n  -> {finding.remedy}"
+        for finding in found.findings
+    ]
+    return "\n".join([*paragraphs, f"{found.folder}: {counted_findings(found)}"])
+
+
+def of_data_use(found: FolderCheck) -> list[str]:
+    """Lines on how the supernet would use the images."""
+    lines = []
+    if found.preprocessing is not None:
+        lines.append(f"{found.supernet} takes them with: {found.preprocessing}")
+    if found.splits:
+        lines.append("splits: " + ", ".join(f"{name} {count:,}" for name, count in found.splits.items()))
+    return lines

@@ -1,0 +1,45 @@
+"""The forms that a part of a data set may have; a new one is a module beside this and a line in :data:`PART_FORMS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from supernet.errors import InputError
+from supernet.layouts.array_part import array_part
+from supernet.layouts.cifar_part import cifar_part
+from supernet.layouts.class_folder_part import ClassFolderPart, class_folder_part
+from supernet.layouts.file_list_part import file_list_part
+from supernet.layouts.idx_part import idx_part
+from supernet.layouts.part import DataPart
+
+PART_FORMS: tuple[Callable[[Path, str], DataPart | None], ...] = (
+    class_folder_part,
+    file_list_part,
+    array_part,
+    idx_part,
+    cifar_part,
+)
+"""Each is asked for the part of a name in a folder, and gives None where it is not there in its form."""
+
+
+def find_part(folder: Path, name: str) -> DataPart | None:
+    """The part ``name`` (``train``, ``report``) of the data set in ``folder``; None where it is in no form.
+
+    Raises InputError where it is there in more than one form: labels may differ.
+    """
+    found = [part for form in PART_FORMS if (part := form(folder, name)) is not None]
+    if len(found) > 1:
+        forms = " and ".join(part.where for part in found)
+        raise InputError(
+            f"{name} is there in more than one form: {forms}; leave one, as their labels may differ"
+        )
+    if found:
+        return found[0]
+    return ClassFolderPart(folder / name) if (folder / name).is_dir() else None  # which says what it lacks
+
+
+def part_at(folder: Path) -> DataPart:
+    """The labelled images of one folder, which is no data set of several parts."""
+    place = folder if folder.name not in ("", "..") else folder.resolve()
+    return find_part(place.parent, place.name) or ClassFolderPart(folder)
