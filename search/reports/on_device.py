@@ -39,7 +39,9 @@ def verdict(verified: Verified, where: str) -> str:
         most, only = ("the most accurate candidate does not hold", "it does") if len(verified.timed) == 1 else (
             f"none of the {len(verified.timed)} most accurate candidates holds", "they do"
         )  # fmt: skip
-        return f"OVER BUDGET: {most} {limit} when measured on {where}, which {only} by prediction only: {timed}."
+        return (
+            f"OVER BUDGET: {most} {limit} when measured on {where}, which {only} by prediction only: {timed}."
+        )
     if not verified.holds:
         latency = winner.latency
         return (
@@ -83,9 +85,7 @@ def advice(verified: Verified) -> str:
         ways.append(f"time more of the {all_of_them} (--verify-on-device {2 * timed})")
     bounds = [name for name in BOUNDS if name in verified.ranked[0].costs]
     if not bounds:
-        ways.append(
-            f"search with room for what a prediction is off by (--budget latency_ms=p95:{limit})"
-        )
+        ways.append(f"search with room for what a prediction is off by (--budget latency_ms=p95:{limit})")
     elif bounds[-1] != BOUNDS[-1]:
         ways.append(
             f"search with more room for what a prediction is off by (--budget latency_ms=p99:{limit})"

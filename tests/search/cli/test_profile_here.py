@@ -225,6 +225,6 @@ def test_ctrl_c_writes_nothing(
 
 def test_a_batch_of_no_images_is_refused_from_python_too(tiny: str, tmp_path: Path) -> None:
     for make in (oncefit.profile, partial(oncefit.profile_from_csv, file="measured.csv")):
-        with pytest.raises(InputError, match="batch: got '?0"):
+        with pytest.raises(InputError, match=r"batch: got '?0"):
             make("mine", supernet=tiny, batch=0)
     assert not (tmp_path / "cache").exists()
