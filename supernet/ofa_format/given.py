@@ -47,10 +47,10 @@ def data_of(given: Given) -> Mapping[str, Any]:
         return files.with_names(given)
     if is_inline(given):
         return files.parse_inline(str(given), "the subnet")
-    return files.load(file_of(given))
+    return files.load(existing_file(given))
 
 
-def file_of(given: str | Path) -> Path:
+def existing_file(given: str | Path) -> Path:
     """Where a subnet's file is. Raises InputError for a folder, and for what is no file, as an arch id is."""
     path = Path(given)
     if not str(given).strip():
@@ -66,7 +66,7 @@ def file_of(given: str | Path) -> Path:
 def read(given: Given, image_size: int | None = None, supernet: Supernet | None = None) -> reader.Network:
     """The network of it, see :func:`supernet.ofa_format.reader.read`."""
     if not is_inline(given):
-        return reader.read(file_of(str(given)), image_size, supernet)
+        return reader.read(existing_file(str(given)), image_size, supernet)
     return reader.network_of(data_of(given), called(given), image_size, supernet)
 
 
