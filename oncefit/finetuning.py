@@ -26,7 +26,7 @@ def finetune(
     epochs: int | None = None,
     seed: int | None = None,
     recipe: str | Path | None = None,
-    distil: bool | None = None,
+    distil: bool = False,
     device_type: str = "auto",
     supernet: str | Path | None = None,
     out: str | Path | None = None,
@@ -38,7 +38,7 @@ def finetune(
     ``source`` is a bundle, or a run, whose chosen subnet is exported first; ``data`` a folder of images with ``train/``
     (docs/own-data.md). Its class folders decide on the outputs: the head is replaced where they are other classes than
     the network's. ``recipe`` is a YAML file of keys of ``configs/training/finetune.yaml`` that shall be otherwise.
-    ``distil`` is whether the supernet's largest subnet teaches, None where it can. ``device_type`` is auto, cpu, cuda or
+    ``distil`` has the supernet's largest subnet teach, where it has all classes. ``device_type`` is auto, cpu, cuda or
     mps; ``supernet`` is what the bundle was cut out of, where that is a description of your own. The bundle is kept in
     ``out``, ``runs/finetuned/ARCH-DATA`` by default; the same call resumes a killed one, with the same weights in the
     end. Raises InputError for wrong images and settings, and where the loss is no number.

@@ -35,14 +35,14 @@ CostsOf = Callable[[Supernet, Arch], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked for. ``distil`` is None where it is done if it can be; ``out`` is the new bundle's folder."""
+    """What is asked for. ``distil`` has the supernet's largest subnet teach; ``out`` is the new bundle's folder."""
 
     parent: Bundle
     folder: Path
     recipe: FinetuningRecipe
     out: Path
     processes: Processes
-    distil: bool | None = None
+    distil: bool = False
 
     @property
     def checkpoint(self) -> Path:
@@ -161,29 +161,18 @@ def with_classes(
 
 
 def find_teacher(task: Task, supernet: Supernet, data: TrainingData, say: Say) -> Largest | None:
-    """The largest subnet, calibrated on the images, unless it is not wanted or cannot teach, which is said.
+    """The largest subnet, calibrated on the images, if it is to teach.
 
-    Raises InputError where it cannot and is asked for.
+    Raises InputError where its weights are not here, and where it cannot teach.
     """
-    if task.distil is False:
+    if not task.distil:
         return None
     arch, classes = supernet.family.space.largest(), data.match.after
     foreign = match_classes(supernet.classes, [folder_name(name) for name in classes]).new
-    why = None
-    if foreign:
-        why = f"{supernet.name} has no output for {some(foreign)}"
-    elif arch == task.parent.arch:
-        why = f"the subnet is the largest of {supernet.name} itself"
-    else:
-        try:
-            net = supernet.load()
-        except InputError as error:
-            why = str(error)
-    if why is not None:
-        if task.distil:
-            raise InputError(f"there is no teacher to distil from: {why}; leave --distil out")
-        say(f"labels alone are learned, as there is no teacher: {why}")
-        return None
+    if foreign or arch == task.parent.arch:
+        why = f"has no output for {some(foreign)}" if foreign else "is this subnet itself"
+        raise InputError(f"the largest subnet of {supernet.name} cannot teach: it {why}; leave --distil out")
+    net = supernet.load()
     ordered = ClassMatch(supernet.classes, classes)
     teacher = with_classes(net.extract(arch), supernet, arch, ordered, task.recipe.seed)
     recalibrate_on_images(teacher, arch.resolution, data.dataset)

@@ -22,8 +22,8 @@ def finetune(
         typer.Option(help="YAML file of keys to change.", metavar="FILE", show_default="shipped"),
     ] = None,
     distil: Annotated[
-        bool | None, typer.Option(help="Learn from the largest.", show_default="where it can")
-    ] = None,
+        bool, typer.Option("--distil/--no-distil", help="Learn from the largest too.", show_default="off")
+    ] = False,
     device_type: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", metavar="TYPE")] = "auto",
     seed: Annotated[
         int | None, typer.Option(help="Seed.", min=0, max=MOST_SEED, metavar="N", show_default="recipe's")
