@@ -60,7 +60,7 @@ class Tuned:
         return len(self.top1) - 1
 
 
-class OnDevice(nn.Module):
+class NetOnDevice(nn.Module):
     """``net``, which may be on a GPU, as a function of inputs on the CPU to logits there."""
 
     def __init__(self, net: nn.Module, device: torch.device) -> None:
@@ -95,7 +95,7 @@ def finetune(
     run = Learner.begun(net.to(device).to(memory_format=torch.channels_last), recipe, processes, checkpoint)
 
     def judge() -> None:
-        found = validate(OnDevice(run.average.module, device)) if processes.is_first else 0.0
+        found = validate(NetOnDevice(run.average.module, device)) if processes.is_first else 0.0
         run.judge(processes.of_first(found))
 
     if checkpoint.exists():

@@ -59,7 +59,7 @@ def load_training_data(
     listed = list_splits(folder, match.after)
     files = list_images(folder / TRAIN, match.after)
     files, leaked = without_shared(files, {split: listed[split] for split in JUDGED})
-    check_counts(files, match.after)
+    check_every_class(files, match.after)
     warnings = [*leaked, *scarce(files, listed, match.after)]
     return TrainingData(
         dataset,
@@ -99,7 +99,7 @@ def check_splits(folder: Path, names: Sequence[str]) -> None:
                 )
 
 
-def check_counts(files: ImageFiles, classes: Sequence[str]) -> None:
+def check_every_class(files: ImageFiles, classes: Sequence[str]) -> None:
     """Raises InputError for a class without an image to train on."""
     found = set(files.labels.tolist())
     without = [name for label, name in enumerate(classes) if label not in found]

@@ -370,7 +370,7 @@ WRONG: dict[str, tuple[Callable[[], dict[str, Any]], Edit, str]] = {
     "a bottleneck's shortcut": (
         resnet_config, lambda c: c["blocks"][0].update(downsample_mode="maxpool"), "downsample_mode: got 'maxpool'"
     ),
-    "no stem": (resnet_config, lambda c: c.update(input_stem=[]), "input_stem: got .*at least 1 item"),
+    "no stem": (resnet_config, lambda c: c.update(input_stem=[]), "input_stem: got .*should not be empty"),
     "blocks that are no objects": (mobile_config, lambda c: c.update(blocks=[3]), r"blocks\.0: got '3'"),
 }  # fmt: skip
 

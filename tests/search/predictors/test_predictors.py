@@ -453,10 +453,11 @@ def test_other_checkpoints_are_refused(shown: Callable[..., tuple[str, str]], tm
 def test_a_name_and_a_file_to_write_are_checked_first(
     shown: Callable[..., tuple[str, str]], checkpoint: Path, tmp_path: Path
 ) -> None:
-    for name in ("a/b", "x.safetensors", "", ".x", "..", "_x", "a b", "x\n", "ä", "a*", "../x"):
+    for name in ("a/b", "x.safetensors", ".x", "..", "_x", "a b", "x\n", "ä", "a*", "../x"):
         for command in ("import", "train"):
             err = shown(command, name, checkpoint, "--supernet", LARGE, code=2)[1]
             assert f"got {name!r}; --out takes a file" in err
+    assert "which is empty" in shown("import", "", checkpoint, "--supernet", LARGE, code=2)[1]
     for name in ("-x", "--"):
         err = shown("import", "--supernet", LARGE, "--", name, checkpoint, code=2)[1]
         assert f"got {name!r}; --out takes a file" in err
