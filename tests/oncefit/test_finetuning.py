@@ -163,6 +163,7 @@ def test_a_fine_tuned_bundle_is_fine_tuned_again(
 # -- the same classes, or some of them ---------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_short_fine_tuning_helps_on_shifted_images(
     supernet: Supernet, parent: oncefit.Bundle, data: Dataset, tmp_path: Path
 ) -> None:
@@ -312,6 +313,7 @@ def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, cwd=cwd, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_killed_command_ends_with_the_same_weights(
     parent: oncefit.Bundle, digits: Path, recipe: Path, tmp_path: Path
 ) -> None:

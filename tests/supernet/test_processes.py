@@ -76,6 +76,7 @@ def test_a_batch_that_cannot_be_shared_alike_is_refused(monkeypatch: pytest.Monk
         pass
 
 
+@pytest.mark.slow
 def test_two_processes_end_as_one_does(supernet: Supernet, few: Dataset, tmp_path: Path) -> None:
     """Weights to the tolerance, accuracy to two of 480 report images; the first process alone speaks."""
     write_bundle(tmp_path / "parent", supernet, supernet.load(), supernet.space.smallest(), few, {}, {})

@@ -140,7 +140,7 @@ def test_the_readme_runs_from_top_to_bottom(
     (write_folders(data, tmp_path / "own") / "report").rename(tmp_path / "my-photos")
     for line in README:
         name, *arguments = shlex.split(line, comments=True)
-        if name in ("train", "demo") or "runs/demo" in line or "--refresh" in line or "profile kit" in line:
+        if name in ("train", "demo", "profile") or "runs/demo" in line or "--refresh" in line:
             continue
         if any(word in line for word in FROM_ELSEWHERE):
             continue
