@@ -190,7 +190,8 @@ def overhead_text(rows: Sequence[Row]) -> list[str]:
     return [
         "What Optuna and `guided` take for a trial whose accuracy is known at once: 24 parameters, a front, medians of "
         f"{overhead.TIMED} trials. Growth is of these, mean growth that of the means, which have the trials at which the kernel "
-        "is fitted anew. To resume is to open the storage, load the study and propose.",
+        "is fitted anew. To resume is to open the storage, load the study and propose; in the seconds of processor the process "
+        "computed, in the rest it waited for the disk, or for other programs.",
         "",
         *markdown(overhead.HEADS, overhead.lines_of(list(rows))),
     ]  # fmt: skip
