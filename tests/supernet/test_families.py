@@ -19,6 +19,7 @@ from supernet.errors import InputError
 from supernet.folding import folded
 from tests.cost_models.test_peak_memory import peak_bytes
 from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
+from tests.helpers.random_supernets import random_supernet
 
 SUPERNETS = documents.names("supernets")
 SIDE = 64
@@ -30,29 +31,9 @@ def sample(supernet: Supernet, n: int, seed: int) -> list[Arch]:
     return [space.largest(), space.smallest(), *space.decode(space.sample(n, np.random.default_rng(seed)))]
 
 
-def randomise(net: nn.Module) -> None:
-    """Statistics and affine terms that differ by channel, and a classifier with an opinion."""
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(std=0.2)
-            module.running_var.uniform_(0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.2)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.05)
-        for name, parameter in module.named_parameters(recurse=False):
-            if name.endswith("_matrix"):  # a kernel transform that is not the identity
-                nn.init.normal_(parameter, std=parameter.shape[0] ** -0.5)
-
-
 @pytest.fixture(scope="module", params=OFA_SUPERNETS)
 def pair(request: pytest.FixtureRequest) -> tuple[Supernet, nn.Module]:
-    supernet = open_supernet(request.param)
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(1)
-        net = supernet.family.elastic().eval()
-        randomise(net)
-    return supernet, net
+    return random_supernet(request.param)
 
 
 def test_every_family_has_a_shipped_supernet() -> None:

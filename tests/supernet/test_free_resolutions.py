@@ -17,8 +17,8 @@ from search.runs.config import resolved
 from supernet.catalog import open_supernet
 from supernet.errors import InputError
 from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
+from tests.helpers.random_supernets import randomise
 from tests.helpers.tiny import write_device
-from tests.supernet.test_families import randomise
 
 SIDES = (48, 50, 256)
 

@@ -6,20 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from supernet.catalog import Supernet, open_supernet
+from supernet.catalog import Supernet
 from supernet.ofa_names import in_ofa_names, in_our_names
 from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
-from tests.supernet.test_families import SIDE, randomise, sample
+from tests.helpers.random_supernets import random_supernet
+from tests.supernet.test_families import SIDE, sample
 
 
 @pytest.fixture(scope="module", params=OFA_SUPERNETS)
 def pair(request: pytest.FixtureRequest) -> tuple[Supernet, nn.Module]:
-    supernet = open_supernet(request.param)
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(1)
-        net = supernet.family.elastic().eval()
-        randomise(net)
-    return supernet, net
+    return random_supernet(request.param)
 
 
 @torch.no_grad()

@@ -39,7 +39,7 @@ from supernet.kept_weights import Record
 from tests.helpers.imports import HEAVY, loaded_after
 from tests.helpers.loopback import Site, serving
 from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
-from tests.supernet.test_families import randomise
+from tests.helpers.random_supernets import randomise
 
 NAME = "ofa_mbv3_w1.0"
 TODAY = "2026-11-24"

@@ -16,9 +16,9 @@ from cost_models.device import Device, Power
 from cost_models.devices import open_device
 from cost_models.protocol import Target
 from cost_models.registry import build
-from search.cli.app import main
 from supernet import documents
 from supernet.catalog import Supernet
+from tests.helpers.command_here import command_here
 from tests.helpers.own_predictor import write_mlp
 from tests.helpers.tiny import write_device
 
@@ -39,15 +39,7 @@ def ran(
     device = yaml.safe_load(write_device(supernet, Path("known.yaml")).read_text())
     Path("known.yaml").write_text(yaml.safe_dump({**device, "power": {**ENDS, "source": "made up"}}))
 
-    def run(*arguments: object) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(list(map(str, arguments)))
-        printed = capsys.readouterr()
-        assert end.value.code == 0, printed.err
-        return printed.out
-
-    return run
+    return command_here(capsys)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from search.cli.app import main
 from search.feasible.budget_messages import check_feasible
 from search.proposing.distributions import distributions
 from search.proposing.samplers import SAMPLERS
@@ -29,6 +28,7 @@ from supernet.data import Dataset, load_dataset
 from supernet.documents import CONFIGS
 from supernet.errors import InputError
 from supernet.stored_weights import PRETRAINED
+from tests.helpers.command_here import command_here
 from tests.helpers.own_data import write_folders
 from tests.helpers.paths import ROOT
 from tests.helpers.plain_evaluation import plain_accuracy
@@ -67,15 +67,7 @@ def here(
     """Runs a command in this process, which saves its imports; returns what it printed on standard output."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: object) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(list(map(str, arguments)))
-        printed = capsys.readouterr()
-        assert end.value.code == 0, printed.err
-        return printed.out
-
-    return run
+    return command_here(capsys)
 
 
 def finished(database: Path) -> list[tuple[int, str]]:
