@@ -95,7 +95,7 @@ class KeptDevice:
             }  # fmt: skip
         if power is not None:
             fitted = power.fitted.model_dump() if power.fitted is not None else None
-            found["power"] = {"how": "estimated" if fitted is None else "measured", "fitted": fitted}
+            found["power"] = {"how": "assumed" if fitted is None else "measured", "fitted": fitted}
         return found | {"warnings": list(self.warnings)}
 
     def sections(self) -> list[Lines]:

@@ -15,6 +15,7 @@ from supernet.messages import Say, say
 from supernet.ofa_format.given import Given, called, read
 
 if TYPE_CHECKING:
+    from cost_models.device import Device
     from cost_models.variants import Variant
     from supernet.ofa_format.reader import Network
 
@@ -24,13 +25,15 @@ class NetworkCosts:
     """What a network costs at its image size: ``costs`` by name, those of a device predicted for ``device``.
 
     A latency that a published table predicts has a ``latency_ms_std`` beside it, an estimate that has a range its
-    ``NAME_low`` and ``NAME_high``.
+    ``NAME_low`` and ``NAME_high``. Energy and CO2e are estimated, from measured power where its figures were fitted to
+    ``power_meter``.
     """
 
     network: Network
     file: str
     costs: Mapping[str, float]
     device: str | None = None
+    power_meter: str | None = None
 
     @property
     def image_size(self) -> int:
@@ -58,6 +61,8 @@ class NetworkCosts:
             found |= {"supernet": self.supernet, "arch_id": self.arch.id, "arch": self.arch.to_dict()}
         if self.device is not None:
             found["device"] = self.device
+        if self.power_meter is not None:
+            found["power_meter"] = self.power_meter
         return found | {"costs": dict(self.costs)}
 
     def __repr__(self) -> str:
@@ -96,14 +101,14 @@ def cost(
     asked = any_in_region(known, region)
     if asked is None:
         return NetworkCosts(network, name, costs)
-    device_name, predicted = costs_of_device(network, name, asked, say)
-    return NetworkCosts(network, name, costs | predicted, device_name)
+    chosen, predicted = costs_of_device(network, name, asked, say)
+    return NetworkCosts(network, name, costs | predicted, chosen.name, chosen.power_meter)
 
 
 def costs_of_device(
     network: Network, file: str, given: str | Variant, say: Say
-) -> tuple[str, dict[str, float]]:
-    """A device's own name, and what it predicts for the network; a table knows ``latency_ms_std``, ranges have ends."""
+) -> tuple[Device, dict[str, float]]:
+    """A device, and what it predicts for the network; a table knows ``latency_ms_std``, ranges have ends."""
     from cost_models.device import device_costs
     from cost_models.devices import open_device
     from cost_models.energy import ranges
@@ -131,4 +136,4 @@ def costs_of_device(
     predicted |= {f"{n}_{end}": getattr(r, end) for n, r in known.items() for end in ("low", "high")}
     if device.table is not None:
         predicted["latency_ms_std"] = latency_std_ms(target)(arch)
-    return device.name, predicted
+    return device, predicted

@@ -67,5 +67,7 @@ def cost_table(found: NetworkCosts) -> Table:
     ]
     predicted = {name: costs[name] for name in OF_A_DEVICE if name in costs}
     stds = {name: costs[f"{name}_std"] for name in predicted if f"{name}_std" in costs}
-    device = readable.of_subnet({}, predicted, found.device, stds=stds, ranges=ranges)[1]
+    device = readable.of_subnet(
+        {}, predicted, found.device, stds=stds, ranges=ranges, power_meter=found.power_meter
+    )[1]
     return readable.table([what, exact, *([device] if device else [])])

@@ -20,6 +20,7 @@ from cost_models.registry import build
 from cost_models.runtimes.registry import processors
 from cost_models.tracking import TRACKED, read_tracked
 from search.reports.export import picked
+from search.reports.words import how_known
 from search.runs.fleet import fleet_of
 from search.runs.run import Result, Run
 from search.runs.study import search_seconds
@@ -225,9 +226,8 @@ def work_in(run: Run, arch: Arch) -> Work:
 def told_inference(mine: Served, run: Run | None) -> str:
     if run is None or run.device is None:
         return "given: in the deployment"
-    power = run.device.power
-    how = "power fitted to a meter" if power is not None and power.fitted is not None else "assumed power"
-    return f"{ESTIMATED}: {run.device.name}, {how}"
+    how = how_known("energy_mj", run.power_meter)
+    return f"{how}: {run.device.name}{', assumed power' if run.power_meter is None else ''}"
 
 
 # -- what is emitted once ----------------------------------------------------------

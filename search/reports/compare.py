@@ -217,6 +217,11 @@ def comparison_dict(comparison: Comparison) -> dict[str, Any]:
                 "run": one.label,
                 "front_size": len(one.front),
                 **(
+                    {"power_meter": one.run.power_meter}
+                    if cost.name in words.OF_POWER and one.run.power_meter
+                    else {}
+                ),
+                **(
                     {"hypervolume": one.coverage.hypervolume, "share_dominated_by": one.dominated_by}
                     if one.coverage is not None
                     else {}
@@ -368,7 +373,8 @@ def notes_of(comparison: Comparison) -> list[str]:
     name = comparison.axes[1].name
     ranged = any(name in one.run.ranges(one.front[0]) for one in comparison.runs)
     corrected = [UNCORRECTED] if comparison.runs[0].run.measures else []
-    return [*corrected, *([words.of_ranges([name])] if ranged else [])]
+    power = words.told_power([name], [one.run.power_meter for one in comparison.runs])
+    return [*corrected, *power, *([words.of_ranges([name])] if ranged else [])]
 
 
 def cell(run: Run, candidate: Candidate, axes: tuple[Objective, Objective]) -> str:

@@ -12,6 +12,7 @@ from search.reports import report
 from search.reports.csv_text import csv_text
 from search.reports.plots import COLOURS, draw_steps, save_figure
 from search.reports.units import amount, counted, heading, percent, scaled
+from search.reports.words import how_known, told_power
 from search.runs.fleet import FleetResult, of_run
 from search.runs.run import Result
 from search.runs.study import Candidate
@@ -124,6 +125,9 @@ def fleet_legend(found: FleetResult) -> str:
         f"For each device the best {report.SPLIT_IN_WORDS[first.run.kind]} within its budget.",
         f"{counted(found.evaluations, 'subnet')} {how}, {'each once for all' if first.run.predictor is None else 'for'} {devices}.",
     ]
+    runs = [result.run for result in found.results.values()]
+    shown = dict.fromkeys(name for run in runs for name in run.config.budgets or [run.axes[1].name])
+    lines += told_power(shown, [run.power_meter for run in runs])
     if found.common is None:
         lines.append("No candidate keeps the budgets of all devices.")
     else:
@@ -180,7 +184,8 @@ def draw_device(panel: Axes, label: str, result: Result, common: Candidate | Non
     panel.scatter(
         *place(result.chosen), marker="*", s=150, color=COLOURS[1], edgecolor="black", zorder=6, label="chosen for the device"
     )  # fmt: skip
-    where = f" on {label}, predicted" if cost.name in OF_A_DEVICE else f", {label}"
+    how = how_known(cost.name, result.run.power_meter)
+    where = f" on {label}, {how}" if cost.name in OF_A_DEVICE else f", {label}"
     panel.set_xlabel(f"{heading(cost.name)}{where}", fontsize=8)
     panel.set_title(f"{result.chosen.arch.id}: {100 * result.chosen.value(accuracy.name):.2f} %", fontsize=9)
     panel.tick_params(labelsize=8)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cost_models.registry import OF_A_DEVICE
 from search.problem.objectives import Objective
 from search.reports.units import amount, heading, scaled
+from search.reports.words import how_known
 from search.runs.study import Candidate
 from supernet.atomic import whole
 
@@ -62,7 +63,8 @@ def front_figure(result: Result) -> Figure:
     if limit is not None:
         label = f"budget {amount(cost.name, limit)}"
         axes.axvline(scaled(cost.name, limit), color="#b00020", linestyle="--", linewidth=1.2, label=label)
-    device = f", predicted for {result.run.where}" if cost.name in OF_A_DEVICE else ""
+    how = how_known(cost.name, result.run.power_meter)
+    device = f", {how} for {result.run.where}" if cost.name in OF_A_DEVICE else ""
     axes.set_xlabel(heading(cost.name) + device)
     told = "" if result.run.measures or predictor is None else f", predicted by {predictor.card.name}"
     axes.set_ylabel(f"{accuracy.name.replace('top', 'top-')} (%){told}")

@@ -115,7 +115,7 @@ def result_dict(result: Result) -> dict[str, Any]:
         "supernet": run.supernet.name,
         "fingerprint": run.supernet.fingerprint,
         "device": run.where if run.device is not None else None,
-        **({"power_meter": meter} if run.device is not None and (meter := run.device.power_meter) else {}),
+        **({"power_meter": run.power_meter} if run.power_meter is not None else {}),
         "accuracy": run.config.accuracy,
         **({"predictor": run.predictor.card.name} if run.predictor is not None else {}),
         "objectives": list(run.config.objectives),
@@ -209,7 +209,7 @@ def chosen_table(result: Result) -> Table:
     accuracies = {name: found for name, found in measured.items() if found is not None}
     found = readable.of_subnet(
         accuracies, chosen.costs, run.where, chosen.predicted, run.stds(chosen.arch), run.ranges(chosen),
-        measured_latency(result, chosen), run.device.power_meter if run.device is not None else None,
+        measured_latency(result, chosen), run.power_meter,
     )  # fmt: skip
     if (luck := result.corrected.get(chosen.arch.id)) is not None:
         at = [name for name, _ in found[0]].index(f"{name_of(run)} (%), validation")
@@ -306,6 +306,8 @@ def legend(result: Result) -> str:
         lines.append(f"No accuracy is measured; {costs}.")
     if ranged := run.ranges(result.chosen):
         lines.append(readable.of_ranges(ranged))
+    if len(run.config.objectives) > 1:
+        lines += readable.told_power(run.costs, [run.power_meter])
     lines += [line for told in told_bounds(run) for line in textwrap.wrap(told, 80)]
     asked = "predicted" if direct(result) else "proposed"
     if run.predictor is not None:

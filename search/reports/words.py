@@ -217,6 +217,18 @@ def how_known(cost: str, power_meter: str | None) -> str:
     return "estimated" if power_meter is None else "estimated from measured power"
 
 
+def told_power(names: Iterable[str], meters: Sequence[str | None]) -> list[str]:
+    """A sentence on how the energy and CO2e among some costs are known, of runs by the meters of their devices' power."""
+    known = set(names)
+    found = [heading(name).partition(" (")[0] for name in OF_POWER if name in known]
+    if not found:
+        return []
+    told = f"{' and '.join(found)} {'is' if len(found) == 1 else 'are'}"
+    how = list(dict.fromkeys(how_known(OF_POWER[0], meter) for meter in meters))
+    how = how if len(how) == 1 else ["estimated, of some runs from measured power"]
+    return [f"{told[0].upper()}{told[1:]} {how[0]}."]
+
+
 def to(name: str, found: Range) -> str:
     """``0.21 to 1.3``, the range of a cost as it is shown."""
     return f"{short_number(scaled(name, found.low))} to {short_number(scaled(name, found.high))}"

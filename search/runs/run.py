@@ -140,6 +140,11 @@ class Run:
             return {}
         return {"latency_ms": float(latency_std_ms(Target(self.supernet, self.device))(arch))}
 
+    @property
+    def power_meter(self) -> str | None:
+        """What the power of its device was fitted to; None where that is assumed, or not known."""
+        return self.device.power_meter if self.device is not None else None
+
     def ranges(self, candidate: Candidate) -> dict[str, Range]:
         """The least and the greatest that estimated costs may be, by name."""
         known = candidate.costs.get("latency_ms")

@@ -31,7 +31,7 @@ MEMBERS = {
     },
     "Bundle": {"arch", "card", "classes", "evaluate", "folder", "ofa_state", "onnx", "opened", "subnet", "summary", "update", "verify"},
     "Predictor": {"card", "digest", "file", "held_out_by", "made", "name", "predict", "test"},
-    "NetworkCosts": {"arch", "costs", "device", "file", "image_size", "network", "supernet", "to_dict"},
+    "NetworkCosts": {"arch", "costs", "device", "file", "image_size", "network", "power_meter", "supernet", "to_dict"},
     "KeptDevice": {"device", "file", "name", "reach_ms", "sections", "to_dict", "unseen", "warnings"},
     "Kit": {"file", "manifest", "megabytes", "sections", "to_dict"},
     "Fleet": {"evaluations", "folder", "one_for_all", "plot", "result", "runs", "say", "table", "to_dict", "write"},

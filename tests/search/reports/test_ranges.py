@@ -16,6 +16,9 @@ from cost_models.device import Device, Power
 from cost_models.devices import open_device
 from cost_models.protocol import Target
 from cost_models.registry import build
+from oncefit import open_run
+from search.reports.plots import front_figure
+from search.reports.words import told_power
 from supernet import documents
 from supernet.catalog import Supernet
 from tests.helpers.command_here import command_here
@@ -96,6 +99,7 @@ def test_a_front_has_the_ranges_of_every_subnet(searched: Callable[..., str], su
 def test_energy_by_a_meter_is_estimated_from_measured_power(
     searched: Callable[..., str], ran: Callable[..., str]
 ) -> None:
+    """In the same words wherever it stands: table, card, cost, front, picture, comparison and ledger."""
     device = yaml.safe_load(Path("known.yaml").read_text())
     fitted = {
         "meter": "RAPL (package-0)", "date": "2026-01-02", "subnets": 8, "error_percent": 1.0,
@@ -111,6 +115,31 @@ def test_energy_by_a_meter_is_estimated_from_measured_power(
     assert "CO2e (µg), estimated from measured power for known" in shown
     assert json.loads(Path("bundle/card.json").read_text())["device"]["power_meter"] == "RAPL (package-0)"
     assert "power, measured" in ran("device", "known.yaml", "--supernet", "fmnist_mbv3")
+    arch = "bundle/arch.json"
+    assert "energy (mJ), estimated from measured power for known" in ran(
+        "cost", arch, "--device", "known.yaml"
+    )
+    costs = json.loads(ran("cost", arch, "--device", "known.yaml", "--json"))
+    assert costs["power_meter"] == "RAPL (package-0)"
+    front = searched("fronts")
+    assert "Energy and CO2e are estimated from measured power." in front
+    assert max(map(len, front.splitlines())) <= 80
+    label = front_figure(open_run(Path("fronts")).result).axes[0].get_xlabel()
+    assert label == "CO2e (µg), estimated from measured power for known"
+    assert "CO2e is estimated from measured power." in ran(
+        "compare", "fronts", "metered", "--cost", "co2e_mg"
+    )
+    ledger = ran("carbon", "metered", "--requests-per-day", 9, "--life-days", 9, "--out", "ledger", "--json")
+    assert json.loads(ledger)["known"]["inference"] == "estimated from measured power: known"
+
+
+def test_a_comparison_says_where_only_some_power_is_measured() -> None:
+    assert told_power(["macs"], ["RAPL"]) == []
+    assert told_power(["co2e_mg"], ["RAPL", "RAPL"]) == ["CO2e is estimated from measured power."]
+    assert told_power(["energy_mj", "co2e_mg"], [None]) == ["Energy and CO2e are estimated."]
+    assert told_power(["energy_mj"], [None, "RAPL"]) == [
+        "Energy is estimated, of some runs from measured power."
+    ]
 
 
 def test_what_has_no_range_is_shown_without(searched: Callable[..., str], supernet: Supernet) -> None:

@@ -212,6 +212,8 @@ def result(
         config=config,
         axes=axes,
         device=device(),
+        power_meter=None,
+        costs=COSTS,
         where="host",
         folder=Path("run"),
         measures=kind != "predicted",
