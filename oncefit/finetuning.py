@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oncefit.bundles import Bundle, open_bundle
+from oncefit.one_at_a_time import one_at_a_time
 from oncefit.runs import Run, open_run, showing
 from supernet.errors import InputError
 from supernet.messages import Say, say
@@ -41,7 +43,8 @@ def finetune(
     ``distil`` has the supernet's largest subnet teach, where it has all classes. ``device_type`` is auto, cpu, cuda or
     mps; ``supernet`` is what the bundle was cut out of, where that is a description of your own. The bundle is kept in
     ``out``, ``runs/finetuned/ARCH-DATA`` by default; the same call resumes a killed one, with the same weights in the
-    end. Raises InputError for wrong images and settings, and where the loss is no number.
+    end. Raises InputError for wrong images and settings, where another process fine-tunes into ``out``, and where the loss
+    is no number.
     """
     from search.reports.finetuning import compute_costs, tuned_summary
     from search.reports.progress import training_progress
@@ -62,7 +65,8 @@ def finetune(
         parent = parent_bundle(source, supernet, processes)
         folder = Path(out) if out is not None else FINETUNED / f"{parent.arch.id}-{images.absolute().name}"
         task = Task(parent.opened, images, keys, folder, processes, distil)
-        with showing(progress if processes.is_first else False, training_progress) as show:
+        lock = one_at_a_time(folder, "fine-tunes into") if processes.is_first else nullcontext()
+        with lock, showing(progress if processes.is_first else False, training_progress) as show:
             made = run_task(task, compute_costs, show, say if processes.is_first else lambda _: None)
     return Bundle(made, tuned_summary(made))
 

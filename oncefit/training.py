@@ -6,6 +6,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oncefit.one_at_a_time import one_at_a_time
+
 if TYPE_CHECKING:
     from supernet.training_job import Trained
 
@@ -22,7 +24,8 @@ def train(
 
     The same call resumes a killed training; ``out`` is ``runs/training/RECIPE`` by default. ``track_carbon`` keeps what
     the training emits beside its weights, as ``supernet.emissions.json`` (or ``small``, ...), for ``tracked:`` of a
-    deployment; it needs codecarbon. Raises InputError for a recipe that is not one.
+    deployment; it needs codecarbon. Raises InputError for a recipe that is not one, and where another process trains the
+    same in ``out``.
     """
     from cost_models.tracking import TRACKED, tracked_here
     from search.reports.progress import training_progress
@@ -35,7 +38,8 @@ def train(
     path = documents.find("training", recipe)
     folder = Path(out) if out is not None else Path("runs") / "training" / path.stem
     check_writable(folder)
-    ledger = training_job.weights_file(folder, alone).with_suffix(f".{TRACKED}")
+    weights = training_job.weights_file(folder, alone)
+    ledger = weights.with_suffix(f".{TRACKED}")
     showing = training_progress() if progress else nullcontext(lambda _: None)
-    with tracked_here(ledger, track_carbon), showing as show:
+    with one_at_a_time(weights, "trains"), tracked_here(ledger, track_carbon), showing as show:
         return training_job.run(path, folder, alone, show)

@@ -1,0 +1,27 @@
+"""One command at a time on what it writes: two that train into one place would mix their steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from supernet import locks
+from supernet.atomic import unwritable
+
+
+@contextmanager
+def one_at_a_time(target: Path, does: str) -> Iterator[None]:
+    """Hold ``TARGET.lock``, whose folder is made; a killed command holds nobody up.
+
+    Raises InputError where another command ``does`` the same, and where nothing can be written there.
+    """
+    lock = target.with_name(f"{target.name}.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    except OSError as error:
+        raise unwritable(lock.parent, error) from error
+    refusal = f"another process {does} {target}; wait for it or stop it, or choose another folder with --out"
+    with locks.held(lock, refusal):
+        yield

@@ -1,0 +1,65 @@
+"""Two commands that would train into one place: the second is refused, and the first goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import oncefit
+from supernet import training_job
+from supernet.bundle import write_bundle
+from supernet.catalog import Supernet
+from supernet.data import Dataset
+from supernet.errors import InputError
+from supernet.training_job import Trained, weights_file
+from tests.helpers.digits import write_digits
+
+RECIPE = "fmnist_mbv3"
+
+
+class Enough(Exception):
+    """Ends a training that has shown what it was to show."""
+
+
+def test_a_second_finetuning_into_one_bundle_is_refused(
+    supernet: Supernet, few: Dataset, tmp_path: Path
+) -> None:
+    arch, out = supernet.space.smallest(), tmp_path / "made" / "tuned"
+    write_bundle(tmp_path / "parent", supernet, supernet.load(), arch, few, {"macs": 1.0}, {})
+    digits = write_digits(tmp_path / "digits", 2, 20)
+    seen = []
+
+    def meanwhile(_: str) -> None:
+        """What is said once the first is at work."""
+        seen.extend(out.parent.iterdir())
+        with pytest.raises(
+            InputError, match=r"another process fine-tunes into .*tuned; wait for it or stop it"
+        ):
+            oncefit.finetune(tmp_path / "parent", digits, out=out)
+        raise Enough
+
+    with pytest.raises(Enough):
+        oncefit.finetune(tmp_path / "parent", digits, out=out, say=meanwhile)
+    assert [path.name for path in seen] == ["tuned.lock"]
+    assert not list(out.parent.iterdir()), "the next command finds no lock"
+
+
+def test_a_second_training_of_the_same_weights_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str | None] = []
+
+    def work(_: Path, folder: Path, alone: str | None, __: Callable[..., None]) -> Trained:
+        done.append(alone)
+        if alone is None:
+            with pytest.raises(InputError, match=r"another process trains .*supernet\.safetensors; wait"):
+                oncefit.train(RECIPE, out=tmp_path / "made")
+            oncefit.train(RECIPE, alone="small", out=tmp_path / "made")  # other weights
+        return Trained(weights_file(folder, alone), "", {})
+
+    monkeypatch.setattr(training_job, "run", work)
+    oncefit.train(RECIPE, out=tmp_path / "made")
+    assert done == [None, "small"]
+    assert not list((tmp_path / "made").iterdir())
