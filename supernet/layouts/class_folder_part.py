@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from supernet.image_folder import ImageFiles, class_folders, list_images, visible
@@ -11,9 +11,10 @@ from supernet.image_folder import ImageFiles, class_folders, list_images, visibl
 
 @dataclass(frozen=True)
 class ClassFolderPart:
-    """See :func:`supernet.class_folders.labels_of` for the labels."""
+    """See :func:`supernet.class_folders.labels_of` for the labels; ``passed_over`` are clauses on what lies beside."""
 
     folder: Path
+    passed_over: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -24,7 +25,10 @@ class ClassFolderPart:
         return class_folders(self.folder)
 
     def listed(self, classes: Sequence[str]) -> ImageFiles:
-        return list_images(self.folder, classes)
+        found = list_images(self.folder, classes)
+        assert found.origin is not None
+        told = replace(found.origin, left_out=(*found.origin.left_out, *self.passed_over))
+        return replace(found, origin=told)
 
 
 def class_folder_part(folder: Path, name: str) -> ClassFolderPart | None:

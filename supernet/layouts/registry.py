@@ -9,8 +9,9 @@ from supernet.errors import InputError
 from supernet.layouts.array_part import array_part
 from supernet.layouts.cifar_part import cifar_part
 from supernet.layouts.class_folder_part import ClassFolderPart, class_folder_part
-from supernet.layouts.file_list_part import file_list_part
+from supernet.layouts.file_list_part import FileListPart, file_list_part
 from supernet.layouts.idx_part import idx_part
+from supernet.layouts.list_beside_folders import folders_beside_list
 from supernet.layouts.part import DataPart
 
 PART_FORMS: tuple[Callable[[Path, str], DataPart | None], ...] = (
@@ -26,9 +27,13 @@ PART_FORMS: tuple[Callable[[Path, str], DataPart | None], ...] = (
 def find_part(folder: Path, name: str) -> DataPart | None:
     """The part ``name`` (``train``, ``report``) of the data set in ``folder``; None where it is in no form.
 
-    Raises InputError where it is there in more than one form: labels may differ.
+    Raises InputError where it is there in more than one form, as labels may differ, but for class folders with a list
+    beside them that does not say otherwise.
     """
     found = [part for form in PART_FORMS if (part := form(folder, name)) is not None]
+    match found:
+        case [ClassFolderPart() as folders, FileListPart() as beside]:
+            return folders_beside_list(folders, beside)
     if len(found) > 1:
         forms = " and ".join(part.where for part in found)
         raise InputError(

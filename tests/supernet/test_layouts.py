@@ -156,15 +156,70 @@ def test_what_a_list_does_not_name_is_counted(flat: Path) -> None:
     assert found.origin.labels == "labels in val.csv are matched with the classes by name"
 
 
+IN_FOLDERS = {"cat/1.png": 0, "dog/2.png": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "clause"),
+    [
+        ("val.csv", ["file,label", "val/cat/1.png,cat", "val/dog/2.png,dog"], "says of them what the class"),
+        ("val/labels.csv", ["cat/1.png,cat"], "says of them what the class folders say"),
+        ("val.csv", ["file,label", "elsewhere/7.png,dog"], "names none of these images"),
+        ("val.csv", ["id,age,price", "1,2,3"], "is no list of images"),
+        ("val.txt", ["written in spring"], "names none of these images"),
+        ("val.txt", ["0", "1"], "names none of these images"),
+    ],
+)
+def test_a_list_beside_class_folders_is_passed_over_where_it_does_not_say_otherwise(
+    name: str, rows: list[str], clause: str, tmp_path: Path
+) -> None:
+    for i, file in enumerate(IN_FOLDERS):
+        noise(tmp_path / "val" / file, i)
+    (tmp_path / name).write_text("\n".join(rows))
+    found = find_part(tmp_path, "val").listed(CLASSES)
+    assert dict(zip(found.files, found.labels.tolist(), strict=True)) == IN_FOLDERS
+    assert found.origin is not None
+    assert found.origin.left_out[-1].startswith(Path(name).name)
+    assert clause in found.origin.left_out[-1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "how"),
+    [
+        (
+            ["file,label", "val/cat/1.png,cat", "val/dog/2.png,cat"],
+            "line 3 calls val/dog/2.png 'cat', in dog/",
+        ),
+        (["cat/1.png,0", "dog/2.png,1"], "line 1 calls cat/1.png '0', in cat/"),
+        (["loose.png,eel"], "line 1 is of an image in no class folder"),
+    ],
+)
+def test_a_list_that_says_otherwise_than_class_folders_is_refused_and_either_can_be_taken(
+    rows: list[str], how: str, tmp_path: Path
+) -> None:
+    for i, file in enumerate([*IN_FOLDERS, "loose.png"]):
+        noise(tmp_path / "val" / file, i)
+    (tmp_path / "val.csv").write_text("\n".join(rows))
+    with pytest.raises(InputError, match="val is there in two forms that differ") as refused:
+        find_part(tmp_path, "val")
+    assert how in str(refused.value)
+    (tmp_path / "val.csv").rename(tmp_path / "other.csv")  # as it says, to take the folders
+    assert labels_in(tmp_path) == {"1.png": 0, "2.png": 1}
+    (tmp_path / "val").rename(tmp_path / "images")  # and to take the list
+    lines = [line.removeprefix("val/") for line in rows if line != "file,label"]
+    (tmp_path / "val.csv").write_text("\n".join(f"images/{line}" for line in lines))
+    assert len(labels_in(tmp_path)) == len(lines)
+
+
 def test_two_forms_and_two_lists_are_refused(flat: Path) -> None:
     (flat / "val.csv").write_text("v0.png,cat")
     (flat / "val.txt").write_text("v0.png cat")
     with pytest.raises(InputError, match=r"more than one list for val: .*val.csv, .*val.txt"):
         find_part(flat, "val")
     (flat / "val.txt").unlink()
-    noise(flat / "val" / "cat" / "1.png", 9)
+    np.savez(flat / "val.npz", images=np.zeros((1, 8, 8), np.uint8), labels=np.zeros(1, np.uint8))
     with pytest.raises(
-        InputError, match=r"val is there in more than one form: .*val and .*val.csv; leave one"
+        InputError, match=r"val is there in more than one form: .*val.csv and .*val.npz; leave one"
     ):
         find_part(flat, "val")
 
