@@ -11,7 +11,7 @@ import numpy as np
 
 from supernet.documents import text_of
 from supernet.errors import InputError
-from supernet.layouts.published_set_part import Bytes, PublishedSetPart
+from supernet.layouts.published_set_part import Bytes, PublishedSetPart, folder_called
 
 SIDE = 32
 IMAGE_BYTES = 3 * SIDE**2
@@ -46,12 +46,12 @@ def cifar_part(folder: Path, name: str) -> PublishedSetPart | None:
     here = [
         version
         for version in VERSIONS
-        if folder_of(folder, version.folder) is not None and name in version.parts
+        if folder_called(folder, version.folder) is not None and name in version.parts
     ]
     if len(here) > 1:
         raise InputError(f"{folder} holds {' and '.join(v.folder for v in here)}; give one of these folders")
     for version in here:
-        place = folder_of(folder, version.folder)
+        place = folder_called(folder, version.folder)
         assert place is not None
         files = [place / file for file in version.parts[name]]
         names = tuple(text_of(place / version.names, "text").split())
@@ -62,20 +62,13 @@ def cifar_part(folder: Path, name: str) -> PublishedSetPart | None:
 def refuse_pickles(folder: Path) -> None:
     """Raises InputError where there is a set as pickles, for a folder in which nothing else was found."""
     for version in VERSIONS:
-        if (pickled := folder_of(folder, version.pickled)) is not None:
+        if (pickled := folder_called(folder, version.pickled)) is not None:
             raise InputError(
                 f"{pickled} holds pickles, and reading these could run code, so nothing of it was read. Take the binary version, "
                 f"{version.archive}, from the same page (https://www.cs.toronto.edu/~kriz/cifar.html), or write train.npz and "
                 "val.npz where you trust the files: numpy.savez('train.npz', images=set.data, labels=set.targets) of "
                 "torchvision's set"
             )
-
-
-def folder_of(folder: Path, called: str) -> Path | None:
-    """The folder itself, or the one in it, that is called so."""
-    return next(
-        (place for place in (folder, folder / called) if place.name == called and place.is_dir()), None
-    )
 
 
 def read_records(files: Sequence[Path], label_bytes: int) -> tuple[Bytes, Bytes]:

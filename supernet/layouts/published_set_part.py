@@ -15,6 +15,7 @@ from supernet.images import Images
 from supernet.layouts.array_part import images_of
 
 Bytes = npt.NDArray[np.uint8]
+DIGIT_CLASSES = tuple("0123456789")
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,8 @@ class PublishedSetPart:
                 f"{len(self.set_classes)} classes; unpack the set again"
             )
         return images_of(pixels, [outputs.labels[self.names[label]] for label in labels], self.where, outputs)
+
+
+def folder_called(folder: Path, name: str) -> Path | None:
+    """The folder itself, or the one in it, that is called so."""
+    return next((place for place in (folder, folder / name) if place.name == name and place.is_dir()), None)

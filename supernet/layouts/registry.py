@@ -13,6 +13,8 @@ from supernet.layouts.file_list_part import FileListPart, file_list_part
 from supernet.layouts.idx_part import idx_part
 from supernet.layouts.list_beside_folders import folders_beside_list
 from supernet.layouts.part import DataPart
+from supernet.layouts.stl10_part import stl10_part
+from supernet.layouts.svhn_part import svhn_part
 
 PART_FORMS: tuple[Callable[[Path, str], DataPart | None], ...] = (
     class_folder_part,
@@ -20,6 +22,8 @@ PART_FORMS: tuple[Callable[[Path, str], DataPart | None], ...] = (
     array_part,
     idx_part,
     cifar_part,
+    stl10_part,
+    svhn_part,
 )
 """Each is asked for the part of a name in a folder, and gives None where it is not there in its form."""
 
@@ -37,7 +41,7 @@ def find_part(folder: Path, name: str) -> DataPart | None:
     if len(found) > 1:
         forms = " and ".join(part.where for part in found)
         raise InputError(
-            f"{name} is there in more than one form: {forms}; leave one, as their labels may differ"
+            f"{name} is there in more than one form: {forms}; leave one, or give the folder of one, as their labels may differ"
         )
     if found:
         return found[0]

@@ -411,6 +411,89 @@ def test_fashion_mnist_is_what_torchvision_reads(packed: bool, inside: str, supe
     assert load_dataset(str(tmp_path / inside), supernet).report.pixels.shape == (20, 28, 28)
 
 
+@pytest.mark.parametrize("of", torchvision.datasets.EMNIST.splits)
+def test_each_set_of_emnist_is_what_torchvision_reads(of: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    known = torchvision.datasets.EMNIST.classes_split_dict[of]
+    first = int(of == "letters")  # whose class 0 torchvision calls N/A
+    count = len(known) - first
+    for part in ("train", "test"):
+        stem = tmp_path / "EMNIST" / "raw" / f"emnist-{of}-{part}"
+        write_idx(Path(f"{stem}-images-idx3-ubyte"), rng.integers(0, 256, (count, 5, 5), np.uint8), False)
+        write_idx(Path(f"{stem}-labels-idx1-ubyte"), np.arange(count, dtype=np.uint8) + first, False)
+    for name in ("train", "val"):
+        reference = torchvision.datasets.EMNIST(str(tmp_path), of, train=name == "train")
+        classes = tuple(reversed(known[first:]))  # matched by name
+        found = find_part(tmp_path, name).listed(classes)
+        assert torch.equal(found.pixels, reference.data)
+        assert [classes[i] for i in found.labels] == [reference.classes[i] for i in reference.targets]
+
+
+def test_several_sets_of_emnist_are_told_apart_by_a_person(tmp_path: Path) -> None:
+    for of in ("digits", "letters"):
+        for what, values in (
+            ("images-idx3", np.zeros((1, 2, 2), np.uint8)),
+            ("labels-idx1", np.ones(1, np.uint8)),
+        ):
+            write_idx(tmp_path / "EMNIST" / "raw" / f"emnist-{of}-test-{what}-ubyte", values, True)
+    with pytest.raises(InputError, match="holds the sets digits, letters of EMNIST") as refused:
+        find_part(tmp_path / "EMNIST", "val")
+    alone = Path(str(refused.value).rpartition(" as ")[2].removesuffix(", and give that"))
+    alone.mkdir()
+    for file in (tmp_path / "EMNIST" / "raw").glob("emnist-digits-*"):
+        (alone / file.name).symlink_to(file)
+    assert find_part(alone, "val").listed(tuple("0123456789")).labels.tolist() == [1]
+
+
+def unchecked(of: type[torchvision.datasets.VisionDataset], patch: pytest.MonkeyPatch) -> None:
+    """torchvision knows the published files by their hashes."""
+    patch.setattr(of, "_check_integrity", lambda _: True)
+
+
+@pytest.mark.parametrize("inside", ["", "stl10_binary"])
+def test_stl10_is_what_torchvision_reads(
+    inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, names = np.random.default_rng(0), ("airplane", "bird", "car")
+    place = tmp_path / "stl10_binary"
+    place.mkdir()
+    (place / "class_names.txt").write_text("\n".join(names) + "\n")
+    for part in ("train", "test"):
+        (place / f"{part}_X.bin").write_bytes(rng.integers(0, 256, 4 * 3 * 96 * 96, np.uint8).tobytes())
+        (place / f"{part}_y.bin").write_bytes(bytes([2, 1, 3, 2]))
+    unchecked(torchvision.datasets.STL10, monkeypatch)
+    for name, split in (("train", "train"), ("val", "test")):
+        reference = torchvision.datasets.STL10(str(tmp_path), split)
+        found = find_part(tmp_path / inside, name).listed(names)
+        assert found.labels.tolist() == [1, 0, 2, 1] == [label for _, label in reference]
+        for pixels, (image, _) in zip(found.pixels, reference, strict=True):
+            assert np.array_equal(pixels.permute(1, 2, 0), np.asarray(image))
+    (place / "test_X.bin").write_bytes(b"cut short")
+    with pytest.raises(InputError, match=r"test_X.bin holds 9 bytes, no multiple of 27,648; unpack"):
+        find_part(tmp_path, "val").listed(names)
+
+
+def test_svhn_is_what_torchvision_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, labels = np.random.default_rng(0), np.array([[1], [10], [9], [10], [2]], np.uint8)
+    for part in ("train", "test"):
+        pixels = rng.integers(0, 256, (32, 32, 3, 5), np.uint8)
+        savemat(tmp_path / f"{part}_32x32.mat", {"X": pixels, "y": labels})
+    unchecked(torchvision.datasets.SVHN, monkeypatch)
+    for name, split in (("train", "train"), ("val", "test")):
+        reference = torchvision.datasets.SVHN(str(tmp_path), split)
+        found = find_part(tmp_path, name).listed(tuple("0123456789"))
+        assert found.labels.tolist() == [1, 0, 9, 0, 2] == reference.labels.tolist()
+        assert np.array_equal(found.pixels, reference.data)
+    savemat(tmp_path / "test_32x32.mat", {"X": np.zeros((32, 32, 3, 1)), "y": labels[:1]})
+    with pytest.raises(
+        InputError, match=r"no file of SVHN's digits: X is float64 of the shape \(32, 32, 3, 1\)"
+    ):
+        find_part(tmp_path, "val").listed(tuple("0123456789"))
+    (tmp_path / "test_32x32.mat").write_bytes(b"cut short")
+    with pytest.raises(InputError, match="no file of SVHN's digits"):
+        find_part(tmp_path, "val").listed(tuple("0123456789"))
+
+
 def test_a_damaged_idx_file_is_named(tmp_path: Path) -> None:
     write_idx(tmp_path / "t10k-images-idx3-ubyte", np.zeros((3, 2, 2), np.uint8), packed=False)
     write_idx(tmp_path / "t10k-labels-idx1-ubyte", np.zeros(3, np.uint8), packed=False)
