@@ -112,9 +112,10 @@ class SupernetFile(documents.Document):
 
 
 class LabelFile(documents.Document):
-    """``configs/labels/*.yaml``."""
+    """``configs/labels/*.yaml``; ``wnids`` are the names' WordNet ids in the same order, where they have some."""
 
     names: tuple[str, ...]
+    wnids: tuple[str, ...] = ()
 
 
 def label_names(given: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from supernet.errors import InputError, some, unknown
+from supernet.wnids import class_of_wnid
 
 LOOKED_AT = 10
 """Class folders whose names tell whether they are called like classes: a training set has a thousand."""
@@ -19,6 +20,7 @@ class Order(Enum):
     """What labels follow from, in words that end "class folders are ..."."""
 
     NAMES = "matched with the classes by name"
+    WNIDS = "matched with the classes by name, which their WordNet ids stand for"
     NUMBERS = "taken as numbers"
     SORTED = "the outputs in sorted order"
     OWN = "the outputs in the order of the set's own list"
@@ -69,7 +71,8 @@ def labels_of(
 
     Names of labels that are in a list are taken likewise, and are ``called`` so.
 
-    Where no folder is called like a class, as ImageNet's ``n01440764``, folders in sorted order are
+    ImageNet's ``n01440764`` is the class that ImageNet calls so, ``tench``, where all folders are called like classes of
+    the network in one way or the other. Where no folder is, folders in sorted order are
     the outputs in theirs, as torchvision reads them; folders that are numbers, as ImageNetV2's ``0`` to
     ``999``, in the order of these. Raises InputError where there are more or fewer of them than
     outputs, and for a name that is not one of a class where others are.
@@ -79,6 +82,8 @@ def labels_of(
         all(map(is_numbered, known)) or not any(name in known for name in names)
     ):
         return by_value(folder, sorted(names, key=int), classes, called)
+    if (by_wnid := matched_by_wnid(folder, names, known, called)) is not None:
+        return by_wnid
     if not any(resembles_one_of(known, name) for name in names[:LOOKED_AT]):
         if len(names) != len(classes):
             raise other_count(folder, names, classes, called)
@@ -92,6 +97,26 @@ def labels_of(
                 f"and give one for each of its {len(classes)} outputs, in the sorted order of their names"
             )
     return ClassFolders({name: known[name] for name in names}, Order.NAMES)
+
+
+def matched_by_wnid(
+    folder: Path, names: Sequence[str], known: Mapping[str, int], called: str
+) -> ClassFolders | None:
+    """Labels where some names are wnids of classes and the others these classes; None where there are others too.
+
+    Raises InputError for two names of one class.
+    """
+    classes = {name: name if name in known else folder_name(class_of_wnid(name) or "") for name in names}
+    if all(name == of for name, of in classes.items()) or not set(classes.values()) <= known.keys():
+        return None
+    first: dict[str, str] = {}
+    for name, of in classes.items():
+        if first.setdefault(of, name) != name:
+            raise InputError(
+                f"{folder} has the {called}s {first[of]} and {name}, which are the same class, {of}; put their images into "
+                "one of them"
+            )
+    return ClassFolders({name: known[of] for name, of in classes.items()}, Order.WNIDS)
 
 
 def is_numbered(name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 
 from supernet.class_folders import folder_name
 from supernet.errors import some
+from supernet.wnids import class_of_wnid
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,21 @@ class ClassMatch:
 def match_classes(before: tuple[str, ...], folders: Sequence[str]) -> ClassMatch:
     """Of class folders: those that are called like a class of the network in its order, then new ones in sorted order.
 
-    A name that several classes of the network have is a new class, as nothing says which of them it is.
+    ImageNet's ``n01440764`` is called like the class ``tench``. A name that several classes of the network have is a new
+    class, as nothing says which of them it is.
     """
     counts = Counter(map(folder_name, before))
-    kept = tuple(name for name in before if folder_name(name) in folders and counts[folder_name(name)] == 1)
+    called = {folder: class_called(folder, counts) for folder in folders}
+    named = set(called.values())
+    kept = tuple(name for name in before if folder_name(name) in named and counts[folder_name(name)] == 1)
     known = set(map(folder_name, kept))
-    return ClassMatch(before, kept + tuple(sorted(name for name in folders if name not in known)))
+    return ClassMatch(before, kept + tuple(sorted(name for name in folders if called[name] not in known)))
+
+
+def class_called(folder: str, known: Container[str]) -> str:
+    """The folder's own name, or that of the known class whose WordNet id it is."""
+    of = folder_name(class_of_wnid(folder) or "")
+    return of if folder not in known and of in known else folder
 
 
 @torch.no_grad()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from supernet.catalog import open_supernet
+from supernet.class_folders import labels_of
 from supernet.heads import ClassMatch, match_classes, put_weights
+from supernet.wnids import names_by_wnid
 
 KNOWN = ("T-shirt/top", "Trouser", "Bag", "crane", "crane")
 
@@ -25,6 +29,20 @@ def test_known_classes_keep_their_order_and_new_ones_follow_sorted() -> None:
 
 def test_a_name_of_two_classes_is_a_new_class() -> None:
     assert match_classes(KNOWN, ["Bag", "crane"]).after == ("Bag", "crane")
+
+
+def test_imagenets_folders_are_its_classes() -> None:
+    """Some with another beside them, whose name is in no table, and all of them."""
+    imagenet, wnids = open_supernet("ofa_mbv3_w1.2").classes, list(names_by_wnid())
+    match = match_classes(imagenet, ["n01443537", "n01440764", "n99999999", "hen"])
+    assert match.after == ("tench", "goldfish", "hen", "n99999999")
+    assert (match.kept, match.new) == (("tench", "goldfish", "hen"), ("n99999999",))
+    found = labels_of(Path("train"), ["hen", "n01440764", "n01443537", "n99999999"], match.after)
+    assert found.labels == {"hen": 2, "n01440764": 0, "n01443537": 1, "n99999999": 3}
+    assert match_classes(imagenet, wnids).told.startswith("the head is kept")
+    assert match_classes(("tench", "n01440764"), ["n01440764"]).after == ("n01440764",), (
+        "its own name goes first"
+    )
 
 
 def test_the_same_classes_leave_the_head_as_it_is() -> None:

@@ -13,16 +13,19 @@ import pytest
 import torch
 from PIL import Image
 from torchvision import transforms
-from torchvision.datasets import ImageFolder
+from torchvision.datasets import ImageFolder, Imagenette
+from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 from search.runs.measuring import MeasuredAccuracy
 from supernet import documents, image_folder
 from supernet.bundle_card import Preprocessing, describe_preprocessing
 from supernet.catalog import PreprocessingKeys, open_supernet
+from supernet.class_folders import labels_of
 from supernet.data import Images, load_dataset, load_folder, read_dataset
 from supernet.errors import InputError
 from supernet.evaluation import logits_of, recalibrate_on_images
 from supernet.image_folder import ImageFiles, Undecodable, list_images, read_image
+from supernet.wnids import names_by_wnid
 from tests.helpers.own_data import WNIDS, write_train_and_val
 
 CROP = PreprocessingKeys(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), crop=0.875)
@@ -70,11 +73,38 @@ def test_folders_called_like_classes_have_their_labels(tmp_path: Path) -> None:
 
 def test_another_number_of_folders_than_outputs_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, dict.fromkeys(WNIDS, 1))
-    imagenet = open_supernet("ofa_mbv3_w1.2").classes
-    with pytest.raises(InputError, match=r"has 7 class folders \(n01440764, .*the network has 1000 outputs"):
-        list_images(tmp_path, imagenet)
     with pytest.raises(InputError, match=rf"^{tmp_path} has 7 class folders .* has 3 outputs \(a, b, c\);"):
         list_images(tmp_path, ("a", "b", "c"))
+
+
+def test_some_of_imagenets_folders_have_the_outputs_that_torchvision_names() -> None:
+    """Ten of them, whose names torchvision knows by Imagenette, and all in its order of a thousand."""
+    names = {wnid: words[0] for wnid, words in Imagenette._WNID_TO_CLASS.items()}
+    assert len(names) == 10
+    for classes in (tuple(_IMAGENET_CATEGORIES), open_supernet("ofa_mbv3_w1.2").classes):
+        found = labels_of(Path("val"), sorted(names), classes)
+        assert {wnid: classes[label] for wnid, label in found.labels.items()} == names
+        assert (
+            found.told
+            == "class folders are matched with the classes by name, which their WordNet ids stand for"
+        )
+    wnids = list(names_by_wnid())
+    assert sorted(set(wnids)) == wnids
+    assert labels_of(Path("val"), wnids, classes).labels == {wnid: label for label, wnid in enumerate(wnids)}
+
+
+def test_folders_that_are_not_all_of_imagenets_classes_are_refused() -> None:
+    imagenet = open_supernet("ofa_mbv3_w1.2").classes
+    assert labels_of(Path("val"), ["goldfish", "n01440764"], imagenet).labels == {
+        "goldfish": 1,
+        "n01440764": 0,
+    }
+    with pytest.raises(
+        InputError, match=r"has 2 class folders \(n01440764, n99999999\), .* has 1000 outputs"
+    ):
+        labels_of(Path("val"), ["n01440764", "n99999999"], imagenet)
+    with pytest.raises(InputError, match="n01440764 and tench, which are the same class, tench"):
+        labels_of(Path("val"), ["n01440764", "tench"], imagenet)
 
 
 def test_folders_that_resemble_classes_are_not_labelled_by_their_order(tmp_path: Path) -> None:
