@@ -45,7 +45,7 @@ BUSY_S = 120.0
 VALIDATION, REPORT, PREDICTED, OWN = "validation", "report", "predicted", "own"
 HITS, RACED = "hits", "raced"
 SECONDS = "seconds_outside_trials"
-"""The attribute of a study with the seconds of a search on a predictor, and of measuring its best."""
+"""The attribute of a study with the seconds of a search on a predictor, of measuring its best, and of timing these."""
 SHARED = "shared"
 """The attribute of a trial that another device's run evaluated (:mod:`search.runs.fleet_trials`)."""
 
@@ -375,6 +375,17 @@ def search_seconds(study: optuna.Study) -> float:
     """Seconds that a search took: those of its trials, and of what it did outside them, all processes together."""
     inside = sum(trial_seconds(trial) for trial in own(study, study.get_trials(deepcopy=False)))
     return inside + float(study.user_attrs.get(SECONDS, 0.0))
+
+
+@contextmanager
+def counted_outside(study: optuna.Study, clock: Callable[[], float]) -> Iterator[None]:
+    """Add the seconds of the body to those outside of trials, also where it is stopped; by one process at a time."""
+    started = clock()
+    try:
+        yield
+    finally:
+        outside = float(study.user_attrs.get(SECONDS, 0.0))
+        study.set_user_attr(SECONDS, outside + clock() - started)
 
 
 def trial_seconds(trial: FrozenTrial) -> float:

@@ -83,16 +83,15 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
                 ledger = begin(run, study, worker, witness)
             propose(run, study, ledger, worker, tell)
     with studies.in_turn(run.folder, waiting):
-        started = time.monotonic()
-        if run.predictor is not None and config.sampler == GUIDED:
-            record_best(run, study, tell)
-        if run.predictor is not None and len(run.problem.objectives) == 1:
-            prove(run, study)
-        if config.accuracy == BOTH:
-            measure_best(run, study, tell)
-        if run.predictor is not None:
-            outside = study.user_attrs.get(studies.SECONDS, 0.0) + time.monotonic() - started
-            study.set_user_attr(studies.SECONDS, outside)
+        if run.predictor is None:
+            return
+        with studies.counted_outside(study, time.monotonic):
+            if config.sampler == GUIDED:
+                record_best(run, study, tell)
+            if len(run.problem.objectives) == 1:
+                prove(run, study)
+            if config.accuracy == BOTH:
+                measure_best(run, study, tell)
 
 
 def begin(run: Run, study: optuna.Study, worker: Worker, witness: Arch | None) -> Ledger:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from cost_models import measuring
 from cost_models.measuring import Bar
 from cost_models.profiling import ATTEMPTS
@@ -13,18 +16,19 @@ from search.runs.run import Run, settled
 from supernet.arch import Arch
 
 
-def verify_run(run: Run, bar: Bar, again: bool = False) -> None:
+def verify_run(run: Run, bar: Bar, again: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
     """Time so many of the most accurate candidates as the run's config says, all in each round, and keep the times.
 
     What has a verdict already is not timed again, unless ``again`` forgets what is kept; what a busy machine left open
-    is, a few times. One process of the run does it. Raises InputError where the device is not at hand.
+    is, a few times. One process of the run does it, and its seconds count as the search's. Raises InputError where the device is not at hand.
     """
     count, limit_ms = run.config.verify_on_device, latency_limit(run.config.budgets)
     assert count is not None
     assert limit_ms is not None
     setup, whole = setup_at_hand(run.device, count), run.supernet.restricted({})
     with studies.in_turn(run.folder, lambda: None):
-        wanted = by_accuracy(settled(run, run.study()), run.axes)[:count]
+        study = run.study()
+        wanted = by_accuracy(settled(run, study), run.axes)[:count]
         sessions = () if again else read_sessions(run.folder)
 
         def left_open() -> list[Arch]:
@@ -39,5 +43,6 @@ def verify_run(run: Run, bar: Bar, again: bool = False) -> None:
         for _ in range(ATTEMPTS):
             if not (archs := left_open()):
                 return
-            sessions = (*sessions, measuring.measure(whole, archs, setup, bar))
+            with studies.counted_outside(study, clock):
+                sessions = (*sessions, measuring.measure(whole, archs, setup, bar))
             write_sessions(run.folder, sessions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,14 +15,18 @@ import pytest
 
 import oncefit
 from cost_models import measuring
+from cost_models.at_work import emitted_at_work
 from cost_models.drift import quiet_latencies
 from cost_models.measurements import Measurements, Setup
+from cost_models.measuring import said
 from cost_models.profiling import ATTEMPTS
 from cost_models.timing import LatencyMeasurement, of_rounds
 from search.cli.app import main
+from search.reports.carbon import of_search
 from search.runs.on_device import Verified, read_sessions, verified_of
 from search.runs.run import open_run
-from search.runs.study import Candidate
+from search.runs.study import Candidate, search_seconds
+from search.runs.verifying import verify_run
 from supernet.accuracy import PredictedAccuracy
 from supernet.arch import Arch
 from supernet.catalog import Supernet
@@ -213,6 +218,30 @@ def test_nothing_is_measured_twice_unless_it_is_asked_for(
     assert [len(archs) for archs in asked] == [3]
     assert again["chosen"]["measured"]["latency"]["median_ms"] == 0.15
     assert len(read_sessions(Path("run"))) == 1
+
+
+def test_the_time_that_it_takes_is_in_the_carbon_ledger_once(
+    search: Search, given: Callable[[Rounds], list[list[Arch]]]
+) -> None:
+    given(lambda arch: (0.1, 0.1, 0.1))
+    search("--verify-on-device", 2)
+    run, now = open_run(Path("run")), itertools.count(0.0, 3600.0)
+    before, seconds = of_search(run), search_seconds(run.study())
+    verify_run(run, said(lambda _: None), clock=lambda: next(now))
+    assert of_search(run) == before, "nothing was timed"
+    verify_run(run, said(lambda _: None), again=True, clock=lambda: next(now))
+    assert search_seconds(run.study()) == pytest.approx(seconds + 3600)
+    hour = emitted_at_work(3600)
+    after = of_search(run)
+    assert (after.known, after.kg.value) == ("estimated", pytest.approx(before.kg.value + hour.kg.value))
+
+    def killed(arch: Arch) -> Sequence[float]:
+        raise KeyboardInterrupt
+
+    given(killed)
+    with pytest.raises(KeyboardInterrupt):
+        verify_run(run, said(lambda _: None), again=True, clock=lambda: next(now))
+    assert search_seconds(run.study()) == pytest.approx(seconds + 2 * 3600)
 
 
 def test_it_is_told_where_the_runtime_is_another_than_that_of_the_device(
