@@ -14,6 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from supernet.accuracy import wilson
 from supernet.catalog import Supernet
 from supernet.class_folders import Order
@@ -24,6 +26,7 @@ from supernet.image_looks import Look, looks_at
 from supernet.images import Images
 from supernet.layouts.part import DataPart
 from supernet.layouts.registry import part_at
+from supernet.near_copies import THUMB_COLUMNS, THUMB_ROWS, look_alike
 from supernet.preprocessing import shorter_side
 
 FindingSeverity = Literal["error", "warning", "note"]
@@ -127,7 +130,7 @@ def check_images_in(
         )
     seen = see(parts, show)
     findings += [
-        *decoding(seen, supernet), *leaks(seen), *copies(seen), *classes_found(seen), *amounts(seen), *not_read(seen),
+        *decoding(seen, supernet), *leaks(seen), *copies(seen), *near_copies(seen), *classes_found(seen), *amounts(seen), *not_read(seen),
     ]  # fmt: skip
     if supernet is not None:
         findings += [*misfits(seen, supernet), *label_orders(taken, supernet)]
@@ -297,6 +300,31 @@ def copies(seen: SeenParts) -> Iterator[DataFinding]:
             f"{few([' = '.join(group) for group in torn])}",
             "keep the right one: of each, at most one can be counted as right",
             tuple(name for group in torn for name in group),
+        )  # fmt: skip
+
+
+def near_copies(seen: SeenParts) -> Iterator[DataFinding]:
+    """Images of other content that look alike: in two parts, or in one."""
+    distinct = {
+        (part, look.digest): look for part, looks in seen.looks.items() for look in looks if look.thumb
+    }
+    images = [(part, look) for (part, _), look in distinct.items()]
+    thumbs = np.frombuffer(b"".join(look.thumb for _, look in images), np.uint8).reshape(
+        -1, THUMB_ROWS, THUMB_COLUMNS
+    )
+    found = defaultdict[tuple[str, str], list[tuple[Look, Look]]](list)
+    for one, other in look_alike(thumbs):
+        (before, first), (measured, then) = images[one], images[other]
+        if first.digest != then.digest:
+            found[before, measured].append((first, then))
+    for (before, measured), pairs in found.items():
+        count = len({then.called for _, then in pairs})
+        where = "others in it" if before == measured else f"images in {before}"
+        told = f"{plural(count, 'image')} of {measured} {'looks' if count == 1 else 'look'} like {where}"
+        yield DataFinding(
+            "warning", "near copies", f"{told}: {few([f'{b.called} ~ {a.called}' for a, b in pairs])}",
+            "look at them: copies that were resized or saved again count as seen before, or more than once",
+            tuple(look.called for pair in pairs for look in pair),
         )  # fmt: skip
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from supernet.errors import InputError
-from supernet.image_folder import ImageFiles, Undecodable, decoded
+from supernet.image_folder import ImageFiles, Undecodable, converted, decoded
 from supernet.images import Images
+from supernet.near_copies import thumb
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,7 +25,7 @@ class Look(NamedTuple):
     """An image of the name ``called``, with what is known of it: ``reason`` why it cannot be decoded, or the rest.
 
     ``digest`` is the sha256 of the file's bytes, or of the pixels where there is no file; ``size`` is width and
-    height in pixels, ``mode`` Pillow's.
+    height in pixels, ``mode`` Pillow's, and ``thumb`` what :func:`supernet.near_copies.thumb` makes of it.
     """
 
     called: str
@@ -32,6 +33,7 @@ class Look(NamedTuple):
     digest: bytes = b""
     size: tuple[int, int] = (0, 0)
     mode: str = ""
+    thumb: bytes = b""
     reason: str | None = None
 
 
@@ -49,17 +51,22 @@ def looks_at(images: ImageFiles | Images, part: str) -> Iterator[Look]:
 
 
 def looks_in_memory(images: Images, part: str) -> Iterator[Look]:
+    from PIL import Image
+
     mode = "L" if images.pixels.ndim == 3 else "RGB"
     height, width = images.pixels.shape[-2:]
     for place, (pixels, label) in enumerate(zip(images.pixels, images.labels.tolist(), strict=True)):
         digest = hashlib.sha256(pixels.numpy().tobytes()).digest()
-        yield Look(f"{part}, image {place}", label, digest, (width, height), mode)
+        made = Image.fromarray(pixels.numpy() if mode == "L" else pixels.permute(1, 2, 0).numpy())
+        yield Look(f"{part}, image {place}", label, digest, (width, height), mode, thumb(made))
 
 
 def look_at(folder: Path, file: str, label: int) -> Look:
     def look(image: Image.Image, content: bytes) -> Look:
         image.load()
-        return Look(str(folder / file), label, hashlib.sha256(content).digest(), image.size, image.mode)
+        digest = hashlib.sha256(content).digest()
+        grey = thumb(converted(image, 1))
+        return Look(str(folder / file), label, digest, image.size, image.mode, grey)
 
     try:
         return decoded(folder / file, look)

@@ -30,8 +30,8 @@ def check_data(
 ) -> None:
     """Say what is wrong with a folder of images, and what to do.
 
-    Every file is decoded: damaged ones, copies, images in two splits, classes that differ, sizes, colours. The exit
-    code is 2 where something is an error.
+    Every file is decoded: damaged ones, copies, what looks like copies, images in two splits, classes that differ, sizes,
+    colours. The exit code is 2 where something is an error.
     """
     import oncefit
     from search.cli import terminal
