@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from oncefit.carbon_ledgers import Carbon, carbon
     from oncefit.comparisons import Comparison, compare
     from oncefit.data_checks import DataCheck, check_data
+    from oncefit.data_splits import ImageSplit, split_images
     from oncefit.devices import KeptDevice, device, import_device, profile, profile_from_csv
     from oncefit.finetuning import finetune
     from oncefit.fleets import Fleet, open_fleet, search_fleet
@@ -52,6 +53,7 @@ _HOMES = {
     "oncefit.carbon_ledgers": ("Carbon", "carbon"),
     "oncefit.comparisons": ("Comparison", "compare"),
     "oncefit.data_checks": ("DataCheck", "check_data"),
+    "oncefit.data_splits": ("ImageSplit", "split_images"),
     "oncefit.devices": ("KeptDevice", "device", "import_device", "profile", "profile_from_csv"),
     "oncefit.finetuning": ("finetune",),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
@@ -85,6 +87,7 @@ __all__ = [
     "Dimension",
     "Evaluation",
     "Fleet",
+    "ImageSplit",
     "InputError",
     "KeptDevice",
     "Kit",
@@ -120,6 +123,7 @@ __all__ = [
     "profile_from_csv",
     "search",
     "search_fleet",
+    "split_images",
     "train",
     "train_predictor",
 ]
