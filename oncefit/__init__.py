@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from oncefit.fleets import Fleet, open_fleet, search_fleet
     from oncefit.kits import Kit, import_kit_result, make_kit
     from oncefit.networks import NetworkCosts, cost
+    from oncefit.new_supernets import new_supernet
     from oncefit.predictors import (
         Predictor,
         import_predictor,
@@ -59,6 +60,7 @@ _HOMES = {
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
     "oncefit.kits": ("Kit", "import_kit_result", "make_kit"),
     "oncefit.networks": ("NetworkCosts", "cost"),
+    "oncefit.new_supernets": ("new_supernet",),
     "oncefit.predictors": (
         "Predictor",
         "import_predictor",
@@ -114,6 +116,7 @@ __all__ = [
     "list_predictors",
     "list_weights",
     "make_kit",
+    "new_supernet",
     "open_bundle",
     "open_fleet",
     "open_predictor",
