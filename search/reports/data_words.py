@@ -112,12 +112,12 @@ def left_between(classes: int) -> str:
     return f"... {classes - 2 * ENDS:,} between"
 
 
-def new_table(*headings: str) -> Table:
-    """Text on the left, figures on the right."""
+def new_table(*headings: str, narrow: bool = False) -> Table:
+    """Text on the left, figures on the right; ``narrow`` where many columns have to fit a terminal."""
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE)
+    made = Table(box=box.SIMPLE, collapse_padding=narrow, pad_edge=not narrow)
     for place, heading in enumerate(headings):
         made.add_column(heading, justify="left" if place == 0 else "right", overflow="fold")
     return made

@@ -55,7 +55,7 @@ def costs_of_look(found: FirstLook) -> Table:
 
 def stages_of_look(found: FirstLook) -> Table:
     """A row for each stage of the largest subnet, and its choices."""
-    made = new_table(*headings_of(found))
+    made = new_table(*headings_of(found), narrow=True)
     for stage in found.stages:
         made.add_row(*stage_row(stage, headings_of(found)))
     return made
@@ -70,7 +70,7 @@ def headings_of(found: FirstLook) -> list[str]:
 def stage_row(stage: StageLook, headings: Sequence[str]) -> list[str]:
     cells = {
         "layers": stage.name,
-        "map": f"{stage.in_size} -> {stage.out_size}"
+        "map": f"{stage.in_size}->{stage.out_size}"
         if stage.in_size != stage.out_size
         else f"{stage.out_size}",
         "channels": f"{stage.width:,}",
@@ -78,5 +78,12 @@ def stage_row(stage: StageLook, headings: Sequence[str]) -> list[str]:
         "MACs (M)": f"{scaled('macs', stage.macs):.2f}",
         "params (k)": f"{scaled('params', stage.params):.1f}",
     }
-    cells |= {kind: " ".join(f"{choice:g}" for choice in choices) for kind, choices in stage.choices.items()}
+    cells |= {kind: listed_choices(choices) for kind, choices in stage.choices.items()}
     return [cells.get(name, "") for name in headings]
+
+
+def listed_choices(choices: Sequence[int | float]) -> str:
+    """``3 5 7``, or ``1-4`` for whole numbers in a row."""
+    if len(choices) > 2 and list(choices) == list(range(int(choices[0]), int(choices[-1]) + 1)):
+        return f"{choices[0]}-{choices[-1]}"
+    return " ".join(f"{choice:g}" for choice in choices)
