@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from oncefit.carbon_ledgers import Carbon, carbon
     from oncefit.comparisons import Comparison, compare
     from oncefit.data_checks import DataCheck, check_data
+    from oncefit.data_splits import ImageSplit, split_images
     from oncefit.devices import KeptDevice, device, import_device, profile, profile_from_csv
     from oncefit.finetuning import finetune
     from oncefit.fleets import Fleet, open_fleet, search_fleet
     from oncefit.kits import Kit, import_kit_result, make_kit
     from oncefit.networks import NetworkCosts, cost
+    from oncefit.new_supernets import new_supernet
     from oncefit.predictors import (
         Predictor,
         import_predictor,
@@ -52,11 +54,13 @@ _HOMES = {
     "oncefit.carbon_ledgers": ("Carbon", "carbon"),
     "oncefit.comparisons": ("Comparison", "compare"),
     "oncefit.data_checks": ("DataCheck", "check_data"),
+    "oncefit.data_splits": ("ImageSplit", "split_images"),
     "oncefit.devices": ("KeptDevice", "device", "import_device", "profile", "profile_from_csv"),
     "oncefit.finetuning": ("finetune",),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
     "oncefit.kits": ("Kit", "import_kit_result", "make_kit"),
     "oncefit.networks": ("NetworkCosts", "cost"),
+    "oncefit.new_supernets": ("new_supernet",),
     "oncefit.predictors": (
         "Predictor",
         "import_predictor",
@@ -85,6 +89,7 @@ __all__ = [
     "Dimension",
     "Evaluation",
     "Fleet",
+    "ImageSplit",
     "InputError",
     "KeptDevice",
     "Kit",
@@ -111,6 +116,7 @@ __all__ = [
     "list_predictors",
     "list_weights",
     "make_kit",
+    "new_supernet",
     "open_bundle",
     "open_fleet",
     "open_predictor",
@@ -120,6 +126,7 @@ __all__ = [
     "profile_from_csv",
     "search",
     "search_fleet",
+    "split_images",
     "train",
     "train_predictor",
 ]

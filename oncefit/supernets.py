@@ -31,6 +31,8 @@ from supernet.space import SearchSpace
 if TYPE_CHECKING:
     from torch import nn
 
+    from cost_models.first_look import FirstLook
+
 
 @dataclass(frozen=True, repr=False)
 class Supernet:
@@ -92,6 +94,15 @@ class Supernet:
         opened = open_device(device, self.described, say) if isinstance(device, str) else device
         target = Target(self.described.with_arch(arch), opened)
         return {name: build(name, target)(arch) for name in free_costs(self.described, opened)}
+
+    def first_look(self) -> FirstLook:
+        """How many subnets there are, the spread of their costs, the size of the weights, and what it is built of.
+
+        Raises InputError for a supernet that describes no layers.
+        """
+        from cost_models.first_look import looked_at_first
+
+        return looked_at_first(self.described)
 
     # -- subnets -------------------------------------------------------------
 

@@ -21,11 +21,11 @@ from supernet.catalog import Supernet
 from supernet.class_folders import Order
 from supernet.data import CALIBRATION_BATCH, find_parts, list_splits, parts_in
 from supernet.errors import InputError, few, some
-from supernet.image_folder import ImageFiles, Origin
+from supernet.image_folder import ImageFiles, Origin, visible
 from supernet.image_looks import Look, looks_at
 from supernet.images import Images
 from supernet.layouts.part import DataPart
-from supernet.layouts.registry import part_at
+from supernet.layouts.registry import find_part, part_at
 from supernet.near_copies import THUMB_COLUMNS, THUMB_ROWS, look_alike
 from supernet.preprocessing import shorter_side
 
@@ -149,9 +149,21 @@ IMAGES = "images"
 """What a folder of class folders alone is called, as ``oncefit evaluate --images`` takes it."""
 
 
+TRAINED_ON = ("train", "calibration")
+"""Batch norms may be calibrated on images to train on: what is in both gives nothing away."""
+
+
 def parts_to_look_at(folder: Path) -> dict[str, DataPart]:
-    """The parts that are there, or else the folder itself as one."""
-    return parts_in(folder) or {IMAGES: part_at(folder)}
+    """The parts that are there, with images to train on beside the three splits, or else the folder itself as one."""
+    parts = parts_in(folder)
+    if not parts:
+        return {IMAGES: part_at(folder)}
+    train, *_ = TRAINED_ON
+    place = folder / train
+    if train in parts or (place.is_dir() and not visible(place)):
+        return parts
+    beside = find_part(folder, train)
+    return parts if beside is None else {train: beside, **parts}
 
 
 def as_taken(
@@ -254,6 +266,8 @@ def leaks(seen: SeenParts) -> Iterator[DataFinding]:
     """Images of one part that are in another one too, so that what they measure was known before."""
     twice = by_content(seen)
     for before, measured in combinations(seen.looks, 2):
+        if (before, measured) == TRAINED_ON:
+            continue
         pairs = [
             (first.called, then.called)
             for images in twice.values()

@@ -24,6 +24,8 @@ from search.cli import (
     profile,
     profile_kit,
     search,
+    supernet,
+    supernet_new,
     train,
     verify,
     weights,
@@ -73,6 +75,9 @@ app.command()(demo.demo)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(data.app, name="data")
 app.add_typer(predictor.app, name="predictor")
+supernet.app.command("new")(supernet_new.new_supernet)
+supernet.app.command("show")(supernet_new.show_supernet)
+app.add_typer(supernet.app, name="supernet")
 app.add_typer(weights.app, name="weights")
 app.add_typer(devices.app, name="devices")
 profile.app.command("kit")(profile_kit.kit)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
 from search.cli.options import Json
 
-app = typer.Typer(help="Look at folders of images.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Look at folders of images, and split them.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.callback()
 def group() -> None:
-    """Look at folders of images."""
+    """Look at folders of images, and split them."""
 
 
 @app.command("check")
@@ -55,3 +58,41 @@ def check_data(
         )
     if found.errors:
         raise typer.Exit(2)
+
+
+@app.command("split")
+def split_data(
+    source: Annotated[
+        Path, typer.Argument(help="Folder of class folders, or a TAR or ZIP of it.", metavar="DIR")
+    ],
+    out: Annotated[Path, typer.Option(help="New folder to write.", metavar="DIR")],
+    validation: Annotated[float, typer.Option(help="Share of each class.", metavar="X")] = 0.1,
+    report: Annotated[float, typer.Option(help="Share of each class.", metavar="X")] = 0.1,
+    calibration: Annotated[int, typer.Option(help="Images of train/ for it.", metavar="N")] = 2000,
+    link: Annotated[bool, typer.Option("--link", help="Hard links in place of copies.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Split one folder of images a class into train/, calibration/, validation/ and report/.
+
+    Which file goes where follows from the sha256 of its bytes alone, so that copies stay together and every machine gets the
+    same splits. Every file is decoded; nothing is written where one cannot be.
+    """
+    import oncefit
+    from search.cli import terminal
+    from search.reports import data_words
+
+    with terminal.resumable():
+        made = oncefit.split_images(
+            source,
+            out,
+            validation=validation,
+            report=report,
+            calibration=calibration,
+            link=link,
+            progress=True,
+        )
+    if as_json:
+        terminal.print_json(made.to_dict())
+        return
+    note = [*made.told, f"Next, type:\n  oncefit data check {quote(str(out))}"]
+    terminal.show_titled(f"{source} in {out}", data_words.split_table(made.written), "\n".join(note))

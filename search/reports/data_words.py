@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from supernet.data_check import FolderCheck, PartFigures, Sides
+    from supernet.split_folder import WrittenSplit
 
 MOST_CLASSES = 30
 """So many classes are all shown; of more, the smallest and the largest ones."""
@@ -68,28 +69,55 @@ def classes_table(found: FolderCheck) -> Table:
     made = new_table("class", *found.parts)
     parts = list(found.parts.values())
     names = list(parts[0].classes)
-    if len(names) <= MOST_CLASSES:
-        shown: Sequence[str | None] = names
-    else:
-        ranked = sorted(names, key=lambda name: sum(part.classes[name] for part in parts))
-        shown = [*ranked[:ENDS], None, *ranked[-ENDS:]]
-    for name in shown:
-        made.add_row(*class_row(name, parts, len(names) - 2 * ENDS))
+    for name in ends_of(names, key=lambda name: sum(part.classes[name] for part in parts)):
+        made.add_row(*class_row(name, parts, len(names)))
     return made
 
 
-def class_row(name: str | None, parts: Sequence[PartFigures], between: int) -> list[str]:
+def class_row(name: str | None, parts: Sequence[PartFigures], classes: int) -> list[str]:
     if name is None:
-        return [f"... {between:,} between", *("" for _ in parts)]
+        return [left_between(classes), *("" for _ in parts)]
     return [name, *(f"{part.classes[name]:,}" for part in parts)]
 
 
-def new_table(*headings: str) -> Table:
-    """Text on the left, figures on the right."""
+def of_split(made: WrittenSplit) -> str:
+    """``photos-split: train 800, calibration 800, validation 100, report 100 images of 10 classes``."""
+    totals = ", ".join(f"{split} {sum(counts.values()):,}" for split, counts in made.counts.items())
+    return f"{made.folder}: {totals} images of {len(made.counts['train']):,} classes"
+
+
+def split_table(made: WrittenSplit) -> Table:
+    """Images of each class in each split; of many classes those with the fewest and the most to train on."""
+    table = new_table("class", *made.counts)
+    rows = {name: [counts[name] for counts in made.counts.values()] for name in made.counts["train"]}
+    for name in ends_of(rows, key=lambda name: made.counts["train"][name]):
+        figures = [f"{count:,}" for count in rows[name]] if name is not None else [""] * len(made.counts)
+        table.add_row(name or left_between(len(rows)), *figures)
+    table.add_section()
+    table.add_row("all", *(f"{sum(counts.values()):,}" for counts in made.counts.values()))
+    return table
+
+
+def ends_of(names: Iterable[str], key: Callable[[str], int]) -> Sequence[str | None]:
+    """All names, or of many those with the least and the greatest ``key``, and None in between."""
+    given = list(names)
+    if len(given) <= MOST_CLASSES:
+        return given
+    ranked = sorted(given, key=key)
+    return [*ranked[:ENDS], None, *ranked[-ENDS:]]
+
+
+def left_between(classes: int) -> str:
+    """What stands for the classes that are not shown."""
+    return f"... {classes - 2 * ENDS:,} between"
+
+
+def new_table(*headings: str, narrow: bool = False) -> Table:
+    """Text on the left, figures on the right; ``narrow`` where many columns have to fit a terminal."""
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE)
+    made = Table(box=box.SIMPLE, collapse_padding=narrow, pad_edge=not narrow)
     for place, heading in enumerate(headings):
         made.add_column(heading, justify="left" if place == 0 else "right", overflow="fold")
     return made

@@ -14,11 +14,11 @@ from oncefit.shadowing import OUR_PACKAGES
 from tests.helpers.paths import ROOT
 
 NAMES = {
-    "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "DataCheck", "Dimension", "Evaluation", "Fleet", "InputError", "KeptDevice", "Kit",
+    "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "DataCheck", "Dimension", "Evaluation", "Fleet", "ImageSplit", "InputError", "KeptDevice", "Kit",
     "NetworkCosts", "OwnAccuracy", "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "check_data", "compare", "cost", "costs",
     "device", "fetch_weights", "finetune", "import_device", "import_kit_result", "import_predictor", "import_weights",
-    "list_predictors", "list_weights", "make_kit", "open_bundle", "open_fleet", "open_predictor", "open_run",
-    "open_supernet", "profile", "profile_from_csv", "search", "search_fleet", "train", "train_predictor",
+    "list_predictors", "list_weights", "make_kit", "new_supernet", "open_bundle", "open_fleet", "open_predictor", "open_run",
+    "open_supernet", "profile", "profile_from_csv", "search", "search_fleet", "split_images", "train", "train_predictor",
 }  # fmt: skip
 MEMBERS = {
     "Run": {
@@ -26,7 +26,7 @@ MEMBERS = {
         "result", "say", "study", "supernet", "to_dict", "verified", "write",
     },
     "Supernet": {
-        "arch", "classes", "costs", "data", "described", "evaluate", "export", "extract", "is_named", "largest", "measuring",
+        "arch", "classes", "costs", "data", "described", "evaluate", "export", "extract", "first_look", "is_named", "largest", "measuring",
         "name", "sample", "smallest", "source", "space",
     },
     "Bundle": {"arch", "card", "classes", "evaluate", "folder", "ofa_state", "onnx", "opened", "subnet", "summary", "update", "verify"},
@@ -38,6 +38,7 @@ MEMBERS = {
     "Carbon": {"break_even_requests", "found", "plot", "to_dict", "write"},
     "Evaluation": {"confusion", "plot", "write"} | {one for one in dir(dict) if one[0] != "_"},
     "DataCheck": {"errors", "findings", "found", "parts", "plot", "supernet", "to_dict"},
+    "ImageSplit": {"counts", "folder", "to_dict", "told", "written"},
     "Comparison": {"best_within", "found", "plot", "table", "to_dict", "write"},
 }  # fmt: skip
 
