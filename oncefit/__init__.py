@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from oncefit.finetuning import finetune
     from oncefit.fleets import Fleet, open_fleet, search_fleet
     from oncefit.kits import Kit, import_kit_result, make_kit
+    from oncefit.model_sizes import ModelSizes, sizes
     from oncefit.networks import NetworkCosts, cost
     from oncefit.predictors import (
         Predictor,
@@ -56,6 +57,7 @@ _HOMES = {
     "oncefit.finetuning": ("finetune",),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
     "oncefit.kits": ("Kit", "import_kit_result", "make_kit"),
+    "oncefit.model_sizes": ("ModelSizes", "sizes"),
     "oncefit.networks": ("NetworkCosts", "cost"),
     "oncefit.predictors": (
         "Predictor",
@@ -88,6 +90,7 @@ __all__ = [
     "InputError",
     "KeptDevice",
     "Kit",
+    "ModelSizes",
     "NetworkCosts",
     "OwnAccuracy",
     "PredictedAccuracy",
@@ -120,6 +123,7 @@ __all__ = [
     "profile_from_csv",
     "search",
     "search_fleet",
+    "sizes",
     "train",
     "train_predictor",
 ]
