@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from oncefit.finetuning import finetune
     from oncefit.fleets import Fleet, open_fleet, search_fleet
     from oncefit.kits import Kit, import_kit_result, make_kit
+    from oncefit.model_sizes import ModelSizes, sizes
     from oncefit.networks import NetworkCosts, cost
     from oncefit.new_supernets import new_supernet
     from oncefit.predictors import (
@@ -59,6 +60,7 @@ _HOMES = {
     "oncefit.finetuning": ("finetune",),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
     "oncefit.kits": ("Kit", "import_kit_result", "make_kit"),
+    "oncefit.model_sizes": ("ModelSizes", "sizes"),
     "oncefit.networks": ("NetworkCosts", "cost"),
     "oncefit.new_supernets": ("new_supernet",),
     "oncefit.predictors": (
@@ -93,6 +95,7 @@ __all__ = [
     "InputError",
     "KeptDevice",
     "Kit",
+    "ModelSizes",
     "NetworkCosts",
     "OwnAccuracy",
     "PredictedAccuracy",
@@ -126,6 +129,7 @@ __all__ = [
     "profile_from_csv",
     "search",
     "search_fleet",
+    "sizes",
     "split_images",
     "train",
     "train_predictor",

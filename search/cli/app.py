@@ -24,6 +24,7 @@ from search.cli import (
     profile,
     profile_kit,
     search,
+    sizes,
     supernet,
     supernet_new,
     train,
@@ -67,6 +68,7 @@ app.command()(verify.verify)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(cost.cost)
+app.command()(sizes.sizes)
 app.command()(carbon.carbon)
 app.command()(device.device)
 app.command()(train.train)

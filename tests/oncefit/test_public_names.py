@@ -14,11 +14,13 @@ from oncefit.shadowing import OUR_PACKAGES
 from tests.helpers.paths import ROOT
 
 NAMES = {
-    "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "DataCheck", "Dimension", "Evaluation", "Fleet", "ImageSplit", "InputError", "KeptDevice", "Kit",
-    "NetworkCosts", "OwnAccuracy", "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "check_data", "compare", "cost", "costs",
-    "device", "fetch_weights", "finetune", "import_device", "import_kit_result", "import_predictor", "import_weights",
-    "list_predictors", "list_weights", "make_kit", "new_supernet", "open_bundle", "open_fleet", "open_predictor", "open_run",
-    "open_supernet", "profile", "profile_from_csv", "search", "search_fleet", "split_images", "train", "train_predictor",
+    "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "DataCheck", "Dimension", "Evaluation", "Fleet",
+    "ImageSplit", "InputError", "KeptDevice", "Kit", "ModelSizes", "NetworkCosts", "OwnAccuracy",
+    "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "check_data",
+    "compare", "cost", "costs", "device", "fetch_weights", "finetune", "import_device", "import_kit_result",
+    "import_predictor", "import_weights", "list_predictors", "list_weights", "make_kit", "new_supernet",
+    "open_bundle", "open_fleet", "open_predictor", "open_run", "open_supernet", "profile", "profile_from_csv",
+    "search", "search_fleet", "sizes", "split_images", "train", "train_predictor",
 }  # fmt: skip
 MEMBERS = {
     "Run": {
@@ -32,6 +34,7 @@ MEMBERS = {
     "Bundle": {"arch", "card", "classes", "evaluate", "folder", "ofa_state", "onnx", "opened", "subnet", "summary", "update", "verify"},
     "Predictor": {"card", "digest", "file", "held_out_by", "made", "name", "predict", "test"},
     "NetworkCosts": {"arch", "costs", "device", "file", "image_size", "network", "power_meter", "supernet", "to_dict"},
+    "ModelSizes": {"changes", "files", "plot", "to_dict", "with_tensors", "write"},
     "KeptDevice": {"device", "file", "name", "reach_ms", "sections", "to_dict", "unseen", "warnings"},
     "Kit": {"file", "manifest", "megabytes", "sections", "to_dict"},
     "Fleet": {"evaluations", "folder", "one_for_all", "plot", "result", "runs", "say", "table", "to_dict", "write"},

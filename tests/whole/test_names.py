@@ -19,18 +19,20 @@ READERS = "one a format or document, called with its module before it"
 RUNTIMES = "what subnets run with: a runtime's module has one, and so has what records its settings"
 SCRIPT = "of the program in a kit, which runs without this package, and what does the same here"
 PROFILES = "each module of a group of commands has one"
+MODEL_FILES = "every reader of a format of model files has one"
 LOCAL = "constants or helpers of distant modules that none imports from the other"
 
 SHARED = {
     FAMILIES: "NetworkKeys RESOLUTIONS block blocks elastic parse positions segments space stage_in_size",
     COMMANDS: "Name Region Replace app carbon check_data cost device evaluate fetch finetune main new_supernet profile tell train",
     DOOR: "Bundle Comparison Fleet Predictor Run Sources Supernet compare import_device import_predictor list_predictors "
-    "list_weights make_kit open_bundle open_fleet open_predictor open_run open_supernet search search_fleet train_predictor",
+    "list_weights make_kit open_bundle open_fleet open_predictor open_run open_supernet search search_fleet sizes train_predictor",
     KINDS: "KIND from_tensors",
     READERS: "load read",
     RUNTIMES: "RUNTIME opened pinned settings",
     SCRIPT: "begun cpu_name measure parsed seal_of settings_of told",
     PROFILES: "group",
+    MODEL_FILES: "DTYPES FORMAT IDENTIFIERS stored",
     LOCAL: "ATTEMPTS FIGURES OWN Place Plan ZERO front summed within",
 }
 """Why several modules define these names."""

@@ -1,0 +1,132 @@
+"""How the tensors of one file became those of another: by their bytes, their values, and what they are near to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from supernet.sizes.near import is_near, values_key
+from supernet.sizes.stored_tensor import FLOATS, StoredTensor
+
+SAME = "the same bytes"
+MOVED = "the same values in another order"
+CAST = "the same values, rounded to another dtype"
+SCALED = "scaled by channel, as by a batch norm folded in"
+TO_INTEGERS = "quantised to whole numbers"
+FROM_INTEGERS = "restored from whole numbers"
+COPIED = "a copy of what is there already"
+GONE = "only in the first"
+NEW = "only in the second"
+HOWS = (SAME, MOVED, CAST, SCALED, TO_INTEGERS, FROM_INTEGERS, COPIED, GONE, NEW)
+"""Every way, in the order in which they are shown."""
+
+MOST_TRIALS = 64
+"""Tensors of one shape that one is held against."""
+
+Pair = tuple[StoredTensor, StoredTensor]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Tensors of two files that belong together in one way; either side is empty for what only the other has."""
+
+    how: str
+    before: tuple[StoredTensor, ...]
+    after: tuple[StoredTensor, ...]
+
+    @property
+    def bytes_before(self) -> int:
+        return sum(one.stored_bytes for one in self.before)
+
+    @property
+    def bytes_after(self) -> int:
+        return sum(one.stored_bytes for one in self.after)
+
+
+def changes(before: Sequence[StoredTensor], after: Sequence[StoredTensor]) -> list[Change]:
+    """Every tensor of both is in one of the changes, which are in the order of :data:`HOWS`."""
+    left = _Left(before, after)
+    found: dict[str, list[Pair]] = defaultdict(list)
+    found[SAME] += left.pair(lambda one: one.content)
+    again = left.copies()
+    found[MOVED] += left.pair(values_key)
+    for dtype in dict.fromkeys(one.dtype for one in left.after):
+        found[CAST] += left.pair(partial(values_key, dtype=dtype))
+    for pair in left.near():
+        found[how_near(*pair)].append(pair)
+    told = [
+        Change(how, tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
+        for how, pairs in found.items()
+        if pairs
+    ]
+    told += [Change(COPIED, (), tuple(again))] if again else []
+    told += [Change(GONE, tuple(left.before), ())] if left.before else []
+    told += [Change(NEW, (), tuple(left.after))] if left.after else []
+    return sorted(told, key=lambda change: HOWS.index(change.how))
+
+
+def how_near(before: StoredTensor, after: StoredTensor) -> str:
+    floats = before.dtype in FLOATS, after.dtype in FLOATS
+    if all(floats) and before.dtype != after.dtype:
+        return CAST
+    return TO_INTEGERS if floats == (True, False) else FROM_INTEGERS if floats == (False, True) else SCALED
+
+
+class _Left:
+    """What no way has been found for yet, of either file."""
+
+    def __init__(self, before: Sequence[StoredTensor], after: Sequence[StoredTensor]) -> None:
+        self.before, self.after = list(before), list(after)
+        self._contents = {one.content for one in before}
+
+    def pair(self, key: Callable[[StoredTensor], Hashable]) -> list[Pair]:
+        """Take out those that have the same key; among several, those of the same name belong together."""
+        places: dict[Hashable, list[StoredTensor]] = defaultdict(list)
+        for one in self.before:
+            if (known := key(one)) is not None:
+                places[known].append(one)
+        found: list[Pair] = []
+        keyed = [(one, places[known]) for one in self.after if (known := key(one)) in places]
+        for by_name in (True, False):
+            for one, candidates in keyed:
+                fitting = [c for c in candidates if not by_name or c.name == one.name]
+                if fitting and all(one is not b for _, b in found):
+                    candidates.remove(fitting[0])
+                    found.append((fitting[0], one))
+        self._take_out(found)
+        return found
+
+    def copies(self) -> list[StoredTensor]:
+        """Those of the second file whose bytes the first has, but not as often."""
+        found = [one for one in self.after if one.content in self._contents and one.elements]
+        self.after = [one for one in self.after if one not in found]
+        return found
+
+    def near(self) -> list[Pair]:
+        """Those that one could be made of the other by a factor for each channel, and rounding."""
+        by_sides: dict[Hashable, list[StoredTensor]] = defaultdict(list)
+        for one in self.before:
+            by_sides[sorted_sides(one)].append(one)
+        found = []
+        for one in self.after:
+            for candidate in by_sides[sorted_sides(one)][:MOST_TRIALS]:
+                if is_near(candidate, one):
+                    by_sides[sorted_sides(one)].remove(candidate)
+                    found.append((candidate, one))
+                    break
+        self._take_out(found)
+        return found
+
+    def _take_out(self, pairs: Sequence[Pair]) -> None:
+        before, after = (
+            ({id(one) for one in side} for side in zip(*pairs, strict=True)) if pairs else (set(), set())
+        )
+        self.before = [one for one in self.before if id(one) not in before]
+        self.after = [one for one in self.after if id(one) not in after]
+
+
+def sorted_sides(one: StoredTensor) -> tuple[int, ...]:
+    """Its shape, whatever the order of its axes."""
+    return tuple(sorted(side for side in one.shape if side != 1))
