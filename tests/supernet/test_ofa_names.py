@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from supernet.catalog import Supernet, open_supernet
+from supernet.conformance.subject import randomise
 from supernet.ofa_names import in_ofa_names, in_our_names
 from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
-from tests.supernet.test_families import SIDE, randomise, sample
+from tests.supernet.test_families import SIDE, sample
 
 
 @pytest.fixture(scope="module", params=OFA_SUPERNETS)
