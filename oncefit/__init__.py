@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
     from supernet.arch import Arch
     from supernet.errors import InputError
+    from supernet.layers import Layer
     from supernet.space import Dimension, SearchSpace
 
 _HOMES = {
@@ -77,6 +78,7 @@ _HOMES = {
     "supernet.accuracy": ("Accuracy", "OwnAccuracy", "PredictedAccuracy"),
     "supernet.arch": ("Arch",),
     "supernet.errors": ("InputError",),
+    "supernet.layers": ("Layer",),
     "supernet.space": ("Dimension", "SearchSpace"),
 }
 """Where the public names are. They are imported when they are used: searching takes Optuna, opening a bundle does not."""
@@ -95,6 +97,7 @@ __all__ = [
     "InputError",
     "KeptDevice",
     "Kit",
+    "Layer",
     "ModelSizes",
     "NetworkCosts",
     "OwnAccuracy",

@@ -106,12 +106,13 @@ def names_arch(which: str) -> bool:
 
 def check_material(supernet: Supernet, data_name: str | None, calibrated: bool) -> None:
     """Raises InputError where weights are missing, and images that are needed."""
-    if supernet.net is not None:
+    if supernet.is_given:
         raise InputError(
             f"{supernet.name} was given in Python, and a bundle is rebuilt from a supernet that a YAML file "
             "describes; extract() gives the subnet as a torch module"
         )
-    _ = supernet.weights  # says how to get them where they are not here
+    if supernet.net is None:
+        _ = supernet.weights  # says how to get them where they are not here
     if calibrated and data_name is None:
         raise InputError(
             f"{supernet.name} ships no images: give --data FOLDER (train/ and val/, one folder of images a "

@@ -15,7 +15,7 @@ from tests.helpers.paths import ROOT
 
 NAMES = {
     "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "DataCheck", "Dimension", "Evaluation", "Fleet",
-    "ImageSplit", "InputError", "KeptDevice", "Kit", "ModelSizes", "NetworkCosts", "OwnAccuracy",
+    "ImageSplit", "InputError", "KeptDevice", "Kit", "Layer", "ModelSizes", "NetworkCosts", "OwnAccuracy",
     "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "check_data",
     "compare", "cost", "costs", "device", "fetch_weights", "finetune", "import_device", "import_kit_result",
     "import_predictor", "import_weights", "list_predictors", "list_weights", "make_kit", "new_supernet",
