@@ -24,6 +24,7 @@ from search.cli import (
     profile,
     profile_kit,
     search,
+    supernet,
     train,
     verify,
     weights,
@@ -75,6 +76,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(predictor.app, name="predictor")
 app.add_typer(weights.app, name="weights")
 app.add_typer(devices.app, name="devices")
+app.add_typer(supernet.app, name="supernet")
 profile.app.command("kit")(profile_kit.kit)
 profile.app.command("import")(profile_kit.import_result)
 app.add_typer(profile.app, name="profile")

@@ -13,7 +13,7 @@ COMMANDS = (
     "data check", "bundle update",
     "devices import", "predictor import", "predictor train", "predictor test", "predictor info",
     "predictor list", "weights list", "weights fetch", "weights import", "profile", "profile kit",
-    "profile import",
+    "profile import", "supernet from-model",
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ NAMES = {
     "NetworkCosts", "OwnAccuracy", "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "check_data", "compare", "cost", "costs",
     "device", "fetch_weights", "finetune", "import_device", "import_kit_result", "import_predictor", "import_weights",
     "list_predictors", "list_weights", "make_kit", "open_bundle", "open_fleet", "open_predictor", "open_run",
-    "open_supernet", "profile", "profile_from_csv", "search", "search_fleet", "train", "train_predictor",
+    "open_supernet", "profile", "profile_from_csv", "search", "search_fleet", "supernet_from_model", "train", "train_predictor",
 }  # fmt: skip
 MEMBERS = {
     "Run": {
