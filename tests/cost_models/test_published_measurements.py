@@ -8,11 +8,13 @@ import pytest
 from cost_models.csv_device import AskedColumn, device_of_csv
 from cost_models.latency_csv import read_latency_csv
 from cost_models.published_tables import FORMATS, read_tables
-from cost_models.table_lint import SLOWEST_LAUNCH_MS, WORK_RANGE, exponent_of, findings
+from cost_models.table_lint import SLOWEST_LAUNCH_MS, exponent_of, findings
 from supernet.catalog import Supernet, open_supernet
 from tests.helpers.paths import REFERENCE
 
 GPUS = REFERENCE / "measured" / "latency" / "latency_ms_gpu.csv"
+APART = 4
+"""The mean work of a block differs 4.4 times between these subnets, less than between the blocks of a table."""
 
 
 @pytest.mark.skipif(not GPUS.is_file(), reason="the published measurements are not here")
@@ -58,7 +60,7 @@ def check_what_launches_take(net: Supernet) -> None:
     work = np.array([sum(layer.macs for layer in net.layers(arch)) for arch in archs]) / blocks
     for column in rows.names:
         ms = rows.column(column)[some] / blocks
-        slope = exponent_of(work, ms, WORK_RANGE)
+        slope = exponent_of(work, ms, APART)
         assert slope is not None
         assert np.median(ms) < SLOWEST_LAUNCH_MS / 2
         assert slope < 0.1 if column.endswith("_1") else slope > 0.4
