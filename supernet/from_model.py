@@ -66,7 +66,7 @@ def make_supernet(
     check_writable(folder)
     plain = on_cpu(model)
     reading = read_model(plain)
-    called = name or folder.resolve().name
+    called = free_name(name or folder.resolve().name)
     network = network_keys(reading, classes, resolutions, expands)
     net = sorted_net(reading, plain, called, network)
     difference = compare_logits(net, plain)
@@ -83,6 +83,13 @@ def make_supernet(
     documents.write_text(file, heading + documents.dump(document, flow=None, width=WIDTH))
     parse_supernet.cache_clear()  # of a file that was there before
     return MadeSupernet(file, parse_supernet(file), difference)
+
+
+def free_name(name: str) -> str:
+    """The name, which may be no shipped supernet's: a bundle would be taken for one of that."""
+    if name in documents.names("supernets"):
+        raise InputError(f"{name} is the name of a supernet that ships; choose another folder with --out")
+    return name
 
 
 def on_cpu(model: nn.Module) -> nn.Module:

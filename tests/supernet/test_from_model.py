@@ -296,6 +296,11 @@ def test_a_folder_that_has_a_supernet_is_kept_unless_it_is_to_be_replaced(tmp_pa
     second.supernet.load()
 
 
+def test_a_name_that_ships_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="ofa_resnet50 is the name of a supernet that ships"):
+        made_of(small_model("basic"), tmp_path / "ofa_resnet50")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
