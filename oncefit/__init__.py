@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from oncefit.runs import Run, open_run, search
     from oncefit.supernets import Supernet, open_supernet
+    from oncefit.supernets_from_models import supernet_from_model
     from oncefit.training import train
     from oncefit.weights import fetch_weights, import_weights, list_weights
     from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
@@ -73,6 +74,7 @@ _HOMES = {
     ),
     "oncefit.runs": ("Run", "open_run", "search"),
     "oncefit.supernets": ("Supernet", "open_supernet"),
+    "oncefit.supernets_from_models": ("supernet_from_model",),
     "oncefit.training": ("train",),
     "oncefit.weights": ("fetch_weights", "import_weights", "list_weights"),
     "supernet.accuracy": ("Accuracy", "OwnAccuracy", "PredictedAccuracy"),
@@ -134,6 +136,7 @@ __all__ = [
     "search_fleet",
     "sizes",
     "split_images",
+    "supernet_from_model",
     "train",
     "train_predictor",
 ]

@@ -35,6 +35,7 @@ FAMILIES: Mapping[str, str] = {
     "ofa_mobilenet_v3": "supernet.families.ofa_mobile:parse_mobilenet_v3",
     "ofa_proxyless": "supernet.families.ofa_mobile:parse_proxyless",
     "ofa_resnet": "supernet.families.ofa_resnet:parse",
+    "residual": "supernet.families.residual:parse",
 }
 
 DATA_SETS = ("fashion_mnist",)

@@ -26,6 +26,7 @@ from search.cli import (
     search,
     sizes,
     supernet,
+    supernet_from_model,
     supernet_new,
     train,
     verify,
@@ -79,6 +80,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(predictor.app, name="predictor")
 supernet.app.command("new")(supernet_new.new_supernet)
 supernet.app.command("show")(supernet_new.show_supernet)
+supernet.app.command("from-model")(supernet_from_model.from_model)
 app.add_typer(supernet.app, name="supernet")
 app.add_typer(weights.app, name="weights")
 app.add_typer(devices.app, name="devices")

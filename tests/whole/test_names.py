@@ -23,7 +23,7 @@ MODEL_FILES = "every reader of a format of model files has one"
 LOCAL = "constants or helpers of distant modules that none imports from the other"
 
 SHARED = {
-    FAMILIES: "NetworkKeys RESOLUTIONS block blocks elastic parse positions segments space stage_in_size",
+    FAMILIES: "NetworkKeys RESOLUTIONS block blocks elastic parse positions segments space stage_in_size static stem_sizes",
     COMMANDS: "Name Region Replace app carbon check_data cost device evaluate fetch finetune main new_supernet profile tell train",
     DOOR: "Bundle Comparison Fleet Predictor Run Sources Supernet compare import_device import_predictor list_predictors "
     "list_weights make_kit open_bundle open_fleet open_predictor open_run open_supernet search search_fleet sizes train_predictor",
