@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from oncefit.supernets import Supernet, open_supernet
 from supernet.messages import Say, say
-from supernet.residual_source import EXPANDS, resolutions_around
+from supernet.residual_source import INNER_SHARES, resolutions_around
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +27,7 @@ def supernet_from_model(
     weights: str | Path | None = None,
     classes: str | Sequence[str] | None = None,
     resolutions: Sequence[int] | None = None,
-    expands: Sequence[float] = EXPANDS,
+    expands: Sequence[float] = INNER_SHARES,
     preprocessing: Mapping[str, Any] | None = None,
     name: str | None = None,
     key: str | None = None,

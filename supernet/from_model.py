@@ -24,7 +24,7 @@ from supernet.errors import InputError
 from supernet.families import residual
 from supernet.model_readers import ModelReading, read_model
 from supernet.residual_networks import ElasticResidualNet
-from supernet.residual_source import EXPANDS, IMAGENET
+from supernet.residual_source import IMAGENET_LABELS, INNER_SHARES
 
 FILE, WEIGHTS_FILE = "supernet.yaml", "weights.safetensors"
 MOST_DIFFERENCE = 1e-4
@@ -32,7 +32,7 @@ MOST_DIFFERENCE = 1e-4
 COMPARED, SMALLEST_COMPARED = 4, 64
 """Random images whose logits are compared, and the side that they have at most beside the largest that is offered."""
 WIDTH = 110
-FAMILY = "residual"
+RESIDUAL = "residual"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def make_supernet(
     classes: tuple[str, ...],
     preprocessing: PreprocessingKeys,
     resolutions: Sequence[int],
-    expands: Sequence[float] = EXPANDS,
+    expands: Sequence[float] = INNER_SHARES,
     name: str | None = None,
     about: str = "a model in memory",
     replace: bool = False,
@@ -74,7 +74,7 @@ def make_supernet(
     sha256 = save_weights(net, folder / WEIGHTS_FILE)
     document = {
         "name": called,
-        "family": FAMILY,
+        "family": RESIDUAL,
         "preprocessing": preprocessing.model_dump(mode="json", exclude_none=True),
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256},
         "network": network,
@@ -109,7 +109,7 @@ def network_keys(
     blocks = reading.network
     return {
         "blocks": blocks["blocks"],
-        "classes": IMAGENET if classes == label_names(IMAGENET) else list(classes),
+        "classes": IMAGENET_LABELS if classes == label_names(IMAGENET_LABELS) else list(classes),
         "resolutions": sorted(set(resolutions)),
         "expands": sorted({float(share) for share in expands}),
         **{key: value for key, value in blocks.items() if key != "blocks"},

@@ -20,7 +20,7 @@ from supernet.errors import InputError
 from supernet.residual_spec import BASIC, BOTTLENECK, INVERTED, POOL_KERNEL, POOL_STRIDE
 
 ACTS: Mapping[type[nn.Module], str] = {nn.ReLU: "relu", nn.ReLU6: "relu6", nn.Hardswish: "h_swish"}
-PLAIN = frozenset(
+PARTS_OF_ALL = frozenset(
     {
         nn.Sequential,
         nn.Conv2d,
@@ -56,13 +56,13 @@ class ModelReading:
 
 def read_model(model: nn.Module) -> ModelReading:
     """Read a module. Raises InputError for one of another class, and where something in it is not known."""
-    if type(model) not in READERS:
-        known = ", ".join(sorted(cls.__name__ for cls in READERS))
+    if type(model) not in MODEL_READERS:
+        known = ", ".join(sorted(cls.__name__ for cls in MODEL_READERS))
         raise InputError(
             f"a supernet cannot be made of a {type(model).__module__}.{type(model).__qualname__}: known are torchvision's "
             f"classes {known}, and no class derived from these"
         )
-    read, own = READERS[type(model)]
+    read, own = MODEL_READERS[type(model)]
     for name, module in model.named_modules():
         if type(module) not in own:
             raise foreign(name, f"is a {type(module).__qualname__}, which is not known there")
@@ -274,18 +274,18 @@ def read_gate(where: str, gate: Any, ours: str, parts: dict[str, str]) -> None:
 
 Reader = tuple[Callable[[Any], ModelReading], frozenset[type[nn.Module]]]
 
-READERS: Mapping[type[nn.Module], Reader] = {
+MODEL_READERS: Mapping[type[nn.Module], Reader] = {
     models.ResNet: (
         read_resnet,
-        PLAIN | {models.ResNet, resnet.BasicBlock, resnet.Bottleneck, nn.MaxPool2d},
+        PARTS_OF_ALL | {models.ResNet, resnet.BasicBlock, resnet.Bottleneck, nn.MaxPool2d},
     ),
     models.MobileNetV2: (
         read_mobilenet,
-        PLAIN | {models.MobileNetV2, mobilenetv2.InvertedResidual, Conv2dNormActivation},
+        PARTS_OF_ALL | {models.MobileNetV2, mobilenetv2.InvertedResidual, Conv2dNormActivation},
     ),
     models.MobileNetV3: (
         read_mobilenet,
-        PLAIN
+        PARTS_OF_ALL
         | {
             models.MobileNetV3, mobilenetv3.InvertedResidual, Conv2dNormActivation, SqueezeExcitation,
             nn.Hardsigmoid,

@@ -14,9 +14,9 @@ MODELS = (
     "wide_resnet101_2",
 )
 """Of torchvision: those whose classes :mod:`supernet.model_readers` reads."""
-IMAGENET = "imagenet"
+IMAGENET_LABELS = "imagenet"
 """The list of classes of torchvision's own weights."""
-EXPANDS = (0.5, 0.75, 1.0)
+INNER_SHARES = (0.5, 0.75, 1.0)
 """Shares of inner channels that a subnet may keep, unless others are asked for."""
 SEVENTHS = (4, 5, 6, 7)
 """Of the side that a model was made for: 128, 160, 192 and 224."""

@@ -22,7 +22,7 @@ from supernet.downloads import content_of
 from supernet.errors import InputError, some, unknown
 from supernet.image_folder import class_folders
 from supernet.messages import Say
-from supernet.residual_source import IMAGENET, MODELS, PREFIX
+from supernet.residual_source import IMAGENET_LABELS, MODELS, PREFIX
 
 RECOMMENDED = "DEFAULT"
 HASH_IN_NAME = 8
@@ -82,7 +82,7 @@ def trained_model(
 def untrained_model(source: str, classes: tuple[str, ...] | None, seed: int) -> TrainedModel:
     """One of torchvision's models with random weights, always the same for a seed."""
     name = model_name(source)
-    names = classes or label_names(IMAGENET)
+    names = classes or label_names(IMAGENET_LABELS)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = models.get_model(name, weights=None, num_classes=len(names))
@@ -156,7 +156,7 @@ def outputs_in(name: str, file: Path) -> int:
 
 def classes_of(outputs: int, given: tuple[str, ...] | None, called: str) -> tuple[str, ...]:
     """Names of a network's outputs: as given, or ImageNet's where there are as many."""
-    names = label_names(IMAGENET)
+    names = label_names(IMAGENET_LABELS)
     if given is None and outputs != len(names):
         raise InputError(
             f"{called} tells {outputs:,} classes apart, which are not those of ImageNet; name them in the order of the "

@@ -42,7 +42,7 @@ def read(path: Path) -> FileSizes:
     if bytes(file.bytes_at(8, 12)) == HEADER:
         end, base = file.integer("<Q", 16), file.integer("<Q", 24)
     found = ByteMap(file)
-    segments = [segment_of(one, base) for one in program.tables(SEGMENTS)]
+    segments = [data_segment(one, base) for one in program.tables(SEGMENTS)]
 
     def tensors() -> Iterator[StoredTensor]:
         yield from claimed(stored(program, segments, found))
@@ -55,7 +55,7 @@ def read(path: Path) -> FileSizes:
     return file_sizes(str(path), FORMAT, {found: CONTAINER}, tensors())
 
 
-def segment_of(table: FlatTable, base: int) -> DataSegment:
+def data_segment(table: FlatTable, base: int) -> DataSegment:
     start, size = base + table.integer(0, "<Q"), table.integer(1, "<Q")
     table.file.bytes_at(start, start + size)
     return DataSegment(start, start + size)
