@@ -32,7 +32,7 @@ MOST_DIFFERENCE = 1e-4
 COMPARED, SMALLEST_COMPARED = 4, 64
 """Random images whose logits are compared, and the side that they have at most beside the largest that is offered."""
 WIDTH = 110
-RESIDUAL = "residual"
+RESIDUAL_FAMILY = "residual"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def make_supernet(
     sha256 = save_weights(net, folder / WEIGHTS_FILE)
     document = {
         "name": called,
-        "family": RESIDUAL,
+        "family": RESIDUAL_FAMILY,
         "preprocessing": preprocessing.model_dump(mode="json", exclude_none=True),
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256},
         "network": network,

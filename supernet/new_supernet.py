@@ -18,7 +18,7 @@ from supernet.network_plans import network_plan
 from supernet.network_scaling import Bounds, widest_within
 from supernet.recipes import RecipeFile
 
-MOBILENET_V3 = "mobilenet_v3"
+NEW_FAMILY = "mobilenet_v3"
 LARGEST_STORED = 64
 """Sides of images that stay in memory as squares; of larger ones the middle is cut out, as ImageNet's are."""
 CROP = 0.875
@@ -148,7 +148,7 @@ def supernet_text(new: NewSupernet) -> str:
     how = new.preprocessing.model_dump(mode="json", exclude_defaults=True)
     whole = {
         "name": new.spec.name,
-        "family": MOBILENET_V3,
+        "family": NEW_FAMILY,
         "preprocessing": how,
         "network": {**network, "stages": stages},
     }
