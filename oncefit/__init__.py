@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from oncefit.devices import KeptDevice, device, import_device, profile, profile_from_csv
     from oncefit.finetuning import finetune
     from oncefit.fleets import Fleet, open_fleet, search_fleet
+    from oncefit.formats import convert
     from oncefit.kits import Kit, import_kit_result, make_kit
     from oncefit.networks import NetworkCosts, cost
     from oncefit.predictors import (
@@ -55,6 +56,7 @@ _HOMES = {
     "oncefit.devices": ("KeptDevice", "device", "import_device", "profile", "profile_from_csv"),
     "oncefit.finetuning": ("finetune",),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
+    "oncefit.formats": ("convert",),
     "oncefit.kits": ("Kit", "import_kit_result", "make_kit"),
     "oncefit.networks": ("NetworkCosts", "cost"),
     "oncefit.predictors": (
@@ -99,6 +101,7 @@ __all__ = [
     "carbon",
     "check_data",
     "compare",
+    "convert",
     "cost",
     "costs",
     "device",
