@@ -40,6 +40,13 @@ def open_device(
     return opened(in_region(given, region), supernet, report, refresh)
 
 
+def check_there(given: str | Variant) -> None:
+    """Raises InputError for a device that is not here, before another one is measured."""
+    name = given.base if isinstance(given, Variant) else given
+    if name != HOST:
+        device_file(name)
+
+
 def opened(
     given: str | Variant, supernet: Supernet, report: Say, refresh: bool, above: tuple[Path, ...] = ()
 ) -> Device:

@@ -229,10 +229,9 @@ def walked(folder: Path, name: str) -> Walk:
     would have no end, and is passed over.
     """
     found, images = Walk(), list[tuple[str, str]]()
-    waiting = [(name, frozenset[str]())]  # no recursion: paths may be deeper than Python's stack
-    while waiting:
-        inside, above = waiting.pop()
-        real = os.path.realpath(folder / inside)
+    waiting = [(name, os.path.realpath(folder / name), frozenset[str]())]
+    while waiting:  # no recursion: paths may be deeper than Python's stack
+        inside, real, above = waiting.pop()
         if real in above:
             found.circular.append(inside)
             continue
@@ -241,7 +240,10 @@ def walked(folder: Path, name: str) -> Walk:
             if hidden(entry):
                 found.hidden.append(path)
             elif is_folder(entry):
-                waiting.append((path, above | {real}))
+                below = f"{real}/{entry.name}"  # of a link alone all parts of the path are looked up
+                waiting.append(
+                    (path, os.path.realpath(below) if entry.is_symlink() else below, above | {real})
+                )
             elif suffix_of(entry.name) in SUFFIXES:
                 images.append((inside, entry.name))
             else:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from cost_models.devices import NAME
+from cost_models.devices import NAME, check_there
 from cost_models.registry import ALIASES
 from cost_models.variants import Variant
 from search.problem.limits import within
@@ -138,6 +138,9 @@ def start_fleet(
     configs = members(config, "the search")
     check_folder(folder, config, FLEET, "fleet")
     check_writable(folder)
+    for alone in configs.values():
+        assert alone.device is not None  # each of several has one
+        check_there(alone.device)
     runs: dict[str, Run] = {}
     for label, alone in configs.items():
         beside = next(iter(runs.values()), None)

@@ -1,9 +1,11 @@
-"""The storage of a study: a database that Optuna writes, read in a fraction of the time that Optuna takes.
+"""The storage of a study: Optuna's database, read and filled with whole trials in a fraction of the time that Optuna takes.
 
 Optuna makes an object of SQLAlchemy of each row, 240,000 of them for the parameters of 10,000 trials of the embedded
 supernet, and parses the distribution of each parameter twice. Here rows are read as they are, and each distribution
-is parsed once, as they are the same in all trials. ``tests/test_storage.py`` holds what is read so against Optuna's
-own reading, and names all that is used of Optuna without a public name.
+is parsed once, as they are the same in all trials. A trial that is given whole, as another device's run judged it, is
+written in a statement a table, where Optuna asks the database three questions about each parameter.
+``tests/search/runs/test_storage.py`` holds what is read and written so against Optuna's own way, and names all that is
+used of Optuna without a public name.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, Connection, DateTime, TableClause, column, or_, select, table
+from sqlalchemy import ColumnElement, Connection, DateTime, TableClause, column, insert, or_, select, table
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 MOST_BY_ID = 500
 """Ids that are named in one query at most: databases take a limited number of values."""
@@ -50,7 +53,12 @@ RowsByTrial = Mapping[int, list[Any]]
 
 
 class Database(RDBStorage):
-    """Optuna's storage of a database, with its own way to read trials."""
+    """Optuna's storage of a database, with its own way to read trials, and to add whole ones."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._compatible: set[tuple[int, str, str]] = set()
+        """Parameters of studies, with their distributions, that Optuna has found to agree with earlier trials."""
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Raises KeyError where there is no such trial."""
@@ -74,6 +82,24 @@ class Database(RDBStorage):
         wanted = or_(newer, TRIALS.c.trial_id.in_(included)) if included else newer
         found = self._read(TRIALS.c.study_id == study_id, wanted)
         return [trial for trial in found if states is None or trial.state in states]
+
+    def _get_prepared_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None, session: Session
+    ) -> Any:
+        """Called by Optuna within the transaction that makes a trial."""
+        if template_trial is None:
+            return super()._get_prepared_new_trial(study_id, template_trial, session)
+        texts = {name: distribution_to_json(of) for name, of in template_trial.distributions.items()}
+        keys = {(study_id, name, text) for name, text in texts.items()}
+        if not keys <= self._compatible:
+            made = super()._get_prepared_new_trial(study_id, template_trial, session)
+            self._compatible |= keys
+            return made
+        made = super()._get_prepared_new_trial(study_id, without_dictionaries(template_trial), session)
+        for to, rows in rows_of_trial(template_trial, texts).items():
+            if rows:
+                session.execute(insert(to), [{"trial_id": made.trial_id, **row} for row in rows])
+        return made
 
     def _read(self, *wanted: ColumnElement[bool]) -> list[FrozenTrial]:
         try:
@@ -125,6 +151,32 @@ def trials(connection: Connection, wanted: Collection[ColumnElement[bool]]) -> l
         )
         for head in heads
     ]
+
+
+def without_dictionaries(trial: FrozenTrial) -> FrozenTrial:
+    """The same trial without parameters and attributes."""
+    return FrozenTrial(
+        number=trial.number, state=trial.state, value=None, values=trial.values,
+        datetime_start=trial.datetime_start, datetime_complete=trial.datetime_complete, params={}, distributions={},
+        user_attrs={}, system_attrs={}, intermediate_values=trial.intermediate_values, trial_id=trial._trial_id,
+    )  # fmt: skip
+
+
+def rows_of_trial(trial: FrozenTrial, texts: Mapping[str, str]) -> Mapping[TableClause, list[dict[str, Any]]]:
+    """What Optuna keeps of a trial's parameters and attributes; ``texts`` are the distributions of the first."""
+    params = [
+        {
+            "param_name": name,
+            "param_value": trial.distributions[name].to_internal_repr(value),
+            "distribution_json": texts[name],
+        }
+        for name, value in trial.params.items()
+    ]
+    user, system = (
+        [{"key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
+        for attributes in (trial.user_attrs, trial.system_attrs)
+    )
+    return {PARAMS: params, USER_ATTRS: user, SYSTEM_ATTRS: system}
 
 
 @lru_cache(maxsize=4096)

@@ -223,9 +223,9 @@ def test_it_says_that_it_knows_less_of_what_it_has_not_seen(supernet: Supernet) 
 def test_no_subnet_is_predicted_from_itself(supernet: Supernet) -> None:
     """Figures of pure chance, measured twice alike in two files: what was seen would be known."""
     rng = np.random.default_rng(5)
-    first = rows_of(supernet, 120, 11, lambda arch: float(rng.uniform(0.7, 0.8)))
+    first = rows_of(supernet, 80, 11, lambda arch: float(rng.uniform(0.7, 0.8)))
     again = Measured(first.space, first.codes, first.top1, ("two",) * len(first))
-    more = rows_of(supernet, 60, 12, lambda arch: float(rng.uniform(0.7, 0.8)), "two")
+    more = rows_of(supernet, 50, 12, lambda arch: float(rng.uniform(0.7, 0.8)), "two")
     figures = training.cross_validate(supernet, joined([first, again, more], first.space))
     fold, other = figures[training.RANDOM_FOLDS], figures["two left out"]
     assert fold.rows == len(joined([first, more], first.space).merged())

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import optuna
+import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -67,6 +68,30 @@ def test_trials_are_read_as_optuna_reads_them(tmp_path: Path) -> None:
         assert [vars_of(trial) for trial in chosen[0]] == [vars_of(trial) for trial in chosen[1]]
 
 
+def test_whole_trials_are_written_as_optuna_writes_them(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("theirs", "ours")]
+    source = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=optuna.samplers.RandomSampler(0)
+    )
+    for _ in range(2):  # the second time parameters are known to agree, and written at once
+        all_kinds(source)
+    studies = [
+        optuna.create_study(storage=storage, study_name="copy", directions=["maximize", "minimize"])
+        for storage in (RDBStorage(urls[0]), open_storage(urls[1]))
+    ]
+    for study in studies:
+        study.add_trials(source.trials)
+    expected, found = (RDBStorage(url).get_all_trials(1) for url in urls)
+    assert [vars_of(trial) for trial in found] == [vars_of(trial) for trial in expected]
+    assert len(found) == len(source.trials)
+    other = optuna.trial.create_trial(
+        params={"count": 5}, distributions={"count": CategoricalDistribution((5, 6))}, values=[1.0, 2.0]
+    )
+    for study in studies:
+        with pytest.raises(ValueError, match="distribution"):
+            study.add_trial(other)
+
+
 def vars_of(trial: FrozenTrial) -> dict[str, object]:
     return vars(trial)
 
@@ -77,6 +102,9 @@ def test_what_is_used_of_optuna_without_a_public_name_is_as_it_was() -> None:
         "self", "study_id", "states", "included_trial_ids", "trial_id_greater_than",
     ]  # fmt: skip
     assert "self._backend._get_trials(" in inspect.getsource(_CachedStorage)
+    assert list(inspect.signature(RDBStorage._get_prepared_new_trial).parameters) == [
+        "self", "study_id", "template_trial", "session",
+    ]  # fmt: skip
     study = optuna.create_study()
     assert isinstance(study._storage, BaseStorage)
     assert study._study_id == study._storage.get_study_id_from_name(study.study_name)
