@@ -4,8 +4,8 @@
     python -m tests.helpers.format_venvs benchmarks/formats.py    # and the formats that need environments of their own
     python benchmarks/formats.py --report                         # the tables, in Markdown
 
-One subnet is the middle of the embedded supernet's space, about as large as the demo's winner, on its report images; the
-other is the middle of ofa_mbv3_w1.0's at 224 pixels with seeded random weights, on random inputs: there are no images.
+One subnet is the middle of the embedded supernet's space, on its images; the other is the middle of ofa_mbv3_w1.0's at 224
+pixels with seeded random weights, on random inputs: there are no images.
 Rows go to runs/benchmarks/formats.json.
 """
 
