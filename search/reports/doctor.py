@@ -81,9 +81,7 @@ def of_one_format(name: str) -> Diagnosis:
         told = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not here"
         return Diagnosis(name, format.about, MISSING, found, told, format.how)
     state, told = tried([sys.executable, "-m", PROBE, name])
-    return Diagnosis(
-        name, format.about, state, found, told, f"{format.how} --upgrade" if state == FAILS else ""
-    )
+    return Diagnosis(name, format.about, state, found, told, upgraded(format.how) if state == FAILS else "")
 
 
 def of_one_extra(name: str) -> Diagnosis:
@@ -94,7 +92,11 @@ def of_one_extra(name: str) -> Diagnosis:
         return Diagnosis(name, about, MISSING, found, f"{' and '.join(missing)} not here", how)
     imports = "; ".join(f"import {MODULES.get(package, package)}" for package in packages)
     state, told = tried([sys.executable, "-c", imports])
-    return Diagnosis(name, about, state, found, told, f"{how} --upgrade" if state == FAILS else "")
+    return Diagnosis(name, about, state, found, told, upgraded(how) if state == FAILS else "")
+
+
+def upgraded(how: str) -> str:
+    return how.replace("pip install", "pip install --upgrade", 1)
 
 
 def tried(command: list[str]) -> tuple[str, str]:

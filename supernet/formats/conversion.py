@@ -118,13 +118,18 @@ def add_formats(
         }
         found = compared(bundle, opened, data, side, subnet, say)
         for name, agreement in found.items():
-            require_likeness(name, agreement, bundle.folder.name.strip(".").split(".")[0])
+            require_likeness(name, agreement, bundle_name(bundle.folder))
             written[name] = with_figures(written[name], agreement)
         for name, runs in opened.items():
             if timer is not None and export_format(name).not_run is None:
                 say(f"measuring latency of {name} on this machine")
                 written[name] = with_latency(written[name], runs, bundle, asked.threads, timer)
     write_new_card(bundle, written)
+
+
+def bundle_name(folder: Path) -> str:
+    """What a person calls the bundle that is being made in ``.NAME.PID.partial``."""
+    return folder.name.removeprefix(".").rsplit(".", 2)[0] if folder.suffix == ".partial" else folder.name
 
 
 def write_format(format: ExportFormat, material: ToWrite, asked: FormatRequest, say: Say) -> FormatKeys:

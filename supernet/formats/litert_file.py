@@ -72,5 +72,5 @@ def opened_tflite(reading: Reading) -> Iterator[Opened]:
 FORMAT = ExportFormat(
     "litert", "LiteRT's flatbuffer, for phones and microcontrollers", MODEL_TFLITE,
     ("litert-torch", "ai-edge-litert"), write_tflite, opened_tflite, batch=1, any_batch=False,
-    runtime=("ai-edge-litert",), extra="litert", note=", in an environment of its own",
+    runtime=("ai-edge-litert",), extra="litert", note=" (in an environment of its own)",
 )  # fmt: skip

@@ -72,7 +72,7 @@ def test_what_does_not_work_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.state, found.told) == (doctor.FAILS, "ImportError: too old")
     notes = doctor.doctor_notes({"formats": {"openvino": doctor.as_values(found)}, "extras": {}})
     assert notes.startswith("Does not work: openvino.\n")
-    assert "pip install 'oncefit[openvino]' --upgrade" in notes
+    assert "pip install --upgrade 'oncefit[openvino]'" in notes
 
 
 @pytest.mark.slow
