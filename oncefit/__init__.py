@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from oncefit.devices import KeptDevice, device, import_device, profile, profile_from_csv
     from oncefit.finetuning import finetune
     from oncefit.fleets import Fleet, open_fleet, search_fleet
+    from oncefit.formats import convert
     from oncefit.kits import Kit, import_kit_result, make_kit
     from oncefit.model_sizes import ModelSizes, sizes
     from oncefit.networks import NetworkCosts, cost
@@ -61,6 +62,7 @@ _HOMES = {
     "oncefit.devices": ("KeptDevice", "device", "import_device", "profile", "profile_from_csv"),
     "oncefit.finetuning": ("finetune",),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
+    "oncefit.formats": ("convert",),
     "oncefit.kits": ("Kit", "import_kit_result", "make_kit"),
     "oncefit.model_sizes": ("ModelSizes", "sizes"),
     "oncefit.networks": ("NetworkCosts", "cost"),
@@ -112,6 +114,7 @@ __all__ = [
     "carbon",
     "check_data",
     "compare",
+    "convert",
     "cost",
     "costs",
     "device",

@@ -12,11 +12,13 @@ from search.cli import (
     bundle,
     carbon,
     compare,
+    convert,
     cost,
     data,
     demo,
     device,
     devices,
+    doctor,
     evaluate,
     export,
     finetune,
@@ -65,6 +67,7 @@ def options(
 
 app.command()(search.search)
 app.command()(export.export)
+app.command()(convert.convert)
 app.command()(verify.verify)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
@@ -75,6 +78,7 @@ app.command()(device.device)
 app.command()(train.train)
 app.command()(finetune.finetune)
 app.command()(demo.demo)
+app.command()(doctor.doctor)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(data.app, name="data")
 app.add_typer(predictor.app, name="predictor")

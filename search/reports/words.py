@@ -285,6 +285,8 @@ def of_update(updated: Mapping[str, Any]) -> str:
     )
 
 
+WEIGHED = (".onnx", ".safetensors", "arch.json", "card.json")
+"""Files of a bundle whose size is shown, by how they end; programs and a test image are in every one."""
 CALIBRATION = ("batch norms", "not calibrated: as in the supernet")
 
 
@@ -324,7 +326,11 @@ def of_export(summary: Mapping[str, Any]) -> list[Lines]:
         found += [CALIBRATION, ("accuracy", "not measured")]
     if "latency" in measured:
         found.append(of_latency(LatencyMeasurement(**measured["latency"]), f"on {about['name']}"))
-    files = [(f"{name} (KiB)", f"{size / 1024:.1f}") for name, size in summary["size_bytes"].items()]
+    files = [
+        (f"{name} (KiB)", f"{size / 1024:.1f}")
+        for name, size in summary["size_bytes"].items()
+        if name.endswith(WEIGHED)
+    ]
     return [[("arch", summary["arch_id"])], found, costs, files]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supernet.sizes.byte_map import CONTAINER, DELEGATE, GRAPH, OTHER, ByteMap, MappedFile
-from supernet.sizes.file_sizes import FileSizes, file_sizes
+from supernet.sizes.file_sizes import FileSizes, sizes_of_file
 from supernet.sizes.flatbuffer import FlatTable, root
 from supernet.sizes.stored_tensor import UNKNOWN_DTYPE, Placed, StoredTensor, claimed
 
@@ -52,7 +52,7 @@ def read(path: Path) -> FileSizes:
             found.claim(one.start, one.end, OTHER)
         found.claim(0, min(end, file.size), GRAPH)
 
-    return file_sizes(str(path), FORMAT, {found: CONTAINER}, tensors())
+    return sizes_of_file(str(path), FORMAT, {found: CONTAINER}, tensors())
 
 
 def data_segment(table: FlatTable, base: int) -> DataSegment:
