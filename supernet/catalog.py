@@ -63,6 +63,11 @@ class Family:
     static: Callable[[Arch], nn.Module]
     width: float | None = None
 
+    @property
+    def channels(self) -> int:
+        """Of an image: 1 or 3."""
+        return layers(self.segments, self.space.smallest())[0].in_channels
+
 
 class WeightsFile(documents.Document):
     """A safetensors file in the package's ``pretrained`` folder, or at a path, and its hash."""
@@ -251,17 +256,14 @@ def other_names() -> Mapping[str, str]:
 @lru_cache(maxsize=8)
 def parse_supernet(path: Path) -> Supernet:
     """The supernet that a YAML file describes."""
-    document = documents.read(path, SupernetFile)
-    if document.family not in FAMILIES:
-        raise unknown(f"family in {path}:", document.family, FAMILIES)
-    module, _, parse = FAMILIES[document.family].partition(":")
+    return described_supernet(documents.read(path, SupernetFile), path)
 
-    def described(network: Mapping[str, Any]) -> Family:
-        found: Family = getattr(importlib.import_module(module), parse)(document.name, network, str(path))
-        return found
 
+def described_supernet(document: SupernetFile, path: Path) -> Supernet:
+    """The supernet of a document that is, or will be, in the file ``path``, from whose folder its paths start."""
+    described = parser_of(document.family, document.name, path)
     parsed = described(document.network)
-    channels = layers(parsed.segments, parsed.space.smallest())[0].in_channels
+    channels = parsed.channels
     if len(document.preprocessing.mean) != channels:
         raise InputError(
             f"{path}: preprocessing.mean has {len(document.preprocessing.mean)} numbers, but the network takes "
@@ -278,6 +280,19 @@ def parse_supernet(path: Path) -> Supernet:
         family=parsed,
         with_outputs=lambda classes: described(document.network | {"classes": list(classes)}),
     )
+
+
+def parser_of(family: str, name: str, path: Path) -> Callable[[Mapping[str, Any]], Family]:
+    """From the ``network`` key of a supernet's file to its family. Raises InputError for a family that is not known."""
+    if family not in FAMILIES:
+        raise unknown(f"family in {path}:", family, FAMILIES)
+    module, _, parse = FAMILIES[family].partition(":")
+
+    def described(network: Mapping[str, Any]) -> Family:
+        found: Family = getattr(importlib.import_module(module), parse)(name, network, str(path))
+        return found
+
+    return described
 
 
 def stored_weights(document: SupernetFile, path: Path) -> StoredWeights:

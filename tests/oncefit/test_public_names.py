@@ -15,7 +15,7 @@ from tests.helpers.paths import ROOT
 
 NAMES = {
     "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "DataCheck", "Dimension", "Evaluation", "Fleet", "InputError", "KeptDevice", "Kit",
-    "NetworkCosts", "OwnAccuracy", "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "check_data", "compare", "cost", "costs",
+    "NetworkCosts", "OwnAccuracy", "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "adapt", "carbon", "check_data", "compare", "cost", "costs",
     "device", "fetch_weights", "finetune", "import_device", "import_kit_result", "import_predictor", "import_weights",
     "list_predictors", "list_weights", "make_kit", "open_bundle", "open_fleet", "open_predictor", "open_run",
     "open_supernet", "profile", "profile_from_csv", "search", "search_fleet", "train", "train_predictor",
