@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from oncefit.runs import Run, open_run, search
     from oncefit.supernets import Supernet, open_supernet
     from oncefit.supernets_from_models import supernet_from_model
-    from oncefit.training import train
+    from oncefit.training import adapt, train
     from oncefit.weights import fetch_weights, import_weights, list_weights
     from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
     from supernet.arch import Arch
@@ -77,7 +77,7 @@ _HOMES = {
     "oncefit.runs": ("Run", "open_run", "search"),
     "oncefit.supernets": ("Supernet", "open_supernet"),
     "oncefit.supernets_from_models": ("supernet_from_model",),
-    "oncefit.training": ("train",),
+    "oncefit.training": ("adapt", "train"),
     "oncefit.weights": ("fetch_weights", "import_weights", "list_weights"),
     "supernet.accuracy": ("Accuracy", "OwnAccuracy", "PredictedAccuracy"),
     "supernet.arch": ("Arch",),
@@ -111,6 +111,7 @@ __all__ = [
     "SearchSpace",
     "Supernet",
     "__version__",
+    "adapt",
     "carbon",
     "check_data",
     "compare",

@@ -69,6 +69,11 @@ class Family:
     walk: Callable[[Arch], tuple[Layer, ...]] | None = None
     carried: Elastic | None = None
 
+    @property
+    def channels(self) -> int:
+        """Of an image: 1 or 3."""
+        return layers(self.segments, self.space.smallest())[0].in_channels
+
 
 OWN_FAMILY = "supernet.own_networks:parser_of"
 """Of a class that a YAML names as its family: imported only where one does."""
@@ -268,14 +273,14 @@ def other_names() -> Mapping[str, str]:
 @lru_cache(maxsize=8)
 def parse_supernet(path: Path) -> Supernet:
     """The supernet that a YAML file describes."""
-    document = documents.read(path, SupernetFile)
-    parse = family_parser(document.family, path)
+    return described_supernet(documents.read(path, SupernetFile), path)
 
-    def described(network: Mapping[str, Any]) -> Family:
-        return parse(document.name, network, str(path))
 
+def described_supernet(document: SupernetFile, path: Path) -> Supernet:
+    """The supernet of a document that is, or will be, in the file ``path``, from whose folder its paths start."""
+    described = family_of_outputs(document.family, document.name, path)
     parsed = described(document.network)
-    channels = layers(parsed.segments, parsed.space.smallest())[0].in_channels
+    channels = parsed.channels
     if len(document.preprocessing.mean) != channels:
         raise InputError(
             f"{path}: preprocessing.mean has {len(document.preprocessing.mean)} numbers, but the network takes "
@@ -293,6 +298,12 @@ def parse_supernet(path: Path) -> Supernet:
         net=parsed.carried if document.weights is None else None,
         with_outputs=lambda classes: described(document.network | {"classes": list(classes)}),
     )
+
+
+def family_of_outputs(family: str, name: str, path: Path) -> Callable[[Mapping[str, Any]], Family]:
+    """From the ``network`` key of a supernet's file to its family. Raises InputError for a family that is not known."""
+    parse = family_parser(family, path)
+    return lambda network: parse(name, network, str(path))
 
 
 def family_parser(family: str, path: Path) -> Callable[[str, Mapping[str, Any], str], Family]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 
 import numpy as np
@@ -69,6 +70,33 @@ def test_an_extracted_subnet_gives_the_logits_of_ofa(pair: tuple[Supernet, nn.Mo
     after = net.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@torch.no_grad()
+def test_a_supernet_runs_its_subnets_as_ofa_does(pair: tuple[Supernet, nn.Module]) -> None:
+    """Without its active state; in training as well, where batch norms take the batch's statistics."""
+    supernet, whole = pair
+    net = copy.deepcopy(whole)
+    images = torch.randn(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+    for arch in [supernet.space.largest(), *sample(supernet, 3, seed=7)]:
+        net.net.set_active_subnet(**settings(supernet.space, arch))
+        for training in (False, True):
+            net.train(training)
+            expected = net.net(images)
+            net.net.set_active_subnet(**settings(supernet.space, supernet.space.smallest()))
+            torch.testing.assert_close(net(images, arch.values), expected, rtol=1e-4, atol=1e-4)
+            net.net.set_active_subnet(**settings(supernet.space, arch))
+
+
+@torch.no_grad()
+def test_sorted_channels_leave_the_largest_as_it_was(pair: tuple[Supernet, nn.Module]) -> None:
+    supernet, whole = pair
+    net = copy.deepcopy(whole)
+    net.sort_channels()
+    images = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+    largest, smallest = supernet.space.largest().values, supernet.space.smallest().values
+    torch.testing.assert_close(net(images, largest), whole(images, largest), rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(net(images, smallest), whole(images, smallest), atol=1e-2)
 
 
 @torch.no_grad()
