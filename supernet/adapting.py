@@ -18,7 +18,7 @@ from supernet.messages import Say
 from supernet.supernet_template import Template, TemplatePreprocessing, read_template
 from supernet.training_images import TRAIN, training_classes
 
-CHANNELS = "in_channels"
+IN_CHANNELS = "in_channels"
 """Key of a network that can be built for grey images and for colour."""
 
 
@@ -30,10 +30,10 @@ def template_for(source: Supernet, name_or_path: str, folder: Path, say: Say) ->
     """
     template = read_template(name_or_path)
     channels, network = len(source.preprocessing.mean), dict(template.keys.network)
-    if CHANNELS in network:
+    if IN_CHANNELS in network:
         names = training_classes(folder)
         channels = 3 if in_colour(list_images(folder / TRAIN, names)) else 1
-        network[CHANNELS] = channels
+        network[IN_CHANNELS] = channels
     how = of_channels(source.preprocessing, channels)
     if len(how.mean) != len(source.preprocessing.mean):
         say(told_of_channels(len(source.preprocessing.mean), channels))

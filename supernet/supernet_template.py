@@ -27,7 +27,7 @@ from supernet.images import Images
 
 MOST_LOOKED_AT = 2_000
 """Photos whose mean and deviation are taken for those of all."""
-IMAGES_AT_ONCE = 1_000
+LOOKED_AT_ONCE = 1_000
 ROUNDED_TO = 4
 
 
@@ -116,8 +116,8 @@ def mean_and_std(
     chosen = images.picked([i * len(images) // count for i in range(count)])
     side = how.stored or resolution
     sums, squares, pixels = torch.zeros(channels).double(), torch.zeros(channels).double(), 0
-    for first in range(0, count, IMAGES_AT_ONCE):
-        x, _ = chosen.batch(slice(first, first + IMAGES_AT_ONCE), side, plain)
+    for first in range(0, count, LOOKED_AT_ONCE):
+        x, _ = chosen.batch(slice(first, first + LOOKED_AT_ONCE), side, plain)
         sums += x.double().sum((0, 2, 3))
         squares += x.double().square().sum((0, 2, 3))
         pixels += x[:, 0].numel()

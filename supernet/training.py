@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from supernet.optimizers import averaging, learning_rate, make_optimizer
 from supernet.processes import Processes
 from supernet.recipes import Phase, Recipe
 from supernet.space import SearchSpace
-from supernet.threads import made_ahead
+from supernet.threads import made_ahead, torch_threads
 from supernet.trainable import trainable
 from supernet.training_state import (
     LEAST_IN_BATCH,
@@ -116,17 +115,6 @@ def train(
     if processes.is_first and run.curve:
         keep_curve(run.curve)
     return run.kept
-
-
-@contextmanager
-def torch_threads(wanted: int | None) -> Iterator[int]:
-    """So many threads of torch, or as many as it has; yields the number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(wanted or before)
-    try:
-        yield torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass

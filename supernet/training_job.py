@@ -113,7 +113,7 @@ def run_training(
     net = begun_net(task, given)
     kept = trained_net(task, given, net, processes, report)
     if processes.is_first:
-        made = written(task, given, kept)
+        made = written_weights(task, given, kept)
         seen = (given.data.images, given.data.dataset.calibration, given.data.dataset.validation)
         if undecodable := {path: why for images in seen for path, why in images.undecodable.items()}:
             say(left_out(undecodable))
@@ -255,7 +255,7 @@ def training_identity(task: TrainingTask, given: TrainingMaterial) -> dict[str, 
     }
 
 
-def written(task: TrainingTask, given: TrainingMaterial, kept: nn.Module) -> Trained:
+def written_weights(task: TrainingTask, given: TrainingMaterial, kept: nn.Module) -> Trained:
     """Write weights and description, and look at three subnets of what was written."""
     kept = kept.cpu()
     sha256 = save_weights(kept, task.weights)

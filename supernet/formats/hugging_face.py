@@ -16,7 +16,7 @@ from supernet.bundled_programs import NETWORK
 from supernet.checkpoints import load_weights, sha256_of
 from supernet.errors import InputError
 from supernet.formats.protocol import ExportFormat, Logits, NetworkInputs, Opened, Reading, ToWrite, batched
-from supernet.formats.torch_export import torch_threads
+from supernet.threads import torch_threads
 
 MODEL_SAFETENSORS, CONFIG, MODEL_CARD = "model.safetensors", "config.json", "README.md"
 TASK = "image-classification"

@@ -19,6 +19,7 @@ import torch
 
 from supernet.errors import InputError
 from supernet.formats.protocol import ExportFormat, Logits, NetworkInputs, Opened, Reading, ToWrite, batched
+from supernet.threads import torch_threads
 
 MODEL_PT2 = "model.pt2"
 EXPRESSIONS = ("expr_str", "val", "min_val", "max_val")
@@ -58,16 +59,6 @@ def opened_pt2(reading: Reading) -> Iterator[Opened]:
 
     with torch_threads(reading.threads):
         yield Opened(batched(run, reading.batch), bound)
-
-
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def check_archive(path: Path) -> None:
