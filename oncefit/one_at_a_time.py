@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from supernet import locks
-from supernet.atomic import unwritable
+from supernet.atomic import make_folder, unwritable
 
 
 @contextmanager
@@ -16,9 +16,10 @@ def one_at_a_time(target: Path, does: str) -> Iterator[None]:
 
     Raises InputError where another command ``does`` the same, and where nothing can be written there.
     """
-    lock = target.with_name(f"{target.name}.lock")
+    place = target.absolute()  # `.` has no name
+    lock = place.parent / f"{place.name}.lock"
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(lock.parent)
         lock.touch()
     except OSError as error:
         raise unwritable(lock.parent, error) from error

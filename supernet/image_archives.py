@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import bz2
+import errno
+import gzip
 import lzma
 import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from supernet.atomic import make_folder
 from supernet.errors import InputError, short
@@ -25,6 +29,10 @@ MOST_PACKED = 5_000_000
 SHARE_OF_FREE = 0.9
 """Of the free space of a disk, so much may be filled by what is packed."""
 READ_AT_ONCE = 2**20
+PACKED_BY: Mapping[bytes, Callable[[Path, str], Any]] = {
+    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open,
+}  # fmt: skip
+"""How a TAR file is packed, by its first bytes."""
 DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError)
 """What Python's modules raise for archives that are cut short, damaged, encrypted, or packed in a way they do not know."""
 NO_FILE = "a kind that is neither file nor folder, as a link"
@@ -51,9 +59,19 @@ class PackedEntry:
 def is_archive(path: Path) -> bool:
     """Whether a file is a TAR, packed or not, or a ZIP file. Raises InputError where it cannot be read."""
     try:
-        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+        return path.is_file() and (zipfile.is_zipfile(path) or is_tar(path))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def is_tar(path: Path) -> bool:
+    try:
+        with opened_tar(path):
+            return True
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        return False
 
 
 def unpack_images(archive: Path, folder: Path) -> None:
@@ -105,11 +123,19 @@ def is_text(name: str) -> bool:
 def write_entry(entry: PackedEntry, folder: Path, archive: Path) -> None:
     """Write one file, of which no more than the archive said is read."""
     target = folder / PurePosixPath(entry.name)
-    make_folder(target.parent)
     try:
+        make_folder(target.parent)
         out = target.open("xb")
     except FileExistsError:
-        raise InputError(f"{archive}: {short(entry.name)} is there twice; pack each image once") from None
+        raise InputError(
+            f"{archive}: {short(entry.name)} is there twice, or a folder and a file; pack each image once"
+        ) from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise InputError(
+            f"{archive}: {short(entry.name)} is a longer name than this disk takes; give shorter ones, and pack again"
+        ) from None
     with out, entry.read() as packed:
         size = 0
         while chunk := packed.read(READ_AT_ONCE):
@@ -127,8 +153,38 @@ def entries_of(archive: Path) -> Iterator[PackedEntry]:
         with zipfile.ZipFile(archive) as zipped:
             yield from map(partial(zip_entry, zipped), zipped.infolist())
     else:
-        with tarfile.open(archive) as tarred:
-            yield from map(partial(tar_entry, tarred), tarred)
+        with opened_tar(archive) as tarred:
+            while (member := tarred.next()) is not None:
+                tarred.members.clear()  # or all of them stay in memory
+                yield tar_entry(tarred, member)
+
+
+class SmallReads:
+    """A file of which nobody reads much at once: Python's module keeps a header whole, however large it says it is."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if size > READ_AT_ONCE:
+            raise tarfile.ReadError(
+                f"a header in it claims {size:,} bytes, {READ_AT_ONCE:,} at most are possible"
+            )
+        return self.file.read(size)
+
+
+@contextmanager
+def opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """A TAR file by how it is packed, which its first bytes say."""
+    with path.open("rb") as plain:
+        start = plain.read(max(map(len, PACKED_BY)))
+    unpack = next((found for first, found in PACKED_BY.items() if start.startswith(first)), open)
+    with (
+        unpack(path, "rb") as unpacked,
+        tarfile.open(fileobj=SmallReads(unpacked), mode="r:") as tarred,  # type: ignore[call-overload]
+    ):
+        yield tarred
 
 
 def tar_entry(file: tarfile.TarFile, member: tarfile.TarInfo) -> PackedEntry:

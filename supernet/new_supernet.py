@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +28,8 @@ USUAL_PIXELS = {1: ((0.449,), (0.226,)), 3: ((0.485, 0.456, 0.406), (0.229, 0.22
 PATTERN_RECIPE = "fmnist_mbv3"
 """The recipe that a new one is like."""
 LONGEST_NEW_NAME = 100
+NO_TEXT = ("Cc", "Cs")
+"""Unicode's categories of control characters, and of the bytes of names that are not UTF-8."""
 RECIPE_SUFFIX = ".training.yaml"
 STEPS_OF_WARMUP, BATCH = 400, 128
 
@@ -105,7 +108,12 @@ def recipe_path(out: Path) -> Path:
 def given_classes(text: str) -> tuple[str, ...]:
     """Classes as an option gives them: ``a,b,c``, or the name of a list in ``configs/labels``."""
     names = tuple(name.strip() for name in text.split(","))
-    return label_names(names[0]) if len(names) == 1 else names
+    if len(names) > 1:
+        return names
+    try:
+        return label_names(names[0])
+    except InputError as error:
+        raise InputError(f"{error}; or give two classes or more, as --classes cat,dog") from error
 
 
 def check_class_names(classes: Sequence[str]) -> None:
@@ -114,6 +122,10 @@ def check_class_names(classes: Sequence[str]) -> None:
         raise InputError(f"a supernet tells at least two classes apart, got {', '.join(classes) or 'none'}")
     if not all(name.strip() for name in classes):
         raise InputError("a class's name is empty; give each of them one, as --classes cat,dog,fox")
+    if odd := [name for name in classes if any(unicodedata.category(c) in NO_TEXT for c in name)]:
+        raise InputError(
+            f"classes with characters that no text may hold: {few([ascii(name) for name in odd])}; name them, or their folders, otherwise"
+        )
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:
         raise InputError(f"classes that are given more than once: {few(twice)}; give each once")

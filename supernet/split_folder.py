@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from supernet import locks
 from supernet.atomic import check_writable, make_folder, unwritable
 from supernet.errors import InputError, few
 from supernet.image_archives import is_archive, unpack_images
@@ -58,19 +59,34 @@ def write_split(
     cannot be split; then nothing is written.
     """
     check_new_folder(source, out)
-    work = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    unpacked, split = work / "unpacked", work / "split"
+    work = out.with_name(f".{out.name}.partial")
+    check_writable(work)
+    refusal = f"another process splits into {out}; wait for it, or choose another folder with --out"
     try:
-        make_folder(work)
-        if not is_archive(source):
-            return written(source, source, split, out, shares, linked if link else shutil.copyfile, show)
-        unpack_images(source, unpacked)
-        try:
-            return written(source, unpacked, split, out, shares, os.rename, show)
-        except InputError as error:  # of files as they are called in the archive
-            raise InputError(str(error).replace(str(unpacked), str(source))) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        make_folder(out.parent)
+        with locks.held(work.with_suffix(".lock"), refusal):
+            try:
+                shutil.rmtree(work, ignore_errors=True)  # what a killed one left
+                return split_in(work, source, out, shares, link, show)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise unwritable(out, error) from error
+
+
+def split_in(
+    work: Path, source: Path, out: Path, shares: Shares, link: bool, show: SplitProgress
+) -> WrittenSplit:
+    """The split, made in the new folder ``work`` beside ``out``; an archive is unpacked there first."""
+    unpacked, split = work / "unpacked", work / "split"
+    make_folder(work)
+    if not is_archive(source):
+        return written(source, source, split, out, shares, linked if link else shutil.copyfile, show)
+    unpack_images(source, unpacked)
+    try:
+        return written(source, unpacked, split, out, shares, os.rename, show)
+    except InputError as error:  # of files as they are called in the archive
+        raise InputError(str(error).replace(str(unpacked), str(source))) from error
 
 
 def check_new_folder(source: Path, out: Path) -> None:
@@ -83,6 +99,8 @@ def check_new_folder(source: Path, out: Path) -> None:
         raise InputError(
             f"{source} is neither a folder nor a TAR or ZIP file; give one folder of images a class"
         )
+    if out.name == "..":
+        raise InputError(f"{out} names no new folder; choose another one with --out")
     if os.path.lexists(out):
         raise InputError(f"{out} is there already; choose another folder with --out, or remove it")
     if source.resolve() in out.resolve().parents:
@@ -106,23 +124,19 @@ def written(
         digest_of_split(found, plan),
         tuple(told_split(found, plan)),
     )
-    try:
-        for name in WRITTEN:
-            for of_class in plan.files[name].values():
-                for file in of_class:
-                    target = split / name / file
-                    make_folder(target.parent)
-                    if name == "calibration":  # which is in train already, and takes no room so
-                        linked_or_copied(split / "train" / file, target)
-                    else:
-                        place(found.folder / file, target)
-        record = {key: value for key, value in asdict(made).items() if key not in ("folder", "told")}
-        (split / RECORD).write_text(json.dumps({"rule": RULE, **record}, indent=2) + "\n", encoding="utf-8")
-        if os.path.lexists(out):
-            raise InputError(f"{out} has come to be there meanwhile; choose another folder with --out")
-        split.rename(out)
-    except OSError as error:
-        raise unwritable(out, error) from error
+    for name in WRITTEN:
+        for file in (file for of_class in plan.files[name].values() for file in of_class):
+            target = split / name / file
+            make_folder(target.parent)
+            if name == "calibration":  # which is in train already, and takes no room so
+                linked_or_copied(split / "train" / file, target)
+            else:
+                place(found.folder / file, target)
+    record = {key: value for key, value in asdict(made).items() if key not in ("folder", "told")}
+    (split / RECORD).write_text(json.dumps({"rule": RULE, **record}, indent=2) + "\n", encoding="utf-8")
+    if os.path.lexists(out):
+        raise InputError(f"{out} has come to be there meanwhile; choose another folder with --out")
+    split.rename(out)
     return made
 
 

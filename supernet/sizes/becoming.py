@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ MOST_TRIALS = 64
 """Tensors of one shape that one is held against."""
 
 Pair = tuple[StoredTensor, StoredTensor]
+Keyed = tuple[Hashable, StoredTensor]
 
 
 @dataclass(frozen=True)
@@ -83,25 +84,22 @@ class _Left:
 
     def pair(self, key: Callable[[StoredTensor], Hashable]) -> list[Pair]:
         """Take out those that have the same key; among several, those of the same name belong together."""
-        places: dict[Hashable, list[StoredTensor]] = defaultdict(list)
-        for one in self.before:
-            if (known := key(one)) is not None:
-                places[known].append(one)
-        found: list[Pair] = []
-        keyed = [(one, places[known]) for one in self.after if (known := key(one)) in places]
-        for by_name in (True, False):
-            for one, candidates in keyed:
-                fitting = [c for c in candidates if not by_name or c.name == one.name]
-                if fitting and all(one is not b for _, b in found):
-                    candidates.remove(fitting[0])
-                    found.append((fitting[0], one))
+        before, after = ([(key(one), one) for one in side] for side in (self.before, self.after))
+        found = paired(before, after, lambda one: one.name)
+        taken = {id(one) for pair in found for one in pair}
+        before, after = ([(k, one) for k, one in side if id(one) not in taken] for side in (before, after))
+        found += paired(before, after, lambda _: "")
         self._take_out(found)
         return found
 
     def copies(self) -> list[StoredTensor]:
         """Those of the second file whose bytes the first has, but not as often."""
-        found = [one for one in self.after if one.content in self._contents and one.elements]
-        self.after = [one for one in self.after if one not in found]
+
+        def is_copy(one: StoredTensor) -> bool:
+            return one.content in self._contents and one.elements > 0
+
+        found = [one for one in self.after if is_copy(one)]
+        self.after = [one for one in self.after if not is_copy(one)]
         return found
 
     def near(self) -> list[Pair]:
@@ -125,6 +123,17 @@ class _Left:
         )
         self.before = [one for one in self.before if id(one) not in before]
         self.after = [one for one in self.after if id(one) not in after]
+
+
+def paired(
+    before: Sequence[Keyed], after: Sequence[Keyed], name: Callable[[StoredTensor], str]
+) -> list[Pair]:
+    """Those with the same key and name, in order; a key that is None is none."""
+    waiting = defaultdict[Hashable, deque[StoredTensor]](deque)
+    for key, one in before:
+        if key is not None:
+            waiting[key, name(one)].append(one)
+    return [(fitting.popleft(), one) for key, one in after if (fitting := waiting.get((key, name(one))))]
 
 
 def sorted_sides(one: StoredTensor) -> tuple[int, ...]:

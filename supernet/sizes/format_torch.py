@@ -172,16 +172,18 @@ def homes_in(file: MappedFile, storages: Mapping[str, Storage], keys: object) ->
     at = file.content.tell()
     homes: dict[str, Home] = {}
     for key in keys if isinstance(keys, list) else []:
-        storage = storages.get(str(key))
+        storage = storages.get(key) if isinstance(key, str) else None
         if storage is None:  # no tensor is of it, so that nobody tells how wide its elements are
-            raise file.damaged(f"no tensor is of its storage {key!r}")
+            raise file.damaged(
+                f"no tensor is of its storage {key!r}" if isinstance(key, str) else "a storage has no name"
+            )
         elements = file.integer("<q", at)
         start = at + 8
         end = start + elements * BITS[storage.dtype] // 8
         if elements != storage.elements:
             raise file.damaged(f"a storage has {elements:,} elements, and {storage.elements:,} are said")
         file.bytes_at(start, end)
-        homes[str(key)] = home_at(file, start, end)
+        homes[key] = home_at(file, start, end)
         at = end
     return homes
 

@@ -232,7 +232,9 @@ class _Machine:
 
     def do_stack_global(self, _: Any) -> None:
         module, name = self.take(2)
-        self.stack.append(Name(str(module), str(name)))
+        if not isinstance(module, str) or not isinstance(name, str):  # a list as text may have no end
+            raise NotAPickle("its pickle names something otherwise than by text")
+        self.stack.append(Name(module, name))
 
     def do_reduce(self, _: Any) -> None:
         self.stack.append(PickledCall(*self.take(2)))

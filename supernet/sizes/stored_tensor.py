@@ -18,7 +18,7 @@ BITS: Mapping[str, int] = {
     "int64": 64, "int32": 32, "int16": 16, "int8": 8, "int4": 4, "int2": 2, "int1": 1,
     "uint64": 64, "uint32": 32, "uint16": 16, "uint8": 8, "uint4": 4, "uint2": 2, "uint1": 1, "bool": 8,
     "float8_e4m3fn": 8, "float8_e4m3fnuz": 8, "float8_e5m2": 8, "float8_e5m2fnuz": 8, "float8_e8m0fnu": 8,
-    "float4_e2m1": 4, "qint8": 8, "quint8": 8, "qint32": 32, "nf4": 4,
+    "float4_e2m1": 4, "float4_e2m1fn_x2": 8, "bits8": 8, "bits16": 16, "qint8": 8, "quint8": 8, "qint32": 32, "nf4": 4,
 }  # fmt: skip
 """Bits of an element."""
 UNKNOWN_DTYPE = "unknown"

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from supernet.errors import short
 from supernet.sizes.pickle_reader import Name, NotAPickle, Persistent, PickledCall
-from supernet.sizes.stored_tensor import BITS, UNKNOWN_DTYPE
+from supernet.sizes.stored_tensor import BITS
 
 STORAGES = {
     "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64", "Int": "int32",
@@ -18,9 +19,13 @@ STORAGES = {
 """dtype by the class of a storage, ``torch.FloatStorage``."""
 PLAIN = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_qtensor")
 """Functions of ``torch._utils`` whose first arguments are storage, offset, shape and strides."""
+PARAMETERS = ("_rebuild_parameter", "_rebuild_parameter_with_state")
+"""Functions of ``torch._utils`` whose first argument is a tensor."""
 OF_MODULES = ("_modules", "_parameters", "_buffers")
 """Where a pickled module, as against its state dict, has its tensors; no part of their names."""
 MOST_VALUES = 20_000_000
+MOST_WRAPPED = 8
+"""Calls around that of a tensor: torch makes one for a parameter, and one for attributes."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,8 @@ def inside(name: str, value: Any, of_optimizer: bool) -> Iterator[tuple[str, obj
     """What is in a mapping, a list or an object that would be made, with the names that lead there."""
     if isinstance(value, PickledCall):
         for part in (value.arguments, value.state, value.items, value.values):
-            yield name, part, of_optimizer
+            if part:
+                yield name, part, of_optimizer
         return
     pairs = value.items() if isinstance(value, dict) else enumerate(value)
     in_optimizer = of_optimizer or (isinstance(value, dict) and {"state", "param_groups"} <= value.keys())
@@ -87,32 +93,50 @@ def inside(name: str, value: Any, of_optimizer: bool) -> Iterator[tuple[str, obj
 
 def view_of(name: str, value: object, of_optimizer: bool) -> View | None:
     """A tensor, where a call would make one."""
-    if (
-        not isinstance(value, PickledCall)
-        or not isinstance(value.of, Name)
-        or value.of.module != "torch._utils"
-    ):
-        return None
-    given = value.arguments
-    if not isinstance(given, tuple):
-        return None
-    if value.of.name in ("_rebuild_parameter", "_rebuild_parameter_with_state") and given:
-        return view_of(name, given[0], of_optimizer)
-    if value.of.name not in PLAIN or len(given) < 4:
+    called, given = plain_call(value)
+    if called not in PLAIN or len(given) < 4:
         return None
     storage = named_storage(given[0])
     offset, shape, strides = count_of(given[1]), counts_in(given[2]), counts_in(given[3])
     if len(shape) != len(strides):
         raise NotAPickle(f"the tensor {name!r} has {len(shape)} sides and {len(strides)} strides")
     dtype = storage.dtype
-    if value.of.name == "_rebuild_tensor_v3" and len(given) > 6:
+    if called == "_rebuild_tensor_v3" and len(given) > 6:
         dtype = dtype_of(given[6])
     return View(name, storage, dtype, offset, shape, strides, of_optimizer)
 
 
+def plain_call(value: object) -> tuple[str, tuple[Any, ...]]:
+    """The name of a function of ``torch._utils`` and what it is given, out of what it is wrapped in; else nothing."""
+    for _ in range(MOST_WRAPPED):
+        if not (
+            isinstance(value, PickledCall)
+            and isinstance(value.of, Name)
+            and isinstance(value.arguments, tuple)
+        ):
+            return "", ()
+        of, given = value.of, value.arguments
+        if (
+            str(of) == "torch._tensor._rebuild_from_type_v2" and len(given) > 2
+        ):  # one with attributes of its own
+            value = PickledCall(given[0], given[2])
+        elif of.module != "torch._utils":
+            return "", ()
+        elif of.name in PARAMETERS and given:
+            value = given[0]
+        else:
+            return of.name, given
+    raise NotAPickle(f"it has a tensor in more than {MOST_WRAPPED} wrappings")
+
+
 def dtype_of(value: object) -> str:
-    found = value.name if isinstance(value, Name) else str(value)
-    return found if found in BITS else UNKNOWN_DTYPE
+    """Raises NotAPickle for a dtype whose bits nobody here knows."""
+    found = value.name if isinstance(value, Name) else ""
+    if found not in BITS:
+        raise NotAPickle(
+            f"it has a tensor of the dtype {short(found) or 'of no name'}, which is not known here"
+        )
+    return found
 
 
 def named_storage(value: object) -> Storage:
@@ -136,7 +160,10 @@ def counts_in(value: object) -> tuple[int, ...]:
 
 def count_of(value: object) -> int:
     if not isinstance(value, int) or not 0 <= value < 2**63:
-        raise NotAPickle(f"it has a tensor with the size {value!r}")
+        told = (
+            f" {value}" if isinstance(value, int) and abs(value) < 2**64 else ""
+        )  # others have no end as text
+        raise NotAPickle(f"it has a tensor with a size{told} that none can have")
     return value
 
 

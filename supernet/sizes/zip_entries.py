@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ DESCRIPTOR = 24
 LARGEST_ENTRY = 256 * 2**20
 """Of an entry that is read into memory; those of tensors are not."""
 UNPACKED_AT_ONCE = 2**20
+DAMAGED_ENTRY = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError)
+"""What unpacking raises, whichever way an entry is packed."""
 
 
 @dataclass(frozen=True)
@@ -109,5 +112,5 @@ class Archive:
                 while start < end and (piece := stream.read(min(UNPACKED_AT_ONCE, end - start))):
                     start += len(piece)
                     yield piece
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except DAMAGED_ENTRY as error:
             raise self.file.damaged(f"{entry.name!r} cannot be unpacked: {error}") from error

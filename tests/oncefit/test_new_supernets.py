@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 import oncefit
 from search.cli.app import main
 from supernet import documents
 from supernet.checkpoints import save_weights
 from supernet.recipes import RecipeFile
+from supernet.weights_size import DTYPE_NAMES, bytes_of_safetensors
 from tests.helpers import tiny
 
 CLASSES = ("cat", "dog", "fox")
@@ -112,7 +113,9 @@ def test_a_list_of_classes_by_name() -> None:
         ({"classes": "cat,,dog"}, "name is empty"),
         ({"classes": ["cat"]}, "at least two classes apart, got cat"),
         ({"classes": "a/b,a_b"}, "a/b and a_b"),
-        ({"classes": "imagenette"}, "unknown list of classes"),
+        ({"classes": "imagenette"}, "unknown list of classes .* or give two classes or more"),
+        ({"classes": ["cat", "d\0og"]}, r"no text may hold: 'd\\x00og'"),
+        ({"classes": ["cat", "d\udcffog"]}, r"no text may hold: 'd\\udcffog'"),
         ({"max_macs": 10.0}, "too few"),
         ({"max_macs": 1e15}, "too many"),
         ({"data": "nowhere"}, "there is no folder nowhere"),
@@ -172,6 +175,16 @@ def test_the_weights_are_as_large_as_they_will_be(tmp_path: Path) -> None:
     assert look.weights == sum(
         t.numel() for n, t in held.items() if "running" not in n and "num_batches" not in n
     )
+
+
+def test_a_file_of_any_dtypes_is_as_large_as_safetensors_makes_it() -> None:
+    """Names whose header ends at each place of eight, and some that are not ASCII."""
+    for more in range(8):
+        named = {
+            f"{'é' * more}{dtype}".replace("torch.", ""): torch.zeros(3, more, dtype=dtype)
+            for dtype in DTYPE_NAMES
+        }
+        assert bytes_of_safetensors(named) == len(save(named))
 
 
 def test_the_command_writes_and_shows(capsys: pytest.CaptureFixture[str]) -> None:

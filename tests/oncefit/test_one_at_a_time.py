@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import oncefit
+from oncefit.one_at_a_time import one_at_a_time
 from supernet import training_job
 from supernet.bundle import write_bundle
 from supernet.catalog import Supernet
@@ -63,3 +64,12 @@ def test_a_second_training_of_the_same_weights_is_refused(
     oncefit.train(RECIPE, out=tmp_path / "made")
     assert done == [None, "small"]
     assert not list((tmp_path / "made").iterdir())
+
+
+def test_the_folder_that_one_is_in_has_its_lock_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with one_at_a_time(Path(), "trains"):
+        assert [path.name for path in tmp_path.glob("*.lock")] == ["here.lock"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -61,8 +62,10 @@ def test_images_are_unpacked_and_nothing_else(tmp_path: Path) -> None:
         (member("cat\\1.png"), "no plain path"),
         (member("cat/0.png"), "is there twice"),
         (member("./cat/0.png"), "is there twice"),
+        (member("cat/0.png/1.png"), "or a folder and a file"),
+        (member(f"cat/{'n' * 300}.png"), "a longer name than this disk takes"),
     ],
-    ids=lambda odd: getattr(odd, "name", odd),
+    ids=lambda odd: getattr(odd, "name", odd)[:30],
 )
 def test_a_tar_with_what_images_do_not_need(odd: tarfile.TarInfo, said: str, tmp_path: Path) -> None:
     archive = tarred(tmp_path / "a.tar", member("cat/0.png"), odd)
@@ -100,6 +103,22 @@ def test_too_much_is_refused_before_it_is_written(tmp_path: Path, monkeypatch: p
     with pytest.raises(InputError, match="more than fits on the disk"):
         unpack_images(archive, tmp_path / "c")
     assert not list(tmp_path.rglob("1.png"))
+
+
+@pytest.mark.parametrize("packed", ["", ":gz", ":bz2", ":xz"])
+def test_a_header_that_is_large_is_never_read(packed: str, tmp_path: Path) -> None:
+    """A packed TAR of a few KB may claim names of any length, which Python's module would read into memory."""
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, f"w{packed}") as archive:
+        archive.addfile(member("cat/0.png"), io.BytesIO(b"xxx"))
+        archive.addfile(member("pax", 2 * 10**7, tarfile.XHDTYPE), io.BytesIO(bytes(2 * 10**7)))
+    assert is_archive(path)
+    tracemalloc.start()
+    with pytest.raises(InputError, match="a header in it claims 20,"):
+        unpack_images(path, tmp_path / "out")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 15 * 10**6, "the dictionary of LZMA alone is 8 MiB"
 
 
 @pytest.mark.parametrize("suffix", [".tar.gz", ".zip", ".tar"])

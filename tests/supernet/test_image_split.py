@@ -15,6 +15,7 @@ from PIL import Image
 
 import oncefit
 from search.cli.app import main
+from supernet import locks
 from supernet.image_split import FoundImages, Shares, planned_split
 
 AMOUNTS = {"cat": 40, "dog": 25, "fox": 10}
@@ -178,6 +179,8 @@ def test_what_is_refused(photos: Path, tmp_path: Path) -> None:
         assert not list(tmp_path.glob(".*"))
 
     refused("there is no ", tmp_path / "nowhere")
+    refused("names no new folder", target=tmp_path / "new" / "..")
+    refused("at most 255 are possible", target=tmp_path / ("o" * 250))
     refused("is inside", target=photos / "out")
     refused("is there already", target=photos)
     refused("--validation: got 0", validation=0.0)
@@ -212,6 +215,23 @@ def test_a_write_that_fails_leaves_nothing(
     with pytest.raises(oncefit.InputError, match="No space left"):
         oncefit.split_images(photos, tmp_path / "out")
     assert sorted(os.listdir(tmp_path)) == ["photos"]
+
+
+def test_what_a_killed_one_left_is_removed_by_the_next(photos: Path, tmp_path: Path) -> None:
+    write_noise(tmp_path / ".out.partial" / "split" / "train" / "cat" / "stale.png", 1)
+    oncefit.split_images(photos, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("stale.png"))
+    assert sorted(os.listdir(tmp_path)) == ["out", "photos"]
+
+
+def test_two_at_once_do_not_mix(photos: Path, tmp_path: Path) -> None:
+    write_noise(tmp_path / ".out.partial" / "split" / "other.png", 1)
+    with (
+        locks.held(tmp_path / ".out.lock", ""),
+        pytest.raises(oncefit.InputError, match=r"another process splits into .*out; wait"),
+    ):
+        oncefit.split_images(photos, tmp_path / "out")
+    assert (tmp_path / ".out.partial" / "split" / "other.png").exists()
 
 
 def test_the_command_says_counts(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

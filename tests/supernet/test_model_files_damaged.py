@@ -22,6 +22,10 @@ from supernet.sizes import zip_entries
 from supernet.sizes.registry import FILE_READERS, model_files
 from tests.helpers import model_files as made
 
+DOUBLED = b"]\x94" + b"".join(b"]\x94(h%ch%ce" % (i, i) for i in range(60))
+"""Sixty lists, each twice in the next."""
+STORAGE = b"(\x8c\x07storagectorch\nFloatStorage\n\x8c\x010\x8c\x03cpuK\x04tQ"
+REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
 MOST_MEMORY = 50_000_000
 """Bytes that reading a file of a few KB may take, whatever it claims."""
 
@@ -120,6 +124,9 @@ def test_a_pickle_that_would_do_harm_does_nothing(
         b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x.",  # as many bytes
         b"\x80\x02" + b"(" * 10_000 + b"t" * 10_000 + b".",  # tuples in tuples
         b"\x80\x02]" + b"2\x86" * 60 + b".",  # two to the sixty values, if they were copied
+        b"\x80\x04" + DOUBLED + b"\x8c\x01x\x93.",  # a name, as text of that length
+        b"\x80\x04" + DOUBLED + b"00" + REBUILD + b"(" + STORAGE + b"h\x3cNNtR.",  # or a size
+        b"\x80\x02" + b"ctorch._utils\n_rebuild_parameter\n" * 2_000 + REBUILD + b")R" + b"\x85R" * 2_000 + b".",
         b"\x80\x02}}s.", b"\x80\x02t.", b"\x80\x02h\x01.", b"\x80\x02.", b"\x80\x02R.", b"\x80\x02K\x01b.",
     ],
 )  # fmt: skip
@@ -127,6 +134,18 @@ def test_an_odd_pickle_takes_neither_memory_nor_time(content: bytes, tmp_path: P
     path = tmp_path / "net.pth"
     path.write_bytes(as_archive(content))
     check_memory(path)
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_an_entry_that_does_not_unpack_is_told(how: int, tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    with zipfile.ZipFile(path, "w", how) as archive:
+        archive.writestr("net/data.pkl", os.urandom(500))
+    content = bytearray(path.read_bytes())
+    content[60:400] = b"\xfe" * 340
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"data\.pkl' cannot be unpacked"):
+        model_files(path)
 
 
 def check_memory(path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from onnx import numpy_helper
 from safetensors import safe_open
 
-from supernet.sizes.byte_map import OF_TENSORS, SCALE_BYTES, ByteMap, MappedFile
+from supernet.sizes.byte_map import OF_TENSORS, SCALE_BYTES, UNUSED, ByteMap, MappedFile
 from supernet.sizes.file_sizes import FileSizes
 from supernet.sizes.registry import FILE_READERS, model_files
 from tests.helpers import model_files as made
@@ -124,6 +124,20 @@ def test_bytes_in_a_pickle_take_half_as_much_again(is_new: bool, tmp_path: Path)
     assert expected == pytest.approx(1.5 * len(blob), rel=0.01)
     assert of_kind(found, "text and bytes in a pickle") == expected + len(b"X1234")
     assert [one.name for one in found.tensors] == ["w"]
+
+
+def test_a_tensor_with_attributes_of_its_own_and_one_of_packed_numbers_are_tensors(tmp_path: Path) -> None:
+    path, tagged = tmp_path / "net.pth", torch.nn.Parameter(torch.arange(6.0))
+    tagged.tag = "a tensor that code has marked"  # type: ignore[attr-defined]
+    plain = torch.arange(4.0)
+    plain.tag = "x"  # type: ignore[attr-defined]
+    packed = torch.arange(8, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    torch.save({"tagged": tagged, "plain": plain, "packed": packed}, path)
+    found = read(path)
+    assert {one.name: (one.dtype, one.bytes) for one in found.tensors} == {
+        "tagged": ("float32", 24), "plain": ("float32", 16), "packed": ("float4_e2m1fn_x2", 8),
+    }  # fmt: skip
+    assert of_kind(found, UNUSED) == 0
 
 
 def test_a_whole_module_has_the_names_of_its_state_dict(tmp_path: Path) -> None:
