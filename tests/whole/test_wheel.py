@@ -25,7 +25,7 @@ from tests.helpers.imports import imported_packages
 from tests.helpers.paths import ROOT
 from tests.whole.test_imports import PACKAGES
 
-LIMIT_MB = 10
+LIMIT_MB = 11
 
 
 @pytest.fixture(scope="module")
