@@ -31,7 +31,7 @@ def train(
     changes: Annotated[
         Path | None,
         typer.Option(
-            "--recipe", help="With --from: YAML of keys to change.", metavar="FILE", show_default="shipped"
+            "--recipe", help="With --from: YAML of changes.", metavar="FILE", show_default="shipped"
         ),
     ] = None,
     epochs: Annotated[
