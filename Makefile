@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test test-slow lint bench bench-search quality splits clean
+.PHONY: install demo test test-slow test-formats lint bench bench-search quality splits clean
 
 install: $(STAMP)
 
@@ -25,6 +25,12 @@ test: install
 # The whole demo, the notebook, fits of the large supernets, the stress of the study: an hour or so.
 test-slow: install
 	@$(BIN)/python -m pytest -m slow
+
+# Each format with its own runtime, in environments of their own on top of .venv where they cannot share it.
+FORMAT_TESTS := -m pytest tests/supernet/test_formats.py tests/cost_models/test_runtimes.py -rs
+test-formats: install
+	@$(BIN)/python $(FORMAT_TESTS)
+	@$(BIN)/python -m tests.helpers.format_venvs $(FORMAT_TESTS)
 
 lint: install
 	@$(BIN)/ruff check .
@@ -54,4 +60,4 @@ splits: install
 	@$(BIN)/python -m supernet.fashion_mnist
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-formats build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

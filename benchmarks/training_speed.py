@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,10 +24,13 @@ from cost_models.protocol import Target
 from cost_models.registry import build
 from supernet import documents
 from supernet.catalog import Family, open_supernet
+from supernet.elastic_batches import ElasticBatch
 from supernet.families import mobilenet_v3
 from supernet.fashion_mnist import split_of_training_images
+from supernet.preprocessing import prepare
+from supernet.processes import Processes
 from supernet.recipes import read_recipe
-from supernet.training import make_optimizer, supernet_step
+from supernet.training import ElasticLearner, step_archs
 
 STEPS = 8
 """Timed steps of each phase; their archs are random."""
@@ -45,26 +49,26 @@ def main() -> None:
 
 def hours_of_the_recipe() -> dict[str, float]:
     """Seconds for a step of each phase of the recipe, and hours for all of it."""
-    name, recipe = read_recipe(documents.find("training", "fmnist_mbv3"))
-    supernet = open_supernet(name)
-    net = supernet.family.elastic().train().to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(net, recipe)
-    batch, labels = random_batch(recipe.batch_size, len(supernet.classes))
+    named = read_recipe(documents.find("training", "fmnist_mbv3"))
+    supernet, recipe = open_supernet(named.supernet), named.recipe
+    learner = ElasticLearner.begun(
+        supernet.family.elastic(), recipe, Processes(torch.device("cpu")), Path("none"), None
+    )
+    pixels, labels = random_batch(recipe.batch_size, len(supernet.classes))
     steps_an_epoch = len(split_of_training_images("training")) // recipe.batch_size
     seconds: dict[str, float] = {}
     hours = 0.0
+    epoch = 0
     for phase in recipe.phases:
         taken = []
         for step in range(STEPS + 1):
             began = time.process_time()
-            optimizer.zero_grad(set_to_none=True)
-            supernet_step(
-                recipe, phase, supernet.space, net, batch, labels, supernet.preprocessing,
-                np.random.default_rng(step),
-            )  # fmt: skip
-            torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
-            optimizer.step()
+            archs = step_archs(recipe, supernet.space, epoch, np.random.default_rng(step))
+            sides = {arch.resolution for arch in archs}
+            inputs = {side: prepare(pixels, side, supernet.preprocessing) for side in sides}
+            learner.learn(ElasticBatch(archs, inputs, labels), recipe.learning_rate)
             taken.append(time.process_time() - began)
+        epoch += phase.epochs
         seconds[f"seconds for a step, {phase.name}"] = statistics.mean(taken[1:])  # the first one warms up
         hours += seconds[f"seconds for a step, {phase.name}"] * phase.epochs * steps_an_epoch / 3600
     return {**seconds, "hours for the recipe": hours}

@@ -23,14 +23,14 @@ from cost_models.latency_fit import SIGNIFICANT_DIGITS, rising_ratios
 from cost_models.latency_tables import RESOLUTION, latency_cost, listed
 from cost_models.measurements import Measurements
 from cost_models.measuring import MOST_TIMES, LayersByKey, settings
-from cost_models.published_tables import grouped, note10_key
+from cost_models.published_tables import note10_key
 from cost_models.robust_prices import Sums, validated
 from cost_models.tables import layers_by_choice
 from cost_models.timing import ROUNDS, SLICE_S, of_rounds
 from supernet.arch import Arch
 from supernet.catalog import Supernet
 from supernet.errors import InputError
-from supernet.layers import Layer
+from supernet.layers import Layer, grouped
 
 TABLE_FORMAT = "ofa"
 FILE = "measured layers"

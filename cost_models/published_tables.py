@@ -8,7 +8,6 @@ walk over the network.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from supernet import documents
 from supernet.amounts import Count
 from supernet.documents import Document
 from supernet.errors import InputError, short
-from supernet.layers import Layer, is_beside
+from supernet.layers import Layer, grouped, is_beside
 from supernet.ofa_format.settings import is_number
 
 Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -146,16 +145,6 @@ def resolutions_of(entries: PublishedEntries, file: Path, known: Format) -> list
             f"{start}224x224x3-output:112x112x24, which {'tell' if known.one else 'tells'} its resolution"
         )
     return sorted(int(size) for size in sizes)
-
-
-def grouped(layers: Sequence[Layer]) -> list[tuple[str, tuple[Layer, ...]]]:
-    """Blocks and the layers that stand alone, in order, by name; a depthwise convolution or a shortcut makes a block."""
-    blocks = [layer.name.rpartition(".")[0] for layer in layers if layer.op in ("depthwise", "add")]
-
-    def owner(layer: Layer) -> str:
-        return next((block for block in blocks if f"{layer.name}.".startswith(f"{block}.")), layer.name)
-
-    return [(name, tuple(group)) for name, group in itertools.groupby(layers, key=owner)]
 
 
 def note10_pieces(layers: Sequence[Layer]) -> tuple[Piece, ...]:

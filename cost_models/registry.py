@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import math
 import re
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from cost_models.protocol import BatchCostModel, BoundedCostModel, CostModel, Co
 from cost_models.tables import TableCost
 from supernet.arch import Arch
 from supernet.errors import InputError, short, unknown
+from supernet.own_code import told_error
 from supernet.space import Codes, SearchSpace
 
 COSTS: Mapping[str, str] = {
@@ -46,8 +46,6 @@ ALIASES: Mapping[str, str] = {"flops": "macs"}
 """``flops`` in a config means ``macs``: the OFA paper's count of multiply-adds, the same number."""
 
 DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-LONGEST_SAID = 200
-"""Characters that are shown of what someone else's code says."""
 ENTRY_POINTS = "oncefit.cost_models"
 REACH_SAMPLE = 2_000
 """Archs that a black-box cost is tried on to learn what it can reach."""
@@ -94,7 +92,7 @@ def load_dotted(path: str) -> object:
         ) from error
     except (Exception, SystemExit) as error:
         raise InputError(
-            f"cannot load the cost {path!r}: its module fails with {told_error(error)}"
+            f"cannot load the cost {path!r}: its module fails with {told_error(error, __file__)}"
         ) from error
 
 
@@ -109,18 +107,8 @@ def blaming(name: str, path: str, when: str) -> Iterator[None]:
         if path in COSTS.values():
             raise
         raise InputError(
-            f"cost {name!r}: {path or 'its function'}, {when}, fails with {told_error(error)}"
+            f"cost {name!r}: {path or 'its function'}, {when}, fails with {told_error(error, __file__)}"
         ) from error
-
-
-def told_error(error: BaseException) -> str:
-    """An exception of someone else's code, where it was raised, and how to see more."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    theirs = last.filename != __file__ and not last.filename.startswith("<")
-    place = f" in {last.filename}, line {last.lineno}" if theirs else ""
-    said = " ".join(str(error).split())
-    said = f": {said if len(said) <= LONGEST_SAID else f'{said[:LONGEST_SAID]}...'}" if said else ""
-    return f"{type(error).__name__}{said}{place} (--debug shows the traceback)"
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def table_cost(
     together = sum if combine == "sum" else max
 
     def of_layers(layers: tuple[Layer, ...]) -> float:
-        return float(together([of_layer(layer) for layer in layers]))
+        return float(together([of_layer(layer) for layer in layers] or [0]))  # a segment may be skipped
 
     return segment_cost(name, space, segments, of_layers, combine, offset)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from oncefit.devices import KeptDevice, device, import_device, profile, profile_from_csv
     from oncefit.finetuning import finetune
     from oncefit.fleets import Fleet, open_fleet, search_fleet
+    from oncefit.formats import convert
     from oncefit.kits import Kit, import_kit_result, make_kit
     from oncefit.model_sizes import ModelSizes, sizes
     from oncefit.networks import NetworkCosts, cost
@@ -43,11 +44,13 @@ if TYPE_CHECKING:
     )
     from oncefit.runs import Run, open_run, search
     from oncefit.supernets import Supernet, open_supernet
-    from oncefit.training import train
+    from oncefit.supernets_from_models import supernet_from_model
+    from oncefit.training import adapt, train
     from oncefit.weights import fetch_weights, import_weights, list_weights
     from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
     from supernet.arch import Arch
     from supernet.errors import InputError
+    from supernet.layers import Layer
     from supernet.space import Dimension, SearchSpace
 
 _HOMES = {
@@ -59,6 +62,7 @@ _HOMES = {
     "oncefit.devices": ("KeptDevice", "device", "import_device", "profile", "profile_from_csv"),
     "oncefit.finetuning": ("finetune",),
     "oncefit.fleets": ("Fleet", "open_fleet", "search_fleet"),
+    "oncefit.formats": ("convert",),
     "oncefit.kits": ("Kit", "import_kit_result", "make_kit"),
     "oncefit.model_sizes": ("ModelSizes", "sizes"),
     "oncefit.networks": ("NetworkCosts", "cost"),
@@ -72,11 +76,13 @@ _HOMES = {
     ),
     "oncefit.runs": ("Run", "open_run", "search"),
     "oncefit.supernets": ("Supernet", "open_supernet"),
-    "oncefit.training": ("train",),
+    "oncefit.supernets_from_models": ("supernet_from_model",),
+    "oncefit.training": ("adapt", "train"),
     "oncefit.weights": ("fetch_weights", "import_weights", "list_weights"),
     "supernet.accuracy": ("Accuracy", "OwnAccuracy", "PredictedAccuracy"),
     "supernet.arch": ("Arch",),
     "supernet.errors": ("InputError",),
+    "supernet.layers": ("Layer",),
     "supernet.space": ("Dimension", "SearchSpace"),
 }
 """Where the public names are. They are imported when they are used: searching takes Optuna, opening a bundle does not."""
@@ -95,6 +101,7 @@ __all__ = [
     "InputError",
     "KeptDevice",
     "Kit",
+    "Layer",
     "ModelSizes",
     "NetworkCosts",
     "OwnAccuracy",
@@ -104,9 +111,11 @@ __all__ = [
     "SearchSpace",
     "Supernet",
     "__version__",
+    "adapt",
     "carbon",
     "check_data",
     "compare",
+    "convert",
     "cost",
     "costs",
     "device",
@@ -131,6 +140,7 @@ __all__ = [
     "search_fleet",
     "sizes",
     "split_images",
+    "supernet_from_model",
     "train",
     "train_predictor",
 ]

@@ -15,7 +15,7 @@ from supernet.messages import Say, say
 
 if TYPE_CHECKING:
     from supernet.processes import Processes
-    from supernet.training import TrainingProgress
+    from supernet.training_state import TrainingProgress
 
 FINETUNED = Path("runs") / "finetuned"
 """Where new bundles are written if nothing is said."""

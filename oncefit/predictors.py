@@ -57,10 +57,10 @@ class Predictor:
 
         Raises InputError for a supernet that it was not made for.
         """
-        from search.predictors.files import check_supernet
+        from search.predictors.files import check_made_for
 
         opened = self._supernet(supernet)
-        check_supernet(self.card, opened.described, self.file)
+        check_made_for(self.card, opened.described, self.file)
         space = opened.described.family.space
         return list(self.made.predict(space, space.encode(archs)))
 
@@ -76,11 +76,11 @@ class Predictor:
 
         Subnets in the files to ``exclude`` are left out. Raises InputError for what is not of its supernet.
         """
-        from search.predictors.files import check_supernet
+        from search.predictors.files import check_made_for
         from search.runs.measured_subnets import read_all
 
         opened = self._supernet(supernet).described
-        check_supernet(self.card, opened, self.file)
+        check_made_for(self.card, opened, self.file)
         rows = read_all(paths(sources), opened, say)
         if exclude:
             rows = rows.without(read_all(paths(exclude), opened, say))

@@ -17,6 +17,7 @@ from oncefit.supernets import Supernet, as_supernet
 from search.problem.confidence import plain_budgets
 from search.reports import report
 from search.reports.export import export_picked, picked
+from search.reports.formats import FormatsAsked, extending
 from search.reports.on_device import line_of_timed, told_versions
 from search.runs.config import RunConfig, load_config, made_config
 from search.runs.enqueued import spelled
@@ -27,6 +28,7 @@ from search.runs.run import open_run as open_recorded
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch, Choice
 from supernet.errors import InputError
+from supernet.formats.protocol import BatchSize
 from supernet.messages import Say, say
 from supernet.ofa_format.given import Given
 
@@ -303,14 +305,31 @@ class Run:
         """Top-1 and top-5 of a subnet of the front, measured on a split."""
         return self.supernet.evaluate(self.pick(which), split)
 
-    def export(self, which: Given = "best", out: str | Path | None = None, calibrated: bool = True) -> Bundle:
+    def export(
+        self,
+        which: Given = "best",
+        out: str | Path | None = None,
+        calibrated: bool = True,
+        *,
+        formats: str | Iterable[str] | None = None,
+        batch: BatchSize | None = None,
+        image_size: int | None = None,
+        opset: int | None = None,
+        threads: int = 1,
+    ) -> Bundle:
         """Write a subnet of the front as a bundle, verified before it is in place; in the run's folder by default.
+
+        ``formats`` are added to it, and what is further asked is of them, as in :func:`oncefit.convert`.
 
         A run whose accuracies are predicted needs images: ``open_run(folder, data=...)``; or not ``calibrated``, and
         then the bundle says so and nothing is measured.
         """
         folder = Path(out) if out is not None else None
-        target, summary = export_picked(self.result, which, folder, self.say, calibrated)
+        asked: FormatsAsked = {
+            "formats": formats, "batch": batch, "image_size": image_size, "opset": opset, "threads": threads,
+        }  # fmt: skip
+        extend = extending(asked, self.say)
+        target, summary = export_picked(self.result, which, folder, self.say, calibrated, extend)
         return open_bundle(target, supernet=self.supernet, summary=summary)
 
     def __repr__(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -17,6 +17,7 @@ from cost_models.protocol import Target
 from cost_models.registry import build
 from oncefit.bundles import Bundle, open_bundle
 from search.reports.export import export_arch
+from search.reports.formats import FormatsAsked, extending
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.own import OwnSupernet, adapted
 from search.runs.run import free_costs
@@ -24,6 +25,7 @@ from supernet import catalog
 from supernet.accuracy import Accuracy
 from supernet.arch import Arch
 from supernet.errors import InputError
+from supernet.formats.protocol import BatchSize
 from supernet.messages import Say, say
 from supernet.ofa_format.given import Given, given_arch
 from supernet.space import SearchSpace
@@ -122,17 +124,28 @@ class Supernet:
         *,
         device: str | Device | None = None,
         calibrated: bool = True,
+        formats: str | Iterable[str] | None = None,
+        batch: BatchSize | None = None,
+        image_size: int | None = None,
+        opset: int | None = None,
+        threads: int = 1,
         say: Say = say,
     ) -> Bundle:
         """Write an arch as a bundle, verified before it is in place; in ``runs/bundles`` by default.
 
+        ``formats`` are added to it, and what is further asked is of them, as in :func:`oncefit.convert`.
+
         ``arch`` may be in any encoding of docs/net-config.md. With a device the bundle has its predicted costs. Not
         ``calibrated``, it needs no images, says so, and nothing is measured.
         """
+        asked: FormatsAsked = {
+            "formats": formats, "batch": batch, "image_size": image_size, "opset": opset, "threads": threads,
+        }  # fmt: skip
+        extend = extending(asked, say)
         opened = open_device(device, self.described, say) if isinstance(device, str) else device
         folder = Path(out) if out is not None else None
         found = given_arch(arch, self.described)
-        target, summary = export_arch(self.measuring, found, opened, folder, say, calibrated)
+        target, summary = export_arch(self.measuring, found, opened, folder, say, calibrated, extend)
         return open_bundle(target, supernet=self, summary=summary)
 
     def evaluate(self, arch: Arch, split: str = "validation", subnet: nn.Module | None = None) -> Accuracy:

@@ -2,7 +2,9 @@
 
 ``weights.safetensors`` and ``arch.json`` rebuild the subnet in torch,
 ``model.onnx`` runs in ONNX Runtime, ``card.json`` describes both; see
-:mod:`supernet.bundle_card`. Nothing in a bundle is a pickle.
+:mod:`supernet.bundle_card`. ``predict.py`` and ``network.py`` need no oncefit
+(:mod:`supernet.bundled_programs`), and ``formats/`` holds what a bundle was
+converted to (:mod:`supernet.formats`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from supernet.bundle_card import (
     ARCH,
     CARD,
     FILES,
+    FORMATS_FOLDER,
     MODEL,
     REMEDY,
     WEIGHTS,
@@ -40,6 +43,7 @@ from supernet.bundle_card import (
     read_card,
     render,
 )
+from supernet.bundled_programs import PROGRAMS, write_programs
 from supernet.catalog import Elastic, PreprocessingKeys, Supernet, open_supernet
 from supernet.checkpoints import load_weights, read_checked, save_weights, sha256_of
 from supernet.data import Dataset, Images
@@ -151,7 +155,7 @@ def open_bundle(folder: Path, supernet: Supernet | None = None) -> Bundle:
     ``supernet`` is needed to rebuild the subnet in torch if it is not one of the shipped ones.
     """
     card = read_card(folder)
-    contents = {name: read_checked(folder / name, card.files[name], REMEDY) for name in FILES}
+    contents = {name: read_checked(folder / name, card.files[name], REMEDY) for name in card.files}
     try:
         text = contents[ARCH].decode("utf-8")
         values = documents.json_object(text, str(folder / ARCH))["arch"]
@@ -191,17 +195,22 @@ def verify_bundle(folder: Path, data: Dataset | None, supernet: Supernet | None 
     """
     bundle = open_bundle(folder, supernet)
     check_classes(bundle)
-    known = bundle.card.data
-    if known is not None and data is None:
-        raise InputError(f"{folder} was measured on {known.name}; verify it with its own images")
-    if known is not None and data is not None and data.sha256 != known.sha256:
-        raise InputError(
-            f"{folder} was measured on {known.name} with sha256 {known.sha256}, "
-            f"but the data set given is {data.name} with {data.sha256}; verify it with its own images"
-        )
+    if bundle.card.data is not None and data is None:
+        raise InputError(f"{folder} was measured on {bundle.card.data.name}; verify it with its own images")
+    check_images_of(bundle, data)
     result = compare(bundle, data)
     require_agreement(result, folder)
     return result
+
+
+def check_images_of(bundle: Bundle, data: Dataset | None) -> None:
+    """Raises InputError for other images than those that a bundle was measured on."""
+    known = bundle.card.data
+    if known is not None and data is not None and data.sha256 != known.sha256:
+        raise InputError(
+            f"{bundle.folder} was measured on {known.name} with sha256 {known.sha256}, "
+            f"but the data set given is {data.name} with {data.sha256}; verify it with its own images"
+        )
 
 
 def check_classes(bundle: Bundle) -> None:
@@ -311,6 +320,7 @@ def write_bundle(
     measure_latency: Callable[[Path], object] | None = None,
     tuned: TunedFrom | None = None,
     created: datetime | None = None,
+    extend: Callable[[Bundle], object] | None = None,
     say: Say = lambda _: None,
 ) -> Bundle:
     """Write the bundle of ``arch``, read it again, verify it, and only then let it appear as ``folder``.
@@ -320,6 +330,7 @@ def write_bundle(
     calibrated, and says so. ``corrected`` is the validation accuracy without what having been chosen by it added. ``say`` is told what goes on. ``device`` is the one that ``predicted`` is for;
     ``measure_latency`` is given the ONNX file, and what it returns is the card's measured latency. ``tuned`` says how
     the weights of ``subnet`` were trained on, which may have other classes then, and ``updated`` of which bundle they were.
+    ``extend`` may add to the bundle, and to its card, before it is in place.
     A bundle that is there already is replaced. Raises InputError where ``folder`` cannot be written or holds something else, and Disagreement as
     :func:`verify_bundle` does; nothing is left behind then.
     """
@@ -343,7 +354,9 @@ def write_bundle(
         }
         about |= {} if data is not None else {"calibrated": False}
         documents.write_text(partial / ARCH, json.dumps(about | {"arch": arch.to_dict()}, indent=2) + "\n")
-        files = {name: sha256_of((partial / name).read_bytes()) for name in FILES}
+        how = data.preprocessing if data is not None else supernet.preprocessing
+        programs = write_programs(partial, subnet, supernet, arch, how, say)
+        files = {name: sha256_of((partial / name).read_bytes()) for name in (*FILES, *programs)}
         if measure_latency is not None:
             say("measuring latency on this machine")
             measured = {**measured, "latency": measure_latency(partial / MODEL)}
@@ -353,7 +366,10 @@ def write_bundle(
         documents.write_text(partial / CARD, render(card))
         on = f"{len(data.report):,} report images" if data is not None else f"{RANDOM_INPUTS} random inputs"
         say(f"comparing ONNX Runtime with torch on {on}")
-        require_agreement(compare(open_bundle(partial, supernet), data), folder)
+        made = open_bundle(partial, supernet)
+        require_agreement(compare(made, data), folder)
+        if extend is not None:
+            extend(made)
         replace_folder(partial, folder)
     except OSError as error:
         raise unwritable(folder, error) from error
@@ -370,7 +386,7 @@ def check_replaceable(folder: Path) -> None:
         return
     except OSError as error:
         raise unwritable(folder, error) from error
-    foreign = sorted(found - {CARD, *FILES})
+    foreign = sorted(found - {CARD, FORMATS_FOLDER, *FILES, *PROGRAMS})
     if foreign or (found and CARD not in found):
         raise InputError(
             f"{folder} exists and is not a bundle alone: it holds {some(foreign or sorted(found))}; "

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 from supernet import documents
@@ -22,14 +22,16 @@ from supernet.arch import Arch
 from supernet.catalog import PreprocessingKeys, Supernet
 from supernet.checkpoints import sha256_of
 from supernet.data import SPLITS, Dataset, WithPreprocessing
-from supernet.errors import InputError
+from supernet.errors import InputError, some
 from supernet.finetuning_recipe import FinetuningRecipe
 from supernet.onnx_export import INPUT, OUTPUT
 from supernet.preprocessing import shorter_side
 
 CARD, ARCH, WEIGHTS, MODEL = "card.json", "arch.json", "weights.safetensors", "model.onnx"
 FILES = (WEIGHTS, MODEL, ARCH)
-"""Every file of a bundle but the card."""
+"""What every bundle has beside the card."""
+FORMATS_FOLDER = "formats"
+"""The folder of a bundle with what it was converted to, each format in a folder of its own."""
 REMEDY = "export the bundle again or copy it once more"
 
 PACKAGES = ("oncefit", "torch", "onnx", "onnxruntime", "numpy", "safetensors", "ofa")
@@ -160,6 +162,31 @@ class UpdateKeys(documents.Document):
     changed: tuple[str, ...]
 
 
+class FormatKeys(documents.Document):
+    """What a format is and how it was found: ``files`` are of the bundle, and their hashes are in the card's ``files``.
+
+    ``batch`` is how many images it takes at once, or any. ``max_abs_difference`` is of a logit from torch's on
+    ``compared`` inputs, and at most ``allowed``; ``accuracy`` is that on the report split, ``latency`` that of one call
+    on the machine that wrote it, with ``threads`` threads. ``not_run`` says why there are none of them.
+    """
+
+    files: tuple[str, ...]
+    bytes: int
+    seconds: float
+    batch: int | Literal["dynamic"]
+    image_size: int
+    opset: int | None = None
+    versions: dict[str, str]
+    compared: int | None = None
+    compared_with: Literal["validation images", "random inputs"] | None = None
+    max_abs_difference: float | None = None
+    allowed: float | None = None
+    accuracy: dict[str, Any] | None = None
+    latency: dict[str, Any] | None = None
+    threads: int | None = None
+    not_run: str | None = None
+
+
 class Card(documents.Document):
     """``card.json``; ``calibrated`` is false, and ``data`` absent, where no images were at hand.
 
@@ -183,6 +210,7 @@ class Card(documents.Document):
     input: Port
     output: Port
     versions: dict[str, str]
+    formats: dict[str, FormatKeys] | None = None
     files: dict[str, str]
     card_sha256: str = ZEROS
 
@@ -324,9 +352,21 @@ def parse_card(content: bytes, path: Path) -> Card:
         card = documents.check_json(text, Card, str(path))
     except InputError as error:
         raise InputError(f"{error}; {REMEDY}") from error
-    if set(card.files) != set(FILES):
-        raise InputError(f"{path} must list {', '.join(FILES)}, but lists {', '.join(card.files)}")
+    check_files_listed(card, path)
     return card
+
+
+def check_files_listed(card: Card, path: Path) -> None:
+    """Raises InputError for a card without the files of every bundle, and for one of files outside of it."""
+    if not set(FILES) <= set(card.files):
+        raise InputError(f"{path} must list {', '.join(FILES)}, but lists {some(card.files)}")
+    for name in card.files:
+        parts = PurePosixPath(name).parts
+        if PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name or not parts:
+            raise InputError(f"{path} lists {name!r}, which is no file within a bundle; {REMEDY}")
+    for name, about in (card.formats or {}).items():
+        if foreign := [file for file in about.files if file not in card.files]:
+            raise InputError(f"{path} has no hash of {foreign[0]}, a file of its format {name}; {REMEDY}")
 
 
 def plain_figures(figures: Mapping[str, object]) -> dict[str, Any]:

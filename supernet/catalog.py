@@ -1,7 +1,8 @@
 """Supernets by name: their description (free of torch) and their weights.
 
 A family is a function ``parse(name, network, where) -> Family`` and one line in
-:data:`FAMILIES` that names its module and it; a supernet is a YAML file in ``configs/supernets``.
+:data:`FAMILIES` that names its module and it; a supernet is a YAML file in ``configs/supernets``. A YAML of a user's own
+may name a class of theirs as its family, see :mod:`supernet.own_networks`: such a file runs code, no other does.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from supernet.amounts import Count
 from supernet.arch import Arch, Choice
 from supernet.errors import InputError, unknown
 from supernet.layers import Layer, Segment, layers
+from supernet.own_code import is_dotted
 from supernet.space import SearchSpace
 from supernet.stored_weights import PRETRAINED, REINSTALL, StoredWeights
 
@@ -33,6 +35,7 @@ FAMILIES: Mapping[str, str] = {
     "ofa_mobilenet_v3": "supernet.families.ofa_mobile:parse_mobilenet_v3",
     "ofa_proxyless": "supernet.families.ofa_mobile:parse_proxyless",
     "ofa_resnet": "supernet.families.ofa_resnet:parse",
+    "residual": "supernet.families.residual:parse",
 }
 
 DATA_SETS = ("fashion_mnist",)
@@ -53,7 +56,8 @@ class Elastic(Protocol):
 class Family:
     """What the rest of oncefit knows of a network; ``elastic`` and ``static`` import torch when called.
 
-    ``width`` is the multiplier of its widths, where there are supernets that differ by it alone.
+    ``width`` is the multiplier of its widths, where there are supernets that differ by it alone. ``walk`` is what a
+    user's own network says of whole archs, and ``carried`` that network, where its weights come with it.
     """
 
     classes: tuple[str, ...]
@@ -62,6 +66,17 @@ class Family:
     elastic: Callable[[], Elastic]
     static: Callable[[Arch], nn.Module]
     width: float | None = None
+    walk: Callable[[Arch], tuple[Layer, ...]] | None = None
+    carried: Elastic | None = None
+
+    @property
+    def channels(self) -> int:
+        """Of an image: 1 or 3."""
+        return layers(self.segments, self.space.smallest())[0].in_channels
+
+
+OWN_FAMILY = "supernet.own_networks:parser_of"
+"""Of a class that a YAML names as its family: imported only where one does."""
 
 
 class WeightsFile(documents.Document):
@@ -98,7 +113,7 @@ class PreprocessingKeys(documents.Document):
 class SupernetFile(documents.Document):
     """``configs/supernets/*.yaml``.
 
-    ``also`` are other names of it. ``data`` is absent where no images ship, ``weights`` where
+    ``family`` is a name of :data:`FAMILIES`, or ``module:Class``. ``also`` are other names of it. ``data`` is absent where no images ship, ``weights`` where
     they come from ``oncefit weights``.
     """
 
@@ -159,11 +174,17 @@ class Supernet:
         """The same network with an output for each of ``classes``; of others than its own there are no weights."""
         if classes == self.classes:
             return self
-        if self.with_outputs is None:
+        if self.is_given:
             raise InputError(
                 f"{self.name} was given in Python, and nothing is known of it with other classes"
             )
-        return replace(self, family=self.with_outputs(classes), data=None, stored=None)
+        assert self.with_outputs is not None
+        return replace(self, family=self.with_outputs(classes), data=None, stored=None, net=None)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether an object of the caller's describes it, and no file that can be read again elsewhere."""
+        return self.with_outputs is None
 
     def with_arch(self, arch: Arch) -> Supernet:
         """The same supernet, whose space has the choices of ``arch`` alone where it takes free ones.
@@ -252,17 +273,14 @@ def other_names() -> Mapping[str, str]:
 @lru_cache(maxsize=8)
 def parse_supernet(path: Path) -> Supernet:
     """The supernet that a YAML file describes."""
-    document = documents.read(path, SupernetFile)
-    if document.family not in FAMILIES:
-        raise unknown(f"family in {path}:", document.family, FAMILIES)
-    module, _, parse = FAMILIES[document.family].partition(":")
+    return described_supernet(documents.read(path, SupernetFile), path)
 
-    def described(network: Mapping[str, Any]) -> Family:
-        found: Family = getattr(importlib.import_module(module), parse)(document.name, network, str(path))
-        return found
 
+def described_supernet(document: SupernetFile, path: Path) -> Supernet:
+    """The supernet of a document that is, or will be, in the file ``path``, from whose folder its paths start."""
+    described = family_of_outputs(document.family, document.name, path)
     parsed = described(document.network)
-    channels = layers(parsed.segments, parsed.space.smallest())[0].in_channels
+    channels = parsed.channels
     if len(document.preprocessing.mean) != channels:
         raise InputError(
             f"{path}: preprocessing.mean has {len(document.preprocessing.mean)} numbers, but the network takes "
@@ -277,8 +295,35 @@ def parse_supernet(path: Path) -> Supernet:
         preprocessing=document.preprocessing,
         stored=stored_weights(document, path) if document.weights is not None else None,
         family=parsed,
+        net=parsed.carried if document.weights is None else None,
         with_outputs=lambda classes: described(document.network | {"classes": list(classes)}),
     )
+
+
+def family_of_outputs(family: str, name: str, path: Path) -> Callable[[Mapping[str, Any]], Family]:
+    """From the ``network`` key of a supernet's file to its family. Raises InputError for a family that is not known."""
+    parse = family_parser(family, path)
+    return lambda network: parse(name, network, str(path))
+
+
+def family_parser(family: str, path: Path) -> Callable[[str, Mapping[str, Any], str], Family]:
+    """The ``parse`` of a family's name, or of a class of the user's own, which may be in the folder of ``path``."""
+    if family in FAMILIES:
+        found: Callable[[str, Mapping[str, Any], str], Family] = load_named(FAMILIES[family])
+        return found
+    if not is_dotted(family):
+        raise InputError(
+            f"{unknown(f'family in {path}:', family, FAMILIES)}; a class of yours is given as module:Class, see "
+            "docs/own-network.md"
+        )
+    own: Callable[[str, Mapping[str, Any], str], Family] = load_named(OWN_FAMILY)(family, path.parent)
+    return own
+
+
+def load_named(place: str) -> Any:
+    """What is at ``module:name`` of ours."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def stored_weights(document: SupernetFile, path: Path) -> StoredWeights:

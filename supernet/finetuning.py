@@ -7,39 +7,36 @@ smoothed labels, clipped gradients, and an average of the weights over steps, wh
 from __future__ import annotations
 
 import math
-import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
-from supernet.atomic import whole
 from supernet.errors import InputError, unknown
 from supernet.finetuning_recipe import FinetuningRecipe
+from supernet.optimizers import averaging, learning_rate, make_optimizer
 from supernet.processes import Processes
 from supernet.threads import made_ahead
-from supernet.training import TrainingProgress, learning_rate, parameter_groups
 from supernet.training_batches import Batches
+from supernet.training_state import (
+    LEAST_IN_BATCH,
+    SECONDS_BETWEEN_SAVES,
+    TrainingProgress,
+    diverged,
+    load_state,
+    save_state,
+)
 
 DEVICE_TYPES = ("auto", "cpu", "cuda", "mps")
-SECONDS_BETWEEN_SAVES = 30
-"""Within an epoch; what a kill costs at most, beside one step."""
-LEAST_IN_BATCH = 2
-"""Images whose statistics a batch norm can take."""
 
 Parameters = dict[str, Tensor]
-
-
-class Diverged(InputError):
-    """A loss or a gradient is no number; the last good state is kept in the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +88,7 @@ def finetune(
     and writes.
     """
     recipe, device = batches.recipe, processes.device
+    assert isinstance(recipe, FinetuningRecipe)
     steps = batches.per_epoch * recipe.epochs
     run = Learner.begun(net.to(device).to(memory_format=torch.channels_last), recipe, processes, checkpoint)
 
@@ -121,8 +119,12 @@ def finetune(
             if processes.is_first and (epoch_ends or time.monotonic() - saved > SECONDS_BETWEEN_SAVES):
                 run.save(identity)
                 saved = time.monotonic()
-            speed = (run.step - first) * batches.size / (time.monotonic() - began)
-            report(TrainingProgress(run.step, steps, run.told, sum(losses) / max(1, len(losses)), speed))
+            speed, loss = (run.step - first) / (time.monotonic() - began), sum(losses) / max(1, len(losses))
+            report(
+                TrainingProgress(
+                    run.step, steps, run.told, loss, speed * batches.size, (steps - run.step) / speed
+                )
+            )
             if epoch_ends and run.is_done:
                 break
     return Tuned(run.best, run.best_epoch, tuple(run.top1), run.step)
@@ -149,7 +151,7 @@ class Learner:
     ) -> Learner:
         average = AveragedModel(net, multi_avg_fn=averaging(recipe.ema_decay))
         forward = processes.together(net)
-        return cls(net, forward, average, make_finetuning_optimizer(net, recipe), recipe, checkpoint)
+        return cls(net, forward, average, make_optimizer(net, recipe), recipe, checkpoint)
 
     @property
     def told(self) -> str:
@@ -183,19 +185,14 @@ class Learner:
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip_norm)
         found = float(loss.detach())
         if not math.isfinite(found) or not math.isfinite(float(norm)):
-            raise self.diverged(found)
+            raise diverged(
+                self.step, found, self.recipe.learning_rate, "in a file with --recipe", self.checkpoint
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.average.update_parameters(self.net)
         return found
-
-    def diverged(self, loss: float) -> Diverged:
-        return Diverged(
-            f"the loss at step {self.step} is {loss:g}, or its gradient is no number: the training diverged; the last good "
-            f"state is kept in {self.checkpoint}; give a lower learning_rate than {self.recipe.learning_rate:g} in a file "
-            "with --recipe, and another folder with --out"
-        )
 
     def judge(self, top1: float) -> None:
         """Take the average of weights for the best if none before has a ``top1`` as high."""
@@ -206,7 +203,6 @@ class Learner:
 
     def save(self, identity: Mapping[str, str]) -> None:
         state = {
-            "identity": dict(identity),
             "step": self.step,
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
@@ -215,48 +211,16 @@ class Learner:
             "best": self.best,
             "best_epoch": self.best_epoch,
         }
-        with whole(self.checkpoint) as partial:
-            torch.save(state, partial)
+        save_state(self.checkpoint, identity, state)
 
     def load(self, identity: Mapping[str, str]) -> None:
         """Continue from the checkpoint. Raises InputError for one that is damaged, or of another fine-tuning."""
-        path = self.checkpoint
-        try:
-            state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-            theirs = state["identity"]
-        except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-            raise InputError(f"{path} is no checkpoint or damaged; remove the file to start again") from error
-        others = [name for name in identity if theirs.get(name) != identity[name]]
-        if others:
-            raise InputError(
-                f"{path} is of another fine-tuning, which was stopped: {', '.join(others)} differed; give another folder "
-                "with --out, or remove the file to start again"
-            )
+        state = load_state(self.checkpoint, identity, "fine-tuning")
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.top1, self.best = state["top1"], state["best"]
         self.best_epoch, self.step = state["best_epoch"], state["step"]
-
-
-def averaging(decay: float) -> Callable[[Any, Any, Any], None]:
-    """An exponential moving average, which forgets faster in the first steps: weights before them are no better."""
-
-    def update(averages: Any, current: Any, count: Tensor) -> None:
-        seen = float(count)
-        average = get_ema_multi_avg_fn(min(decay, (1 + seen) / (10 + seen)))  # type: ignore[no-untyped-call]
-        average(averages, current, count)
-
-    return update
-
-
-def make_finetuning_optimizer(net: nn.Module, recipe: FinetuningRecipe) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov's momentum; norms and biases do not decay."""
-    groups = parameter_groups(net, recipe.weight_decay)
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, recipe.learning_rate)
-    nesterov = recipe.momentum > 0  # torch refuses it without momentum
-    return torch.optim.SGD(groups, recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov)
 
 
 @torch.no_grad()

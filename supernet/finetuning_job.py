@@ -25,9 +25,9 @@ from supernet.finetuning_recipe import FinetuningRecipe
 from supernet.heads import ClassMatch, match_classes, put_weights
 from supernet.messages import Say
 from supernet.processes import Processes
-from supernet.training import TrainingProgress
 from supernet.training_batches import Batches
 from supernet.training_images import TrainingData, load_training_data
+from supernet.training_state import TrainingProgress
 
 CostsOf = Callable[[Supernet, Arch], Mapping[str, float]]
 """What a subnet of a network is predicted to cost, by the names of the costs."""
@@ -62,7 +62,7 @@ def run_task(task: Task, costs: CostsOf, report: Callable[[TrainingProgress], No
     """Fine-tune, measure before and after on the same report images, and write the new bundle, verified as any.
 
     The same task goes on where a killed one stopped. Raises InputError for images that nothing can be learned from,
-    and :class:`supernet.finetuning.Diverged`.
+    and :class:`supernet.training_state.Diverged`.
     """
     check_replaceable(task.out)
     given = open_material(task, say)
@@ -100,7 +100,12 @@ def open_material(task: Task, say: Say) -> Material:
     supernet = task.parent.supernet or open_supernet(task.parent.card.supernet.name)
     original = task.parent.subnet()
     data = load_training_data(task.folder, task.parent.classes, task.parent.preprocessing)
-    for told in (*of_dataset(data.dataset), f"{len(data.images):,} images to train on", *data.told):
+    for told in (
+        *of_dataset(data.dataset),
+        f"{len(data.images):,} images to train on",
+        data.match.told,
+        *data.told,
+    ):
         say(told)
     return Material(supernet, original, data, find_teacher(task, supernet, data, say))
 
@@ -156,7 +161,7 @@ def with_classes(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         target = supernet.of_classes(match.after).family.static(arch)
-    put_weights(subnet, target, match)
+    put_weights(subnet.state_dict(), target, match)
     return target.eval()
 
 

@@ -10,12 +10,9 @@ from pydantic import Field
 
 from supernet import documents
 from supernet.amounts import Count, CountOrNone, Seed
-from supernet.recipes import Fraction
+from supernet.recipes import AboveZero, Fraction, Share
 
 SHIPPED_RECIPE = documents.CONFIGS / "training" / "finetune.yaml"
-
-Share = Annotated[float, Field(gt=0, le=1)]
-AboveZero = Annotated[float, Field(gt=0)]
 
 
 class FinetuningRecipe(documents.Document):

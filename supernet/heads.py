@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from supernet.class_folders import folder_name
 from supernet.errors import some
@@ -67,12 +67,13 @@ def class_called(folder: str, known: Container[str]) -> str:
 
 
 @torch.no_grad()
-def put_weights(subnet: nn.Module, target: nn.Module, match: ClassMatch) -> None:
-    """Give ``target``, the network of ``subnet`` with outputs for ``match.after``, all weights of ``subnet``.
+def put_weights(given: Mapping[str, Tensor], target: nn.Module, match: ClassMatch) -> None:
+    """Give ``target``, a network with outputs for ``match.after``, all weights of the same with ``match.before``.
 
-    Rows of the head go to the class of the same name; those of new classes stay as they are in ``target``.
+    Rows of the head go to the class of the same name; those of new classes stay as they are in ``target``. Networks are
+    subnets, or supernets as a whole.
     """
-    state, head = dict(subnet.state_dict()), head_of(target)
+    state, head = dict(given), head_of(target)
     places = [match.before.index(name) for name in match.kept]
     kept = [match.after.index(name) for name in match.kept]
     for part in ("weight", "bias"):

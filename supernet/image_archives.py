@@ -84,7 +84,7 @@ def unpack_images(archive: Path, folder: Path) -> None:
     left = int(SHARE_OF_FREE * shutil.disk_usage(folder).free)
     try:
         for count, entry in enumerate(entries_of(archive), 1):
-            check_entry(entry, archive)
+            check_member(entry, archive)
             if count > MOST_PACKED:
                 raise InputError(f"{archive} has more than {MOST_PACKED:,} entries; give a smaller one")
             if entry.is_image:
@@ -102,7 +102,7 @@ def unpack_images(archive: Path, folder: Path) -> None:
         ) from error
 
 
-def check_entry(entry: PackedEntry, archive: Path) -> None:
+def check_member(entry: PackedEntry, archive: Path) -> None:
     """Raises InputError for what a plain archive of images does not hold."""
     path = PurePosixPath(entry.name)
     wrong = entry.odd

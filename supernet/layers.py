@@ -8,12 +8,14 @@ at a time (:func:`layers`), or as lookup tables for whole populations
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from supernet.arch import Arch, Choice
 
 SHORTCUT = "shortcut"
+OPERATIONS = ("conv", "depthwise", "linear", "pool", "add", "scale")
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,16 @@ class Segment:
 def is_beside(layer: Layer) -> bool:
     """Whether it is on the shortcut of its block."""
     return SHORTCUT in layer.name.split(".")
+
+
+def grouped(layers: Sequence[Layer]) -> list[tuple[str, tuple[Layer, ...]]]:
+    """Blocks and the layers that stand alone, in order, by name; a depthwise convolution or a shortcut makes a block."""
+    blocks = [layer.name.rpartition(".")[0] for layer in layers if layer.op in ("depthwise", "add")]
+
+    def owner(layer: Layer) -> str:
+        return next((block for block in blocks if f"{layer.name}.".startswith(f"{block}.")), layer.name)
+
+    return [(name, tuple(group)) for name, group in itertools.groupby(layers, key=owner)]
 
 
 def layers(segments: Sequence[Segment], arch: Arch) -> tuple[Layer, ...]:

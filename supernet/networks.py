@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import DynamicMBConvLayer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from supernet import inverted_residuals
 from supernet.arch import Arch, Choice
 from supernet.inverted_residuals import Block, MobileNetV3Spec
 
 ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish}
+ACTIVATE: dict[str, Callable[..., Tensor]] = {"relu": F.relu, "relu6": F.relu6, "h_swish": F.hardswish}
+"""The same as functions, which take ``inplace``."""
 
 
 class ConvBnAct(nn.Sequential):
@@ -161,7 +164,7 @@ class ElasticNet(nn.Module):
 def run_elastic_block(elastic: DynamicMBConvLayer, block: Block, x: Tensor) -> Tensor:
     """Run one of ``ofa``'s blocks with explicit choices instead of its active ones."""
     expand, depth, point = elastic.inverted_bottleneck, elastic.depth_conv, elastic.point_linear
-    activate = nn.functional.relu if block.act == "relu" else nn.functional.hardswish
+    activate = ACTIVATE[block.act]
     mid = activate(expand.bn(expand.conv(x, block.mid_channels)), inplace=True)
     mid = activate(depth.bn(depth.conv(mid, block.kernel)), inplace=True)
     if block.se:

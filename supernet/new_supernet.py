@@ -19,7 +19,7 @@ from supernet.network_plans import network_plan
 from supernet.network_scaling import Bounds, widest_within
 from supernet.recipes import RecipeFile
 
-FAMILY = "mobilenet_v3"
+NEW_FAMILY = "mobilenet_v3"
 LARGEST_STORED = 64
 """Sides of images that stay in memory as squares; of larger ones the middle is cut out, as ImageNet's are."""
 CROP = 0.875
@@ -32,6 +32,8 @@ NO_TEXT = ("Cc", "Cs")
 """Unicode's categories of control characters, and of the bytes of names that are not UTF-8."""
 RECIPE_SUFFIX = ".training.yaml"
 STEPS_OF_WARMUP, BATCH = 400, 128
+RANDOM_SUBNETS = 2
+"""A step has; at equal seconds better than four: docs/decisions/024-supernet-training.md."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def supernet_text(new: NewSupernet) -> str:
     how = new.preprocessing.model_dump(mode="json", exclude_defaults=True)
     whole = {
         "name": new.spec.name,
-        "family": FAMILY,
+        "family": NEW_FAMILY,
         "preprocessing": how,
         "network": {**network, "stages": stages},
     }
@@ -193,7 +195,13 @@ def told_origin(new: NewSupernet) -> Iterator[str]:
 def recipe_text(new: NewSupernet, out: Path) -> str:
     """The YAML of a recipe like that of the embedded supernet."""
     keys = documents.load(documents.find("training", PATTERN_RECIPE))
-    keys |= {"supernet": out.name, "shift_pixels": new.image_size // 8}
+    keys |= {
+        "supernet": out.name,
+        "random_subnets": RANDOM_SUBNETS,
+        "shift_pixels": new.image_size // 8,
+        "label_smoothing": 0.1,
+        "ema_decay": 0.998,
+    }
     if new.pixels is not None:
         keys["batch_size"] = batch = min(BATCH, max(2, new.pixels.images // 8))
         epochs = sum(phase["epochs"] for phase in keys["phases"])  # type: ignore[attr-defined]
@@ -202,7 +210,7 @@ def recipe_text(new: NewSupernet, out: Path) -> str:
     phases = keys["phases"]
     assert isinstance(phases, list)
     lines = [
-        f"# How {new.spec.name} is trained: the recipe of {PATTERN_RECIPE}. More epochs make it better.",
+        f"# How {new.spec.name} is trained: like {PATTERN_RECIPE}, but two random subnets a step. More epochs make it better.",
         f"supernet: {yaml_line(keys.pop('supernet'))}",
         "phases:",
         *(f"  - {yaml_line(phase)}" for phase in keys.pop("phases")),  # type: ignore[attr-defined]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from supernet import inverted_residuals
-from supernet.arch import Arch
+from supernet.arch import Arch, Choice
 from supernet.inverted_residuals import MobileNetV3Spec
-from supernet.networks import ConvBnAct, Mix, Subnet, copy_block, copy_norm
+from supernet.networks import ConvBnAct, Mix, Subnet, copy_block, copy_norm, run_elastic_block
 
 if TYPE_CHECKING:  # untyped: what is read of them is Any
     from ofa.imagenet_classification.elastic_nn.modules.dynamic_layers import DynamicConvLayer
@@ -21,16 +21,30 @@ if TYPE_CHECKING:  # untyped: what is read of them is Any
 
 
 class OfaNet(nn.Module):
-    """One of ``ofa``'s own networks as ``net``, and the function that cuts a static module out of it.
+    """One of ``ofa``'s own networks as ``net``, and functions that run a subnet of it and cut one out.
 
-    ``ofa`` keeps the active subnet as state of the module; ``cut`` gets the arch instead and only
+    ``ofa`` keeps the active subnet as state of the module; ``run`` and ``cut`` get it instead, and ``cut`` only
     reads weights, so that threads may extract at once.
     """
 
-    def __init__(self, net: nn.Module, cut: Callable[[nn.Module, Arch], nn.Module]) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        run: Callable[[nn.Module, Tensor, Mapping[str, Choice]], Tensor],
+        cut: Callable[[nn.Module, Arch], nn.Module],
+    ) -> None:
         super().__init__()
         self.net = net
-        self._cut = cut
+        self._run, self._cut = run, cut
+
+    def forward(self, x: Tensor, values: Mapping[str, Choice]) -> Tensor:
+        """Logits (n, classes) of the subnet that ``values`` name, for images (n, 3, r, r)."""
+        return self._run(self.net, x, values)
+
+    def sort_channels(self) -> None:
+        """Order the middle channels of every block by importance, as before elastic expansion."""
+        net: Any = self.net
+        net.re_organize_middle_weights()
 
     @torch.no_grad()
     def extract(self, arch: Arch) -> nn.Module:
@@ -45,7 +59,27 @@ def mobile_net(make: Callable[..., nn.Module], spec: MobileNetV3Spec, width: flo
         n_classes=spec.classes, dropout_rate=0, width_mult=width,
         ks_list=list(first.kernels), expand_ratio_list=list(first.expands), depth_list=list(first.depths),
     )  # fmt: skip
-    return OfaNet(net, partial(cut_mobile, spec))
+    return OfaNet(net, partial(run_mobile, spec), partial(cut_mobile, spec))
+
+
+def run_mobile(
+    spec: MobileNetV3Spec,
+    net: OFAMobileNetV3 | OFAProxylessNASNets,
+    x: Tensor,
+    values: Mapping[str, Choice],
+) -> Tensor:
+    """Logits of a subnet of an ``OFAMobileNetV3`` or ``OFAProxylessNASNets``, without its active state."""
+    first, *elastic = net.blocks
+    by_position = dict(zip(inverted_residuals.positions(spec), elastic, strict=True))
+    x = first(net.first_conv(x))
+    for position, block in inverted_residuals.blocks(spec, values):
+        x = run_elastic_block(by_position[position].conv, block, x)
+    if spec.mix_width:
+        x = net.feature_mix_layer(net.final_expand_layer(x).mean((2, 3), keepdim=True)).flatten(1)
+    else:
+        x = net.feature_mix_layer(x).mean((2, 3))
+    logits: Tensor = net.classifier(x)
+    return logits
 
 
 def cut_mobile(spec: MobileNetV3Spec, net: OFAMobileNetV3 | OFAProxylessNASNets, arch: Arch) -> Subnet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from supernet.errors import InputError
 
@@ -51,6 +53,10 @@ class Processes:
         """The least value that any process has."""
         return int(self.reduced(value, dist.ReduceOp.MIN))
 
+    def total(self, value: float) -> float:
+        """The sum of what the processes have."""
+        return self.reduced(value, dist.ReduceOp.SUM)
+
     def wait(self) -> None:
         """Until all processes are here."""
         self.least(0)
@@ -74,6 +80,24 @@ class Processes:
         else:
             share_norms(net)
         return nn.parallel.DistributedDataParallel(net, broadcast_buffers=False)
+
+    def average_gradients(self, net: nn.Module) -> None:
+        """Give ``net`` the means of all processes' gradients, which must be of the same parameters in each.
+
+        At once, after all of a step's backward passes: torch's ``DistributedDataParallel`` would do it in each of them.
+        """
+        if self.count == 1:
+            return
+        gradients = [p.grad for p in net.parameters() if p.grad is not None]
+        total = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(total)
+        parts = torch.split(total / self.count, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def sharing_norms(self) -> AbstractContextManager[object]:
+        """Inside, batch norms in training take their statistics of all processes' images."""
+        return SharedNorms() if self.count > 1 else nullcontext()
 
 
 @contextmanager
@@ -127,12 +151,37 @@ class SharedNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        moments = torch.cat([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))])
-        mean, square = (Summed.apply(moments) / dist.get_world_size()).chunk(2)
-        scale = self.weight * torch.rsqrt(square - mean.square() + self.eps)
-        shift = self.bias - mean * scale
-        y: Tensor = x * scale[:, None, None] + shift[:, None, None]
-        return y
+        return normalised_by_all(x, self.weight, self.bias, self.eps)
+
+
+class SharedNorms(TorchFunctionMode):
+    """Batch norms in training, also those of elastic networks that use a part of their channels, as SharedNorm does.
+
+    They gather no running statistics: those of an extracted subnet are calibrated anew.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.batch_norm:
+            given = dict(zip(BATCH_NORM, args, strict=False)) | (kwargs or {})
+            if given.get("training", False):
+                return normalised_by_all(
+                    given["input"], given["weight"], given["bias"], given.get("eps", 1e-5)
+                )
+        return func(*args, **(kwargs or {}))
+
+
+BATCH_NORM = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+"""Arguments of torch's function, in order."""
+
+
+def normalised_by_all(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Batch norm (n, c, h, w) over the images of all processes, as many in each."""
+    moments = torch.cat([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))])
+    mean, square = (Summed.apply(moments) / dist.get_world_size()).chunk(2)
+    scale = weight * torch.rsqrt(square - mean.square() + eps)
+    shift = bias - mean * scale
+    y: Tensor = x * scale[:, None, None] + shift[:, None, None]
+    return y
 
 
 def share_norms(net: nn.Module) -> None:

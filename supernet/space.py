@@ -64,6 +64,11 @@ class SearchSpace:
     def __post_init__(self) -> None:
         seen: set[str] = set()
         for dimension in self.dimensions:
+            if dimension.name in seen:
+                raise InputError(
+                    f"space {self.name} has two dimensions called {dimension.name}; give each a name of its own, as "
+                    f"{dimension.kind}.1 and {dimension.kind}.2"
+                )
             if list(dimension.choices) != sorted(set(dimension.choices)):
                 raise InputError(
                     f"choices of {dimension.name} in space {self.name} must ascend "

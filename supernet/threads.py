@@ -40,3 +40,14 @@ def one_torch_thread() -> Iterator[int]:
         yield before
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def torch_threads(wanted: int | None) -> Iterator[int]:
+    """So many threads of torch, or as many as it has; yields the number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted or before)
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)

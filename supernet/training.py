@@ -1,222 +1,272 @@
-"""Progressive shrinking: train the supernet once, or one subnet alone to compare with.
+"""Training a supernet, or one of its subnets alone to compare with.
 
-After Cai et al. (ICLR 2020): first the largest subnet at all resolutions, then
-elastic kernel, depth and expand ratio, one after the other. From the second
-phase on, each step trains the largest subnet on the labels, and the smallest
-and some random ones of the phase on the largest one's soft predictions (the
-sandwich rule and in-place distillation of Yu et al., BigNAS, ECCV 2020).
+**Progressive shrinking**, after Cai et al. (ICLR 2020): first the largest subnet at all resolutions, then
+elastic kernel, depth and expand ratio, one after the other. **The sandwich rule** alone (Yu et al., BigNAS, ECCV 2020)
+is the same with one phase in which all is elastic. In a phase in which more than the resolution is elastic, each step
+trains the largest subnet on the labels, and the smallest and some random ones of the phase on the largest one's soft
+predictions.
 """
 
 from __future__ import annotations
 
 import math
-import pickle
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
 from supernet.arch import Arch
-from supernet.atomic import whole
-from supernet.catalog import PreprocessingKeys
-from supernet.errors import InputError
-from supernet.networks import ElasticNet
-from supernet.preprocessing import prepare
+from supernet.elastic_batches import ElasticBatch, ElasticBatches
+from supernet.learning_curve import CurvePoint, plain_points
+from supernet.optimizers import averaging, learning_rate, make_optimizer
+from supernet.processes import Processes
 from supernet.recipes import Phase, Recipe
 from supernet.space import SearchSpace
+from supernet.threads import made_ahead, torch_threads
+from supernet.trainable import trainable
+from supernet.training_state import (
+    LEAST_IN_BATCH,
+    SECONDS_BETWEEN_SAVES,
+    TrainingProgress,
+    diverged,
+    load_state,
+    save_state,
+)
 
-
-@dataclass(frozen=True)
-class TrainingProgress:
-    """Where a training stands; losses are means since the last report."""
-
-    step: int
-    steps: int
-    phase: str
-    loss: float
-    images_per_second: float
+Validate = Callable[[nn.Module], dict[str, float]]
+"""Top-1 on the validation images by size of subnet, of a network whose statistics are not to be relied on."""
 
 
 def train(
     recipe: Recipe,
-    space: SearchSpace,
     net: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    how: PreprocessingKeys,
+    batches: ElasticBatches,
+    processes: Processes,
     checkpoint: Path,
+    identity: Mapping[str, str],
+    validate: Validate,
     report: Callable[[TrainingProgress], None],
+    keep_curve: Callable[[list[CurvePoint]], None],
     alone: Arch | None = None,
-    report_every: int = 20,
-) -> None:
-    """Train ``net`` in place on images (n, h, w) uint8 and labels (n,) int64.
+) -> nn.Module:
+    """Train ``net`` on the device of ``processes``; returns it, or the average of its weights where the recipe has one.
 
-    ``net`` is the supernet, or with ``alone`` the static subnet of that arch.
-    The state is saved to ``checkpoint`` with every report and after the last step; the same call
-    continues from it and ends with the same weights as an uninterrupted one,
-    since every random choice follows from the seed and the step alone.
+    ``net`` is a supernet as :class:`supernet.trainable.Trainable` has it, or with ``alone`` the static subnet of that
+    arch. Everything is kept in ``checkpoint`` after every epoch, and every half a minute: the same call, with the same
+    ``identity``, continues from it and ends with the same weights as an uninterrupted one, since every random choice
+    follows from the seed and the step alone. ``keep_curve`` is called with all points after each new one. Raises
+    InputError for another's checkpoint, and Diverged.
+
+    Several processes train on their share of every batch each; gradients are averaged once a step, and statistics of
+    batch norms are of all shares. The first process validates and writes.
     """
-    torch.set_num_threads(recipe.threads)
-    net.train().to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(net, recipe)
-    per_epoch = len(images) // recipe.batch_size
-    steps = per_epoch * recipe.epochs
-    start = resumed_step(checkpoint, net, optimizer, recipe, alone)
-    losses, began = [], time.monotonic()
-    for step in range(start, steps):
-        epoch, position = divmod(step, per_epoch)
-        phase = recipe.phase_of(epoch)
-        if alone is None and position == 0 and phase != recipe.phase_of(max(epoch - 1, 0)):
-            if "expand" in phase.elastic:
-                elastic(net).sort_channels()
-            optimizer.state.clear()  # momentum of channels that moved, or of losses that changed
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe.learning_rate, recipe.warmup_steps, step, steps)
-        order = np.random.default_rng((recipe.seed, epoch)).permutation(len(images))
-        picked = torch.from_numpy(order[position * recipe.batch_size :][: recipe.batch_size])
-        rng = np.random.default_rng((recipe.seed, epoch, position))
-        batch = augment(images[picked], recipe.shift_pixels, rng)
-        optimizer.zero_grad(set_to_none=True)
-        if alone is not None:
-            x = prepare(batch, alone.resolution, how)
-            loss = F.cross_entropy(net(x), labels[picked])
-            torch.autograd.backward(loss)
-        else:
-            loss = supernet_step(recipe, phase, space, elastic(net), batch, labels[picked], how, rng)
-        nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
-        optimizer.step()
-        losses.append(float(loss.detach()))
-        if not math.isfinite(losses[-1]):
-            raise FloatingPointError(f"the loss at step {step} is {losses[-1]}; lower the learning rate")
-        if len(losses) == report_every or step + 1 == steps:
-            speed = len(losses) * recipe.batch_size / (time.monotonic() - began)
-            report(TrainingProgress(step + 1, steps, phase.name, sum(losses) / len(losses), speed))
-            save_checkpoint(checkpoint, net, optimizer, recipe, alone, step + 1)
-            losses, began = [], time.monotonic()
+    run = ElasticLearner.begun(net, recipe, processes, checkpoint, alone)
+    if checkpoint.exists():
+        run.load(identity)
+    processes.check_alike(run.step, checkpoint)
+    steps = batches.per_epoch * recipe.epochs
+    began = saved = time.monotonic()
+    first, clock = run.step, time.process_time()
+
+    def spend() -> None:
+        nonlocal clock
+        run.seconds += time.process_time() - clock
+        clock = time.process_time()
+
+    with torch_threads(recipe.threads) as threads, ThreadPoolExecutor(threads) as pool:
+        for batch in made_ahead(batches.batch, range(run.step, steps), pool, threads):
+            epoch, position = divmod(run.step, batches.per_epoch)
+            if position == 0:
+                run.begin_epoch(epoch)
+            if processes.least(len(batch.labels)) >= LEAST_IN_BATCH:
+                peak = recipe.learning_rate
+                rate = learning_rate(peak, recipe.warmup_of(steps), run.step, steps)
+                run.learn(batch, rate)
+            run.step += 1
+            ends = position + 1 == batches.per_epoch
+            if ends and ((epoch + 1) % recipe.validate_every == 0 or run.step == steps):
+                spend()
+                run.add_point(epoch + 1, run.step * batches.size, validate)
+                clock = time.process_time()
+                if processes.is_first:
+                    keep_curve(run.curve)
+            if processes.is_first and (ends or time.monotonic() - saved > SECONDS_BETWEEN_SAVES):
+                spend()
+                run.save(identity)
+                saved = time.monotonic()
+            speed = (run.step - first) / (time.monotonic() - began)
+            report(
+                TrainingProgress(
+                    run.step,
+                    steps,
+                    run.told(epoch),
+                    run.loss,
+                    speed * batches.size,
+                    (steps - run.step) / speed,
+                )
+            )
+    if processes.is_first and run.curve:
+        keep_curve(run.curve)
+    return run.kept
 
 
-def elastic(net: object) -> ElasticNet:
-    """``net``, which must be a supernet whose ``forward`` runs any of its subnets, as those of ``ofa`` do not."""
-    if not isinstance(net, ElasticNet):
-        raise TypeError(f"a supernet is trained as an ElasticNet, got {type(net).__name__}")
-    return net
+@dataclass
+class ElasticLearner:
+    """All that changes in a training, and is kept in a checkpoint."""
 
+    net: nn.Module
+    average: AveragedModel | None
+    optimizer: torch.optim.Optimizer
+    recipe: Recipe
+    processes: Processes
+    checkpoint: Path
+    alone: Arch | None
+    curve: list[CurvePoint] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    step: int = 0
 
-def supernet_step(
-    recipe: Recipe,
-    phase: Phase,
-    space: SearchSpace,
-    net: ElasticNet,
-    batch: Tensor,
-    labels: Tensor,
-    how: PreprocessingKeys,
-    rng: np.random.Generator,
-) -> Tensor:
-    """Accumulate the gradients of one step; returns the loss of the largest subnet."""
-    largest = space.largest()
-    if phase.elastic == ("resolution",):
-        [arch] = space.decode(space.sample(1, rng, phase.elastic))
-        logits = net(prepare(batch, arch.resolution, how), arch.values)
-        loss = F.cross_entropy(logits, labels)
+    @classmethod
+    def begun(
+        cls, net: nn.Module, recipe: Recipe, processes: Processes, checkpoint: Path, alone: Arch | None
+    ) -> ElasticLearner:
+        if alone is None:
+            trainable(net)
+        net.to(processes.device).train().to(memory_format=torch.channels_last)
+        return cls(
+            net, averaged(net, recipe), make_optimizer(net, recipe), recipe, processes, checkpoint, alone
+        )
+
+    @property
+    def kept(self) -> nn.Module:
+        """The network whose weights are validated and kept."""
+        return self.average.module if self.average is not None else self.net
+
+    @property
+    def loss(self) -> float:
+        """The mean of the steps of this epoch, or of the last one."""
+        return sum(self.losses) / max(1, len(self.losses))
+
+    def told(self, epoch: int) -> str:
+        """Where it stands, in a few words."""
+        name = self.recipe.phase_of(epoch).name if self.alone is None else "alone"
+        if not self.curve:
+            return name
+        last = self.curve[-1]
+        found = ", ".join(f"{size} {100 * top1:.1f}" for size, top1 in last.top1.items())
+        return f"{name}, top-1 (%) after epoch {last.epoch}: {found}"
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Order the channels where a phase begins that narrows them."""
+        self.losses = []
+        phase, before = self.recipe.phase_of(epoch), self.recipe.phase_of(max(epoch - 1, 0))
+        if self.alone is not None or phase == before:
+            return
+        if phase.narrows:
+            trainable(self.net).sort_channels()
+        self.optimizer.state.clear()  # momentum of channels that moved, or of losses that changed
+        self.average = averaged(self.net, self.recipe)
+
+    def learn(self, batch: ElasticBatch, rate: float) -> None:
+        """One step. Raises Diverged, and then no weight has changed."""
+        self.net.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.processes.sharing_norms():
+            found = float(self.accumulate(batch).detach())
+        self.processes.average_gradients(self.net)
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip_norm)
+        if not math.isfinite(found) or not math.isfinite(float(norm)):
+            raise diverged(self.step, found, self.recipe.learning_rate, "in the recipe", self.checkpoint)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.net)
+        self.losses.append(found)
+
+    def accumulate(self, batch: ElasticBatch) -> Tensor:
+        """Add the gradients of one step; returns the loss of its first subnet, which learns from labels."""
+        first, *students = batch.archs
+        logits = self.logits(batch, first)
+        labels = batch.labels.to(self.processes.device)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
         torch.autograd.backward(loss)
+        if students:
+            target = F.softmax(logits.detach(), dim=1)
+            for arch in students:
+                torch.autograd.backward(F.cross_entropy(self.logits(batch, arch), target))
         return loss
-    logits = net(prepare(batch, largest.resolution, how), largest.values)
-    loss = F.cross_entropy(logits, labels)
-    torch.autograd.backward(loss)
-    target = F.softmax(logits.detach(), dim=1)
-    for arch in phase_archs(recipe, phase, space, rng):
-        student = net(prepare(batch, arch.resolution, how), arch.values)
-        torch.autograd.backward(F.cross_entropy(student, target))
-    return loss
+
+    def logits(self, batch: ElasticBatch, arch: Arch) -> Tensor:
+        """Of one subnet, (n, classes) float32."""
+        device = self.processes.device
+        x = batch.inputs[arch.resolution].to(device, memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(self.recipe, device)):
+            found: Tensor = self.net(x) if self.alone is not None else self.net(x, arch.values)
+        return found.float()
+
+    def add_point(self, epoch: int, images: int, validate: Validate) -> None:
+        top1 = validate(self.kept) if self.processes.is_first else {}
+        seconds = self.processes.total(self.seconds)
+        self.processes.wait()
+        self.curve.append(CurvePoint(epoch, images, seconds, self.loss, top1))
+
+    def save(self, identity: Mapping[str, str]) -> None:
+        average = self.average.state_dict() if self.average is not None else None
+        state = {
+            "step": self.step,
+            "net": self.net.state_dict(),
+            "average": average,
+            "optimizer": self.optimizer.state_dict(),
+            "curve": plain_points(self.curve),
+            "losses": self.losses,
+            "seconds": self.seconds,
+        }
+        save_state(self.checkpoint, identity, state)
+
+    def load(self, identity: Mapping[str, str]) -> None:
+        """Continue from the checkpoint. Raises InputError for one that is damaged, or of another training."""
+        state = load_state(self.checkpoint, identity, "training")
+        self.net.load_state_dict(state["net"])
+        for name, parameter in self.net.named_parameters():
+            # in the layout that it was saved in, which sorting changes: others round otherwise
+            parameter.data = state["net"][name].to(parameter.device)
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.curve = [CurvePoint(**point) for point in state["curve"]]
+        self.losses, self.seconds, self.step = state["losses"], state["seconds"], state["step"]
+
+
+def averaged(net: nn.Module, recipe: Recipe) -> AveragedModel | None:
+    """An average of weights that begins with these, if the recipe has one."""
+    if not recipe.ema_decay:
+        return None
+    return AveragedModel(net, multi_avg_fn=averaging(recipe.ema_decay))
+
+
+def uses_bf16(recipe: Recipe, device: torch.device) -> bool:
+    """Whether convolutions are computed in bfloat16; of ``auto`` on a GPU."""
+    return device.type == "cuda" if recipe.bf16 == "auto" else bool(recipe.bf16)
+
+
+def step_archs(recipe: Recipe, space: SearchSpace, epoch: int, rng: np.random.Generator) -> tuple[Arch, ...]:
+    """The subnets that learn in a step of ``epoch``: first the one that learns from labels."""
+    phase = recipe.phase_of(epoch)
+    if phase.elastic == ("resolution",):
+        return tuple(space.decode(space.sample(1, rng, phase.elastic)))
+    return space.largest(), *phase_archs(recipe, phase, space, rng)
 
 
 def phase_archs(recipe: Recipe, phase: Phase, space: SearchSpace, rng: np.random.Generator) -> Iterator[Arch]:
     """The smallest subnet of the phase, then random ones."""
-    yield space.arch({d.name: d.choices[0 if d.kind in phase.elastic else -1] for d in space.dimensions})
+    fixed = set() if phase.elastic is None else {d.kind for d in space.dimensions} - set(phase.elastic)
+    yield space.arch({d.name: d.choices[-1 if d.kind in fixed else 0] for d in space.dimensions})
     yield from space.decode(space.sample(recipe.random_subnets, rng, phase.elastic))
-
-
-def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """Nesterov SGD; no decay of norms, biases and kernel transforms (whose rest is the identity)."""
-    groups = parameter_groups(net, recipe.weight_decay)
-    return torch.optim.SGD(groups, recipe.learning_rate, momentum=recipe.momentum, nesterov=True)
-
-
-def parameter_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """What decays by ``weight_decay``, and the rest, which does not."""
-    decayed, plain = list[nn.Parameter](), list[nn.Parameter]()
-    for name, parameter in net.named_parameters():
-        is_weight = parameter.ndim > 1 and not name.endswith("_matrix")
-        (decayed if is_weight else plain).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-
-
-def learning_rate(peak: float, warmup: int, step: int, steps: int) -> float:
-    """Linear in the first ``warmup`` steps up to ``peak``, then one cosine down to zero over the whole training."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
-    return peak * (1 + math.cos(math.pi * done)) / 2
-
-
-def augment(batch: Tensor, shift: int, rng: np.random.Generator, mirror: bool = True) -> Tensor:
-    """Mirror half of the images and shift each by up to ``shift`` pixels: uint8, grey (n, h, w) or (n, c, h, w)."""
-    n, (h, w) = len(batch), batch.shape[-2:]
-    padded = F.pad(batch, (shift, shift, shift, shift))
-    rows = torch.from_numpy(rng.integers(0, 2 * shift + 1, n))[:, None] + torch.arange(h)
-    columns = torch.from_numpy(rng.integers(0, 2 * shift + 1, n))[:, None] + torch.arange(w)
-    mirrored = torch.from_numpy(rng.random(n) < (0.5 if mirror else 0))
-    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
-    rows, columns, image = rows[:, :, None], columns[:, None, :], torch.arange(n)[:, None, None]
-    if batch.ndim == 3:
-        return padded[image, rows, columns]
-    return padded.movedim(1, -1)[image, rows, columns].movedim(-1, 1)
-
-
-def save_checkpoint(
-    path: Path,
-    net: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    alone: Arch | None,
-    step: int,
-) -> None:
-    state = {
-        "step": step,
-        "made_by": made_by(recipe, alone),
-        "net": net.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    with whole(path) as partial:
-        torch.save(state, partial)
-
-
-def resumed_step(
-    path: Path, net: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, alone: Arch | None
-) -> int:
-    """The step to continue from: 0 where there is no checkpoint. Raises InputError for another recipe's."""
-    if not path.exists():
-        return 0
-    try:
-        state = torch.load(path, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path} is no checkpoint or damaged; remove the file to start again") from error
-    if state["made_by"] != made_by(recipe, alone):
-        raise InputError(
-            f"{path} belongs to another recipe or arch; give another folder with --out, "
-            "or remove the file to start again"
-        )
-    net.load_state_dict(state["net"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
-
-
-def made_by(recipe: Recipe, alone: Arch | None) -> str:
-    """What a checkpoint must agree on to be continued; threads change nothing but the speed."""
-    return repr((sorted((k, v) for k, v in asdict(recipe).items() if k != "threads"), alone))

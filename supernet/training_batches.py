@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from supernet.augmentation import augment
 from supernet.catalog import PreprocessingKeys
 from supernet.data import Images
-from supernet.finetuning_recipe import FinetuningRecipe
 from supernet.image_folder import ImageFiles
 from supernet.preprocessing import prepare
-from supernet.training import augment
 
 if TYPE_CHECKING:
     from PIL import Image
 
 DRAWING = Lock()
 """Held while torchvision draws a crop, from the one generator that all threads share."""
+
+
+class ShownBy(Protocol):
+    """What a recipe says of how images are shown."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def mirror(self) -> bool: ...
+    @property
+    def shift_pixels(self) -> int: ...
+    @property
+    def crop_area(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -43,8 +57,8 @@ class Batches:
 
     images: Images | ImageFiles
     how: PreprocessingKeys
-    recipe: FinetuningRecipe
-    resolutions: tuple[int, ...]
+    recipe: ShownBy
+    resolutions: tuple[int, ...] = ()
     rank: int = 0
     count: int = 1
 
@@ -59,22 +73,28 @@ class Batches:
 
     def batch(self, step: int) -> Batch:
         """This process's images of a step: those that can be decoded of its share of :attr:`size`."""
+        return self.drawn(step, lambda _: self.resolutions)
+
+    def drawn(self, step: int, resolutions: Callable[[np.random.Generator], tuple[int, ...]]) -> Batch:
+        """The same at resolutions that are drawn by the step's generator, after shifts of images in memory."""
         epoch, position = divmod(step, self.per_epoch)
         seed = self.recipe.seed
         order = np.random.default_rng((seed, epoch)).permutation(len(self.images))
         places = order[position * self.size :][: self.size].tolist()
         mine = slice(self.rank, None, self.count)
-        if isinstance(self.images, ImageFiles):
-            return self.photos(self.images, places[mine], epoch)
         rng = np.random.default_rng((seed, epoch, position))
+        if isinstance(self.images, ImageFiles):
+            return self.photos(self.images, places[mine], epoch, resolutions(rng))
         pixels = augment(self.images.pixels[places], self.recipe.shift_pixels, rng, self.recipe.mirror)
-        inputs = tuple(prepare(pixels[mine], resolution, self.how) for resolution in self.resolutions)
+        inputs = tuple(prepare(pixels[mine], resolution, self.how) for resolution in resolutions(rng))
         return Batch(inputs, self.images.labels[places][mine])
 
-    def photos(self, images: ImageFiles, places: Sequence[int], epoch: int) -> Batch:
+    def photos(
+        self, images: ImageFiles, places: Sequence[int], epoch: int, resolutions: tuple[int, ...]
+    ) -> Batch:
         def shown(image: Image.Image, place: int) -> tuple[Tensor, ...]:
             [seed] = np.random.SeedSequence((self.recipe.seed, epoch, place)).generate_state(1, np.uint64)
-            return cropped(image, self.resolutions, self.how, self.recipe, int(seed))
+            return cropped(image, resolutions, self.how, self.recipe, int(seed))
 
         found, labels = images.made(places, len(self.how.mean), shown)
         return Batch(tuple(map(torch.stack, zip(*found, strict=True))), labels)
@@ -84,7 +104,7 @@ def cropped(
     image: Image.Image,
     resolutions: tuple[int, ...],
     how: PreprocessingKeys,
-    recipe: FinetuningRecipe,
+    recipe: ShownBy,
     seed: int,
 ) -> tuple[Tensor, ...]:
     """The same random part of a photo at each resolution, mirrored or not: (c, r, r) float32 each."""

@@ -32,7 +32,7 @@ class OtherClasses:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A data set, the images to train on, and which classes these are; ``told`` are sentences on all of that.
+    """A data set, the images to train on, and which classes these are; ``told`` are warnings.
 
     ``sha256`` covers class, path and size of every training image.
     """
@@ -66,7 +66,7 @@ def load_training_data(
         ready(files, preprocessing),
         match,
         listing_hash(match.after, {TRAIN: files}),
-        (match.told, *warnings),
+        tuple(warnings),
     )
 
 
@@ -76,7 +76,7 @@ def training_classes(folder: Path) -> list[str]:
         raise InputError(f"there is no folder {folder}; give a folder of images with --data")
     if not (folder / TRAIN).is_dir():
         raise InputError(
-            f"{folder} has no {TRAIN}/, and fine-tuning needs images to train on: put them there, one folder of images a "
+            f"{folder} has no {TRAIN}/, and training needs images to train on: put them there, one folder of images a "
             "class, beside val/, or beside calibration/, validation/ and report/"
         )
     names = class_folders(folder / TRAIN)

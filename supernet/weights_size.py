@@ -27,11 +27,11 @@ def size_of_weights(elastic: Callable[[], Elastic]) -> tuple[int, int]:
 
 def bytes_of_safetensors(tensors: Mapping[str, torch.Tensor]) -> int:
     """Eight bytes with the header's length, the header in JSON, filled up to a multiple of eight, and the tensors."""
-    header = json.dumps(dict(told_tensors(tensors)), separators=(",", ":"), ensure_ascii=False)
+    header = json.dumps(dict(header_entries(tensors)), separators=(",", ":"), ensure_ascii=False)
     return 8 + -(-len(header.encode()) // 8) * 8 + sum(tensor.nbytes for tensor in tensors.values())
 
 
-def told_tensors(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, dict[str, object]]]:
+def header_entries(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, dict[str, object]]]:
     """What a header says of each tensor: wide elements come first, and else the order is that of the names."""
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
     ends = list(accumulate(tensor.nbytes for _, tensor in ordered))

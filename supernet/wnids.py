@@ -9,8 +9,6 @@ from functools import cache
 from supernet import documents
 from supernet.catalog import LabelFile
 
-IMAGENET = "imagenet"
-
 
 def class_of_wnid(name: str) -> str | None:
     """``tench`` for ``n01440764``; None for what is no wnid of one of the thousand classes."""
@@ -19,5 +17,5 @@ def class_of_wnid(name: str) -> str | None:
 
 @cache
 def names_by_wnid() -> Mapping[str, str]:
-    found = documents.read(documents.find("labels", IMAGENET), LabelFile)
+    found = documents.read(documents.find("labels", "imagenet"), LabelFile)
     return dict(zip(found.wnids, found.names, strict=True))

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from cost_models.measurements import Setup
 from cost_models.runtimes.protocol import InputImages, Loaded, Runtime, check_input
+from supernet.formats.litert_file import convert_to_tflite, interpreter_of
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 def load(subnet: nn.Module, images: InputImages, setup: Setup, folder: Path) -> Loaded:
-    import litert_torch  # type: ignore[import-not-found, unused-ignore]
     import torch
-    from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-not-found, unused-ignore]
 
     path = folder / "model.tflite"
-    litert_torch.convert(subnet, (torch.from_numpy(images),)).export(str(path))
-    interpreter = Interpreter(model_content=path.read_bytes(), num_threads=setup.threads)
-    interpreter.allocate_tensors()
+    convert_to_tflite(subnet, torch.from_numpy(images), path)
+    interpreter = interpreter_of(path, setup.threads)
     given, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     check_input([int(side) for side in given["shape"]], images, "the model that was converted for litert")
     interpreter.set_tensor(given["index"], images)

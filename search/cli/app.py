@@ -12,11 +12,13 @@ from search.cli import (
     bundle,
     carbon,
     compare,
+    convert,
     cost,
     data,
     demo,
     device,
     devices,
+    doctor,
     evaluate,
     export,
     finetune,
@@ -26,6 +28,7 @@ from search.cli import (
     search,
     sizes,
     supernet,
+    supernet_from_model,
     supernet_new,
     train,
     verify,
@@ -64,6 +67,7 @@ def options(
 
 app.command()(search.search)
 app.command()(export.export)
+app.command()(convert.convert)
 app.command()(verify.verify)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
@@ -74,11 +78,13 @@ app.command()(device.device)
 app.command()(train.train)
 app.command()(finetune.finetune)
 app.command()(demo.demo)
+app.command()(doctor.doctor)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(data.app, name="data")
 app.add_typer(predictor.app, name="predictor")
 supernet.app.command("new")(supernet_new.new_supernet)
 supernet.app.command("show")(supernet_new.show_supernet)
+supernet.app.command("from-model")(supernet_from_model.from_model)
 app.add_typer(supernet.app, name="supernet")
 app.add_typer(weights.app, name="weights")
 app.add_typer(devices.app, name="devices")

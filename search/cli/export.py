@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.options import Json, out_folder
+from search.cli.options import BatchOption, ImageSize, Json, MoreFormats, Opset, TimedThreads, out_folder
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
     from oncefit import Bundle
+    from search.reports.formats import FormatsAsked
 
 BEST = "best"
 
@@ -38,6 +39,11 @@ def export(
             help="Neither calibrate nor measure.",
         ),
     ] = False,
+    format: MoreFormats = None,
+    batch: BatchOption = None,
+    image_size: ImageSize = None,
+    opset: Opset = None,
+    threads: TimedThreads = 1,
     storage: Annotated[
         str | None, typer.Option(help="Optuna storage.", metavar="URL", show_default="where the run has it")
     ] = None,
@@ -47,25 +53,34 @@ def export(
     """Write a subnet of a run as a bundle: weights, ONNX, card.
 
     A supernet's name in place of RUN exports any of its subnets without a search. A subnet's file is
-    whatever oncefit cost reads. The bundle is read back and verified before it is in place.
+    whatever oncefit cost reads. The bundle is read back and verified before it is in place, and so are
+    its formats.
     """
     import oncefit
     from search.cli import terminal
+    from search.reports import formats as of_formats
     from search.reports import words as readable
 
     if data is not None and uncalibrated:
         raise InputError(
             f"--data {data} is for calibrating, and --uncalibrated is for no images; give one of them"
         )
+    if format is None and (batch, image_size, opset) != (None, None, None):
+        raise InputError(
+            "--batch, --image-size and --opset are for --format; give formats, or leave them out"
+        )
+    written: FormatsAsked = {
+        "formats": format, "batch": of_formats.batch_given(batch), "image_size": image_size, "opset": opset, "threads": threads,
+    }  # fmt: skip
     if Path(source).is_dir() or ("/" in source and not source.endswith((".yaml", ".yml"))):
         if device is not None:
             raise InputError(f"{source} is a run, whose costs are of its own device; leave --device out")
         run = oncefit.open_run(
             source, storage=storage, supernet=supernet, data=data, measure=not uncalibrated
         )
-        bundle = run.export(pick, out, calibrated=not uncalibrated)
+        bundle = run.export(pick, out, calibrated=not uncalibrated, **written)
     else:
-        bundle = of_supernet(source, pick, data, supernet, storage, device, out, not uncalibrated)
+        bundle = of_supernet(source, pick, data, supernet, storage, device, out, not uncalibrated, written)
     if as_json:
         terminal.print_json(dict(bundle.summary))
     else:
@@ -74,6 +89,8 @@ def export(
             readable.table(readable.of_export(bundle.summary)),
             readable.INTERVALS if bundle.summary["calibrated"] else readable.NOT_CALIBRATED,
         )
+        if found := bundle.summary.get("formats"):
+            terminal.show_titled("formats", of_formats.format_table(found), of_formats.format_notes(found))
 
 
 def of_supernet(
@@ -85,6 +102,7 @@ def of_supernet(
     device: str | None,
     out: Path | None,
     calibrated: bool,
+    written: FormatsAsked,
 ) -> Bundle:
     """The bundle of an arch without a search. Raises InputError where none is given."""
     import oncefit
@@ -100,4 +118,4 @@ def of_supernet(
             f"{name} is a supernet, and nothing was searched in it: give a subnet of it, as --pick FILE, in any of "
             "the encodings that oncefit cost reads; or a run folder"
         )
-    return opened.export(pick, out, device=device, calibrated=calibrated)
+    return opened.export(pick, out, device=device, calibrated=calibrated, **written)

@@ -18,3 +18,20 @@ Bundle = Annotated[Path, typer.Argument(help="Bundle folder.", metavar="BUNDLE")
 
 def out_folder(default: str) -> Any:
     return typer.Option("--out", help="Folder to write to.", metavar="DIR", show_default=default)
+
+
+FormatNames = Annotated[
+    str, typer.Option("--format", help="Formats, with commas: onnx, openvino, ...", metavar="NAMES")
+]
+MoreFormats = Annotated[
+    str | None, typer.Option("--format", help="Further formats, with commas.", metavar="NAMES")
+]
+BatchOption = Annotated[
+    str | None,
+    typer.Option("--batch", help="Images at once, or dynamic.", metavar="N", show_default="the format's"),
+]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Side of images in pixels.", metavar="N", show_default="the arch's")
+]
+Opset = Annotated[int | None, typer.Option(help="Opset of ONNX.", metavar="N", show_default="17")]
+TimedThreads = Annotated[int, typer.Option("--threads", help="Threads to time with.", metavar="N")]

@@ -22,11 +22,13 @@ def verify(
 ) -> None:
     """Check a bundle: hashes, and ONNX Runtime against torch.
 
-    Logits are compared on real images, top-1 on the whole report split.
+    Logits are compared on real images, top-1 on the whole report split. So are those of its other
+    formats, where their runtimes are installed.
     """
     import oncefit
     from search.cli import terminal
     from search.reports import words as readable
+    from search.reports.formats import verified_lines
 
     summary = oncefit.open_bundle(bundle).verify(supernet=supernet, data=data)
     if as_json:
@@ -34,6 +36,6 @@ def verify(
     else:
         terminal.show_titled(
             f"bundle {bundle} is sound",
-            readable.table(readable.of_verification(summary)),
+            readable.table([*readable.of_verification(summary), verified_lines(summary.get("formats", {}))]),
             readable.INTERVAL if summary["calibrated"] else readable.NOT_CALIBRATED,
         )

@@ -120,7 +120,7 @@ def open_predictor(name_or_path: str, supernet: Supernet) -> Predictor:
     """The predictor of a name or a file, made for ``supernet``. Raises InputError for another's."""
     path = find_predictor(name_or_path)
     predictor = read_predictor(path)
-    check_supernet(predictor.card, supernet, path)
+    check_made_for(predictor.card, supernet, path)
     return predictor
 
 
@@ -149,7 +149,7 @@ def error_where_fit(name: str, supernet: Supernet) -> float | None:
     return held.rmse_points if held is not None else math.inf
 
 
-def check_supernet(card: PredictorCard, supernet: Supernet, path: Path) -> None:
+def check_made_for(card: PredictorCard, supernet: Supernet, path: Path) -> None:
     """Raises InputError where a predictor is of another network."""
     if card.fingerprint != supernet.fingerprint:
         raise InputError(

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from supernet.confusion import Confusion
     from supernet.data import Dataset
 
+    Extend = Callable[[Bundle, Dataset | None], None]
+    """Adds to a bundle that is not in place yet, which is of these images."""
+
 BUNDLES = "bundles"
 
 
@@ -41,7 +44,12 @@ UNCALIBRATED = "uncalibrated"
 
 
 def export_picked(
-    result: Result, which: Given, out: Path | None, say: Say, calibrated: bool = True
+    result: Result,
+    which: Given,
+    out: Path | None,
+    say: Say,
+    calibrated: bool = True,
+    extend: Extend | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Export a candidate of a run, see :func:`picked`; returns the bundle's folder and its figures.
 
@@ -53,7 +61,7 @@ def export_picked(
         check_images(result.run)
     candidate = picked(result, which)
     target = out or result.run.folder / BUNDLES / bundle_folder_name(candidate.arch, calibrated)
-    return target, export_candidate(result, candidate, target, say, calibrated)
+    return target, export_candidate(result, candidate, target, say, calibrated, extend)
 
 
 def bundle_folder_name(arch: Arch, calibrated: bool) -> str:
@@ -106,12 +114,13 @@ def names_arch(which: str) -> bool:
 
 def check_material(supernet: Supernet, data_name: str | None, calibrated: bool) -> None:
     """Raises InputError where weights are missing, and images that are needed."""
-    if supernet.net is not None:
+    if supernet.is_given:
         raise InputError(
             f"{supernet.name} was given in Python, and a bundle is rebuilt from a supernet that a YAML file "
             "describes; extract() gives the subnet as a torch module"
         )
-    _ = supernet.weights  # says how to get them where they are not here
+    if supernet.net is None:
+        _ = supernet.weights  # says how to get them where they are not here
     if calibrated and data_name is None:
         raise InputError(
             f"{supernet.name} ships no images: give --data FOLDER (train/ and val/, one folder of images a "
@@ -125,6 +134,7 @@ def export_candidate(
     target: Path,
     say: Say = lambda _: None,
     calibrated: bool = True,
+    extend: Extend | None = None,
 ) -> dict[str, Any]:
     """Write the bundle of one candidate with its accuracy on the report split.
 
@@ -142,7 +152,7 @@ def export_candidate(
         candidate.validation, corrected_figures(result, candidate), result.reports.get(arch.id), keep,
         measured_latency(result, candidate),
     )  # fmt: skip
-    return write_arch(run.accuracy, arch, run.device, known, target, say, calibrated)
+    return write_arch(run.accuracy, arch, run.device, known, target, say, calibrated, extend)
 
 
 def export_arch(
@@ -152,6 +162,7 @@ def export_arch(
     out: Path | None,
     say: Say,
     calibrated: bool = True,
+    extend: Extend | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """The same of an arch of a supernet that nothing was searched in; costs are those that are known of it."""
     supernet = measuring.supernet
@@ -160,7 +171,8 @@ def export_arch(
     costs = {name: build(name, target)(arch) for name in free_costs(supernet, device)}
     costs |= range_figures(ranges(device, costs.get("latency_ms"), supernet.layers(arch)))
     folder = out or Path("runs") / BUNDLES / bundle_folder_name(arch, calibrated)
-    return folder, write_arch(measuring, arch, device, KnownFigures(costs), folder, say, calibrated)
+    known = KnownFigures(costs)
+    return folder, write_arch(measuring, arch, device, known, folder, say, calibrated, extend)
 
 
 @dataclass(frozen=True)
@@ -186,6 +198,7 @@ def write_arch(
     target: Path,
     say: Say,
     calibrated: bool,
+    extend: Extend | None = None,
 ) -> dict[str, Any]:
     """Write the bundle of an arch, measured on the report split where that is not known, and timed likewise."""
     from supernet.bundle import write_bundle
@@ -207,19 +220,21 @@ def write_arch(
         measuring.doubt(report)
     accuracies = {"validation": known.validation, "report": report} if calibrated else {}
     measured: dict[str, object] = {**accuracies, "latency": known.latency}
+    data = measuring.data if calibrated else None
     timed_now = known.latency is None and device is not None and is_here(device)
     card = write_bundle(
         target,
         supernet,
         net,
         arch,
-        measuring.data if calibrated else None,
+        data,
         known.predicted,
         {name: found for name, found in measured.items() if found is not None},
         corrected=known.corrected if calibrated else None,
         subnet=subnet,
         device=device_keys(device) if device is not None else None,
         measure_latency=latency_of(arch, supernet) if timed_now else None,
+        extend=(lambda made: extend(made, data)) if extend is not None else None,
         say=say,
     ).card
     return card_summary(card, target)
@@ -234,7 +249,26 @@ def card_summary(card: Card, folder: Path) -> dict[str, Any]:
         **({"device": card.device.model_dump(exclude_none=True)} if card.device is not None else {}),
         **({"updated": card.updated.model_dump(mode="json")} if card.updated is not None else {}),
         **card.figures.model_dump(exclude_none=True),
-        "size_bytes": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
+        **formats_of_card(card),
+        "size_bytes": file_sizes(folder),
+    }
+
+
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of the files of a bundle, without those of its formats."""
+    return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def formats_of_card(card: Card) -> dict[str, Any]:
+    """What a card says of formats, where there are any."""
+    if card.formats is None:
+        return {}
+    return {
+        "formats": {
+            name: about.model_dump(mode="json", exclude_none=True)
+            | {"sha256": {file: card.files[file] for file in about.files}}
+            for name, about in card.formats.items()
+        }
     }
 
 
@@ -330,7 +364,10 @@ def verify_summary(folder: Path, supernet: str | None = None, data: str | None =
         doubt = suspicion(result.accuracy, found.report, len(found.classes), found.preprocessing)
         if doubt is not None:
             say(doubt)
-    return asdict(result)
+    from supernet.formats.verification import verify_formats
+
+    formats = verify_formats(open_bundle(folder, opened), found)
+    return {**asdict(result), **({"formats": formats} if formats else {})}
 
 
 def require_shipped(bundle: Bundle) -> None:

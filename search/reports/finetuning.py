@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cost_models.protocol import Target
 from cost_models.registry import build
+from search.reports.export import file_sizes
 from search.runs.run import free_costs
 
 if TYPE_CHECKING:
@@ -31,5 +32,5 @@ def tuned_summary(bundle: Bundle) -> dict[str, Any]:
         "classes": list(card.classes),
         **card.figures.model_dump(mode="json", exclude_none=True),
         "finetuning": about,
-        "size_bytes": {path.name: path.stat().st_size for path in sorted(bundle.folder.iterdir())},
+        "size_bytes": file_sizes(bundle.folder),
     }

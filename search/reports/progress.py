@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from search.runs.fleet import Fleet
@@ -16,7 +17,7 @@ from supernet.messages import say
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from supernet.training import TrainingProgress as TrainingProgress
+    from supernet.training_state import TrainingProgress as TrainingProgress
 
 WIDTH_WITHOUT_TERMINAL = 130
 SECONDS_BETWEEN_LINES = 10
@@ -72,6 +73,8 @@ def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
 
         def update(now: TrainingProgress) -> None:
             status = f"{now.phase}: loss {now.loss:.3f}, {now.images_per_second:.0f} images/s"
+            if not sys.stderr.isatty():  # a bar has a clock of its own
+                status += f", {timedelta(seconds=round(now.seconds_left))} left"
             show_state(now.step, now.steps, status)
 
         yield update

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MEDIAN = "The median is of 10,000 subnets whose choices are drawn uniformly; the ends are exact."
 KINDS_SHOWN = ("width", "depth", "kernel", "expand")
 HEADINGS = ("layers", "map", "channels", *KINDS_SHOWN, "SE", "MACs (M)", "params (k)")
-MOST_RESOLUTIONS = 6
+MOST_LISTED = 6
 """So many resolutions are all named."""
 
 
@@ -30,7 +30,7 @@ def of_look(found: FirstLook) -> list[str]:
     """Lines on the supernet as a whole."""
     colours = {1: "grey", 3: "RGB"}.get(found.channels, counted(found.channels, "channel"))
     sides = ", ".join(map(str, found.resolutions))
-    if len(found.resolutions) > MOST_RESOLUTIONS:
+    if len(found.resolutions) > MOST_LISTED:
         sides = f"{found.resolutions[0]} to {found.resolutions[-1]} ({len(found.resolutions)} sizes)"
     return [
         found.name,
@@ -78,11 +78,11 @@ def stage_row(stage: StageLook, headings: Sequence[str]) -> list[str]:
         "MACs (M)": f"{scaled('macs', stage.macs):.2f}",
         "params (k)": f"{scaled('params', stage.params):.1f}",
     }
-    cells |= {kind: choices_in_short(choices) for kind, choices in stage.choices.items()}
+    cells |= {kind: ranged_choices(choices) for kind, choices in stage.choices.items()}
     return [cells.get(name, "") for name in headings]
 
 
-def choices_in_short(choices: Sequence[int | float]) -> str:
+def ranged_choices(choices: Sequence[int | float]) -> str:
     """``3 5 7``, or ``1-4`` for whole numbers in a row."""
     if len(choices) > 2 and list(choices) == list(range(int(choices[0]), int(choices[-1]) + 1)):
         return f"{choices[0]}-{choices[-1]}"

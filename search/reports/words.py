@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cost_models.ranges import Range
     from cost_models.timing import LatencyMeasurement
     from search.runs.correction import Corrected
+    from supernet.training_job import Trained
 
 Lines = list[tuple[str, str]]
 """A name and a figure each."""
@@ -276,6 +278,25 @@ def of_training(validation: Mapping[str, Accuracy]) -> list[Lines]:
     ]
 
 
+def plain_training(trained: Trained) -> dict[str, Any]:
+    """For programs: paths as text."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(trained).items()}
+
+
+def after_training(trained: Trained) -> str:
+    """Lines on the learning curve, and the next commands to type."""
+    if trained.supernet is None:
+        return ""
+    name = trained.supernet
+    bundle = trained.supernet.parent / "best"
+    return (
+        f"\nLearning curve: {trained.curve}\n\nNext, with a file search.yaml that says supernet: {name}\n"
+        f"  oncefit search search.yaml --out {trained.supernet.parent / 'search'}\n"
+        f"  oncefit export {trained.supernet.parent / 'search'} --out {bundle}\n"
+        f"  oncefit evaluate {bundle}"
+    )
+
+
 def of_update(updated: Mapping[str, Any]) -> str:
     """What a card says of weights that were changed elsewhere."""
     changed, first = len(updated["changed"]), updated["parent_card_sha256"][:12]
@@ -285,6 +306,8 @@ def of_update(updated: Mapping[str, Any]) -> str:
     )
 
 
+WEIGHED = (".onnx", ".safetensors", "arch.json", "card.json")
+"""Files of a bundle whose size is shown, by how they end; programs and a test image are in every one."""
 CALIBRATION = ("batch norms", "not calibrated: as in the supernet")
 
 
@@ -324,7 +347,11 @@ def of_export(summary: Mapping[str, Any]) -> list[Lines]:
         found += [CALIBRATION, ("accuracy", "not measured")]
     if "latency" in measured:
         found.append(of_latency(LatencyMeasurement(**measured["latency"]), f"on {about['name']}"))
-    files = [(f"{name} (KiB)", f"{size / 1024:.1f}") for name, size in summary["size_bytes"].items()]
+    files = [
+        (f"{name} (KiB)", f"{size / 1024:.1f}")
+        for name, size in summary["size_bytes"].items()
+        if name.endswith(WEIGHED)
+    ]
     return [[("arch", summary["arch_id"])], found, costs, files]
 
 

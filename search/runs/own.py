@@ -6,14 +6,15 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from cost_models.registry import Cost
 from supernet import documents
 from supernet.accuracy import Accuracy, OwnAccuracy
 from supernet.arch import Arch
-from supernet.catalog import Elastic, Family, PreprocessingKeys, Supernet
+from supernet.catalog import PreprocessingKeys, Supernet
 from supernet.errors import InputError
+from supernet.own_networks import described_by
 from supernet.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -128,8 +129,9 @@ class OwnSupernet(Protocol):
     """A supernet of the caller's own: a name and a space are enough where costs and accuracy are functions.
 
     ``classes`` (names), ``preprocessing`` (a mapping with ``mean``, ``std``, and ``stored`` or ``crop``) and
-    ``extract(arch) -> torch.nn.Module`` are needed where its subnets are measured here; ``segments`` (see
-    :mod:`supernet.layers`) give it the built-in costs.
+    ``extract(arch) -> torch.nn.Module`` are needed where its subnets are measured here; ``layers(arch)`` or ``segments`` (see
+    :mod:`supernet.layers`) give it the built-in costs. What else it may have is what the class of a supernet's YAML
+    has, see :mod:`supernet.own_networks`.
     """
 
     @property
@@ -151,14 +153,5 @@ def adapted(own: OwnSupernet) -> Supernet:
     keys = documents.check(
         dict(getattr(own, "preprocessing", UNKNOWN)), PreprocessingKeys, f"preprocessing of {own.name}"
     )
-    net = own if callable(getattr(own, "extract", None)) else None
-
-    def cannot(*_: object) -> Any:
-        raise InputError(
-            f"{own.name} has no extract(arch), so its subnets cannot be had here; give it one, or accuracy=function"
-        )
-
-    family = Family(
-        tuple(getattr(own, "classes", ())), own.space, tuple(getattr(own, "segments", ())), cannot, cannot
-    )
-    return Supernet(own.name, None, keys, None, family, net=cast("Elastic | None", net))
+    family = described_by(own, tuple(getattr(own, "classes", ())), own.name)
+    return Supernet(own.name, None, keys, None, family, net=family.carried)

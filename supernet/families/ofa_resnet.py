@@ -16,7 +16,7 @@ from supernet.layers import SHORTCUT, Layer, Segment
 from supernet.space import Dimension, SearchSpace
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from supernet.ofa_networks import OfaNet
 
@@ -217,7 +217,37 @@ def elastic(classes: int) -> OfaNet:
         n_classes=classes, dropout_rate=0, depth_list=list(range(MORE + 1)),
         expand_ratio_list=list(EXPANDS), width_mult_list=list(WIDTHS),
     )  # fmt: skip
-    return OfaNet(net, partial(cut, classes))
+    return OfaNet(net, run_resnet, partial(cut, classes))
+
+
+def run_resnet(net: Any, x: Tensor, values: Values) -> Tensor:
+    """Logits of a subnet of an ``OFAResNets``, without its active state; ``ofa``'s modules have no types."""
+    first, second, third = net.input_stem
+    inner, out = stem_width(values), width(0, values)
+    x = run_elastic_layer(first, x, inner)
+    if values["depth.0"] == STEM_DEPTHS[1]:
+        x = x + run_elastic_layer(second.conv, x, inner)
+    x = net.max_pooling(run_elastic_layer(third, x, out))
+    for place, b in blocks(values):
+        x = run_bottleneck(net.blocks[place], b, x)
+    logits: Tensor = net.classifier(net.global_avg_pool(x))
+    return logits
+
+
+def run_elastic_layer(layer: Any, x: Tensor, out: int) -> Tensor:
+    """An elastic convolution with its norm and, where it has one, activation: (n, c, s, s) to (n, out, s', s')."""
+    y: Tensor = layer.bn(layer.conv(x, out))
+    return layer.act(y) if hasattr(layer, "act") else y
+
+
+def run_bottleneck(elastic: Any, b: Bottleneck, x: Tensor) -> Tensor:
+    shortcut = x
+    if b.projected:
+        shortcut = run_elastic_layer(elastic.downsample, elastic.downsample.avg_pool(x), b.out_channels)
+    y = run_elastic_layer(elastic.conv2, run_elastic_layer(elastic.conv1, x, b.mid_channels), b.mid_channels)
+    y = run_elastic_layer(elastic.conv3, y, b.out_channels) + shortcut
+    out: Tensor = elastic.final_act(y)
+    return out
 
 
 def static(classes: int, arch: Arch) -> nn.Module:

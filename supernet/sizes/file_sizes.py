@@ -28,7 +28,7 @@ class FileSizes:
         return sum(self.files.values())
 
 
-def file_sizes(
+def sizes_of_file(
     name: str, form: str, maps: Mapping[ByteMap, str], tensors: Iterable[StoredTensor]
 ) -> FileSizes:
     """Of a model in mapped files; the value of each is what its bytes are that nobody claimed."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supernet.sizes.byte_map import CONTAINER, DELEGATE, GRAPH, OTHER, ByteMap, MappedFile
-from supernet.sizes.file_sizes import FileSizes, file_sizes
+from supernet.sizes.file_sizes import FileSizes, sizes_of_file
 from supernet.sizes.flatbuffer import FlatTable, root
 from supernet.sizes.stored_tensor import UNKNOWN_DTYPE, Placed, StoredTensor, claimed
 
@@ -42,7 +42,7 @@ def read(path: Path) -> FileSizes:
     if bytes(file.bytes_at(8, 12)) == HEADER:
         end, base = file.integer("<Q", 16), file.integer("<Q", 24)
     found = ByteMap(file)
-    segments = [segment_of(one, base) for one in program.tables(SEGMENTS)]
+    segments = [data_segment(one, base) for one in program.tables(SEGMENTS)]
 
     def tensors() -> Iterator[StoredTensor]:
         yield from claimed(stored(program, segments, found))
@@ -52,10 +52,10 @@ def read(path: Path) -> FileSizes:
             found.claim(one.start, one.end, OTHER)
         found.claim(0, min(end, file.size), GRAPH)
 
-    return file_sizes(str(path), FORMAT, {found: CONTAINER}, tensors())
+    return sizes_of_file(str(path), FORMAT, {found: CONTAINER}, tensors())
 
 
-def segment_of(table: FlatTable, base: int) -> DataSegment:
+def data_segment(table: FlatTable, base: int) -> DataSegment:
     start, size = base + table.integer(0, "<Q"), table.integer(1, "<Q")
     table.file.bytes_at(start, start + size)
     return DataSegment(start, start + size)

@@ -14,7 +14,7 @@ import numpy as np
 
 from supernet.errors import InputError, short
 from supernet.sizes.byte_map import GRAPH, METADATA, PACKED, UNUSED, ByteMap, MappedFile
-from supernet.sizes.file_sizes import FileSizes, file_sizes
+from supernet.sizes.file_sizes import FileSizes, sizes_of_file
 from supernet.sizes.protobuf_wire import LENGTH, Field, fields, integers, text
 from supernet.sizes.stored_tensor import BITS, UNKNOWN_DTYPE, Placed, StoredTensor, claimed, in_one_piece
 
@@ -85,7 +85,7 @@ def read(path: Path) -> FileSizes:
             place.claim(start, end, PACKED)
 
     found = tuple(tensors())  # which opens the files beside it
-    return file_sizes(
+    return sizes_of_file(
         str(path), FORMAT, {walk.map: GRAPH} | dict.fromkeys(walk.beside.values(), UNUSED), found
     )
 

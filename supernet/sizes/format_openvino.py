@@ -8,7 +8,7 @@ from xml.parsers import expat
 
 from supernet.errors import InputError, short
 from supernet.sizes.byte_map import GRAPH, METADATA, UNUSED, ByteMap, MappedFile
-from supernet.sizes.file_sizes import FileSizes, file_sizes
+from supernet.sizes.file_sizes import FileSizes, sizes_of_file
 from supernet.sizes.stored_tensor import UNKNOWN_DTYPE, Placed, StoredTensor, claimed, in_one_piece
 
 FORMAT = "OpenVINO"
@@ -39,7 +39,7 @@ def read(path: Path) -> FileSizes:
         graph.claim(start, end, METADATA)
     maps = {graph: GRAPH} | ({data: UNUSED} if data is not None else {})
     placed = stored(reader, data) if data is not None else iter(())
-    found = file_sizes(str(xml), FORMAT, maps, claimed(placed))
+    found = sizes_of_file(str(xml), FORMAT, maps, claimed(placed))
     return (
         found
         if data is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 from supernet import documents
 from supernet.errors import short
 from supernet.sizes.byte_map import CONTAINER, METADATA, OTHER, ByteMap, MappedFile
-from supernet.sizes.file_sizes import FileSizes, file_sizes
+from supernet.sizes.file_sizes import FileSizes, sizes_of_file
 from supernet.sizes.stored_tensor import Placed, StoredTensor, bytes_of, claimed, in_one_piece
 
 FORMAT = "safetensors"
@@ -41,7 +41,7 @@ def read(path: Path) -> FileSizes:
     found.claim(start - padding, start, CONTAINER)
     found.claim(0, LENGTH, CONTAINER)
     placed = sorted(tensors_in(found, header, start), key=lambda one: one.start)
-    return file_sizes(str(path), FORMAT, {found: OTHER}, claimed(placed))
+    return sizes_of_file(str(path), FORMAT, {found: OTHER}, claimed(placed))
 
 
 def tensors_in(found: ByteMap, header: dict[str, object], start: int) -> Iterator[Placed]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from supernet.errors import short
 from supernet.sizes.byte_map import GRAPH, METADATA, SCALE_BYTES, ByteMap, MappedFile
-from supernet.sizes.file_sizes import FileSizes, file_sizes
+from supernet.sizes.file_sizes import FileSizes, sizes_of_file
 from supernet.sizes.flatbuffer import FlatTable, root
 from supernet.sizes.stored_tensor import UNKNOWN_DTYPE, Placed, StoredTensor, claimed
 
@@ -45,7 +45,7 @@ def read(path: Path) -> FileSizes:
         claim_scales(tensors, found)
         claim_metadata(model, buffers, found)
 
-    return file_sizes(str(path), FORMAT, {found: GRAPH}, told())
+    return sizes_of_file(str(path), FORMAT, {found: GRAPH}, told())
 
 
 def span_of(buffer: FlatTable) -> Span:

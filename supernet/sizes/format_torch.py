@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supernet.sizes.byte_map import CODE, EXAMPLES, METADATA, OTHER, PICKLED, UNUSED, ByteMap, MappedFile
-from supernet.sizes.file_sizes import FileSizes, file_sizes
+from supernet.sizes.file_sizes import FileSizes, sizes_of_file
 from supernet.sizes.pickle_reader import LargeValue, NotAPickle, read_pickle
 from supernet.sizes.stored_tensor import BITS, Placed, StoredTensor, claimed
 from supernet.sizes.strided import gathered, is_contiguous
@@ -66,7 +66,7 @@ def read_archive(file: MappedFile) -> FileSizes:
         yield from claimed(placed)
         claim_rest(archive, homes)
 
-    return file_sizes(
+    return sizes_of_file(
         str(file.path), "TorchScript" if is_script else "PyTorch", {archive.map: OTHER}, tensors()
     )
 
@@ -164,7 +164,7 @@ def read_stream(file: MappedFile) -> FileSizes:
             found.claim(one.start, one.end, PICKLED)
         found.claim(0, min((home.start for home in homes.values()), default=file.size), METADATA)
 
-    return file_sizes(str(file.path), "PyTorch before 1.6", {found: OTHER}, tensors())
+    return sizes_of_file(str(file.path), "PyTorch before 1.6", {found: OTHER}, tensors())
 
 
 def homes_in(file: MappedFile, storages: Mapping[str, Storage], keys: object) -> dict[str, Home]:

@@ -10,7 +10,7 @@ from typing import Any
 from supernet import documents
 from supernet.errors import InputError, short
 from supernet.sizes.byte_map import EXAMPLES, GRAPH, METADATA, OTHER, UNUSED, MappedFile
-from supernet.sizes.file_sizes import FileSizes, file_sizes
+from supernet.sizes.file_sizes import FileSizes, sizes_of_file
 from supernet.sizes.format_torch import Home, place
 from supernet.sizes.stored_tensor import Placed, StoredTensor, claimed
 from supernet.sizes.torch_pickle import Storage, View
@@ -40,7 +40,7 @@ def read(path: Path) -> FileSizes:
             archive.map.claim(entry.start, entry.end, kind_of_entry(entry.name))
         archive.claim_headers()
 
-    return file_sizes(str(path), FORMAT, {archive.map: OTHER}, tensors())
+    return sizes_of_file(str(path), FORMAT, {archive.map: OTHER}, tensors())
 
 
 def stored(archive: Archive) -> Iterator[Placed]:

@@ -214,15 +214,15 @@ class _Machine:
         self.stack.append({})
 
     def do_dict(self, _: Any) -> None:
-        self.stack.append(paired(self.since_mark()))
+        self.stack.append(dict_of_pairs(self.since_mark()))
 
     def do_setitem(self, _: Any) -> None:
         pair = self.take(2)
-        items_put_into(self.stack[-1]).update(paired(pair))
+        items_put_into(self.stack[-1]).update(dict_of_pairs(pair))
 
     def do_setitems(self, _: Any) -> None:
         pairs = self.since_mark()
-        items_put_into(self.stack[-1]).update(paired(pairs))
+        items_put_into(self.stack[-1]).update(dict_of_pairs(pairs))
 
     # -- what would be called
 
@@ -282,7 +282,7 @@ def items_put_into(value: Any) -> dict[Any, Any]:
     return value
 
 
-def paired(values: list[Any]) -> dict[Any, Any]:
+def dict_of_pairs(values: list[Any]) -> dict[Any, Any]:
     """A mapping of alternating keys and values; a key that cannot be one is known by its place in memory."""
     if len(values) % 2:
         raise NotAPickle("its pickle has a key without a value")

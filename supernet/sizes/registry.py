@@ -10,7 +10,7 @@ from supernet.errors import InputError, prefixed, short, unknown
 from supernet.sizes.byte_map import METADATA, PartKey
 from supernet.sizes.file_sizes import FileSizes
 
-READERS: Mapping[str, str] = {
+FILE_READERS: Mapping[str, str] = {
     ".pth": "supernet.sizes.format_torch",
     ".pt": "supernet.sizes.format_torch",
     ".ckpt": "supernet.sizes.format_torch",
@@ -36,10 +36,10 @@ def model_files(path: Path) -> list[FileSizes]:
         raise InputError(f"there is no file or bundle {path}")
     if not path.is_file():
         raise InputError(f"{path} is no file; give a model file or a bundle")
-    return [read_model(path)]
+    return [read_model_file(path)]
 
 
-def read_model(path: Path) -> FileSizes:
+def read_model_file(path: Path) -> FileSizes:
     try:
         return reader_of(path)(path)
     except InputError as error:
@@ -50,12 +50,12 @@ def read_model(path: Path) -> FileSizes:
 
 def reader_of(path: Path) -> Callable[[Path], FileSizes]:
     suffix = path.suffix.lower()
-    if suffix not in READERS:
-        raise unknown(f"ending of the model file {short(str(path))}:", suffix, READERS)
+    if suffix not in FILE_READERS:
+        raise unknown(f"ending of the model file {short(str(path))}:", suffix, FILE_READERS)
     # torch's own files are named so too, as pytorch_model.bin
     if suffix == ".bin" and not path.with_suffix(".xml").exists() and begins_as_torch(path):
         suffix = ".pt"
-    found: Callable[[Path], FileSizes] = import_module(READERS[suffix]).read
+    found: Callable[[Path], FileSizes] = import_module(FILE_READERS[suffix]).read
     return found
 
 
@@ -72,8 +72,9 @@ def sizes_of_bundle(folder: Path) -> list[FileSizes]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     # the weights before what was made of them
     models = sorted(
-        (path for path in files if path.suffix in READERS), key=lambda p: list(READERS).index(p.suffix)
+        (path for path in files if path.suffix in FILE_READERS),
+        key=lambda p: list(FILE_READERS).index(p.suffix),
     )
     others = {str(path): path.stat().st_size for path in files if path not in models}
     parts = {PartKey(METADATA): sum(others.values())}
-    return [*(read_model(path) for path in models), FileSizes(str(folder), DOCUMENTS, others, parts)]
+    return [*(read_model_file(path) for path in models), FileSizes(str(folder), DOCUMENTS, others, parts)]

@@ -50,24 +50,26 @@ def test_the_picture_shows_the_images_with_the_names_of_their_classes(folder: Pa
 
 
 def test_the_picture_says_what_folders_are_called_that_are_not_called_like_classes(tmp_path: Path) -> None:
-    write_train_and_val(tmp_path, 6, 8)
+    for name in ("wnids", "others"):  # a folder's listing is kept
+        write_train_and_val(tmp_path / name, 6, 8)
+    others = tmp_path / "others"
     supernet = oncefit.open_supernet("ofa_mbv3_w1.0")
 
     def titles(found: oncefit.DataCheck) -> set[str]:
         return {panel.get_title() for panel in found.plot().axes if panel.images}
 
-    assert "tench\nn01440764" in titles(oncefit.check_data(tmp_path, supernet=supernet))
+    assert "tench\nn01440764" in titles(oncefit.check_data(tmp_path / "wnids", supernet=supernet))
     for label, wnid in enumerate(WNIDS):
         for part in ("train", "val"):
-            (tmp_path / part / wnid).rename(tmp_path / part / f"w{label}")
-    found = oncefit.check_data(tmp_path, supernet=supernet)
+            (others / part / wnid).rename(others / part / f"w{label}")
+    found = oncefit.check_data(others, supernet=supernet)
     assert found.errors == 1  # seven folders for a thousand outputs
     with pytest.raises(oncefit.InputError, match="7 class folders"):
         found.plot()
     for label in range(len(WNIDS)):
         for part in ("train", "val"):
-            (tmp_path / part / f"w{label}").rename(tmp_path / part / f"{label:03d}")
-    assert "tench\n000" in titles(oncefit.check_data(tmp_path, supernet=supernet))
+            (others / part / f"w{label}").rename(others / part / f"{label:03d}")
+    assert "tench\n000" in titles(oncefit.check_data(others, supernet=supernet))
 
 
 def test_a_picture_takes_a_supernet(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,12 +15,13 @@ from tests.helpers.paths import ROOT
 
 NAMES = {
     "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "DataCheck", "Dimension", "Evaluation", "Fleet",
-    "ImageSplit", "InputError", "KeptDevice", "Kit", "ModelSizes", "NetworkCosts", "OwnAccuracy",
-    "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "carbon", "check_data",
-    "compare", "cost", "costs", "device", "fetch_weights", "finetune", "import_device", "import_kit_result",
-    "import_predictor", "import_weights", "list_predictors", "list_weights", "make_kit", "new_supernet",
-    "open_bundle", "open_fleet", "open_predictor", "open_run", "open_supernet", "profile", "profile_from_csv",
-    "search", "search_fleet", "sizes", "split_images", "train", "train_predictor",
+    "ImageSplit", "InputError", "KeptDevice", "Kit", "Layer", "ModelSizes", "NetworkCosts", "OwnAccuracy",
+    "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "adapt", "carbon",
+    "check_data", "compare", "convert", "cost", "costs", "device", "fetch_weights", "finetune", "import_device",
+    "import_kit_result", "import_predictor", "import_weights", "list_predictors", "list_weights", "make_kit",
+    "new_supernet", "open_bundle", "open_fleet", "open_predictor", "open_run", "open_supernet", "profile",
+    "profile_from_csv", "search", "search_fleet", "sizes", "split_images", "supernet_from_model", "train",
+    "train_predictor",
 }  # fmt: skip
 MEMBERS = {
     "Run": {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,15 @@ import oncefit
 from cost_models.tracking import read_tracked
 from supernet import training_job
 from supernet.errors import InputError
-from supernet.training_job import Trained, weights_file
+from supernet.training_job import Trained, TrainingTask
 
 RECIPE = "fmnist_mbv3"
 
 
-def work(_: Path, folder: Path, alone: str | None, __: Callable[..., None]) -> Trained:
+def work(task: TrainingTask, *_: object) -> Trained:
     """In place of a training."""
     sum(range(1_000_000))
-    return Trained(weights_file(folder, alone), "", {})
+    return Trained(task.weights, "", {})
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -27,7 +26,7 @@ def test_each_training_has_its_ledger_that_adds_up_and_a_deployment_takes_a_shar
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("codecarbon")
-    monkeypatch.setattr(training_job, "run", work)
+    monkeypatch.setattr(training_job, "run_training", work)
     oncefit.train(RECIPE, out=tmp_path)
     assert not list(tmp_path.iterdir()), "nothing is kept that was not asked for"
     for alone in (None, "small", None):
@@ -52,7 +51,7 @@ def test_what_a_stopped_training_emitted_counts(tmp_path: Path, monkeypatch: pyt
     def stopped(*_: object) -> Trained:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training_job, "run", stopped)
+    monkeypatch.setattr(training_job, "run_training", stopped)
     with pytest.raises(KeyboardInterrupt):
         oncefit.train(RECIPE, out=tmp_path, track_carbon=True)
     assert read_tracked(tmp_path / "supernet.emissions.json").sessions == 1
@@ -62,7 +61,7 @@ def test_a_ledger_of_something_else_is_refused_before_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("codecarbon")
-    monkeypatch.setattr(training_job, "run", lambda *_: pytest.fail("it was trained"))
+    monkeypatch.setattr(training_job, "run_training", lambda *_: pytest.fail("it was trained"))
     (tmp_path / "supernet.emissions.json").write_text("{}")
     with pytest.raises(InputError, match=r"supernet\.emissions\.json: the key"):
         oncefit.train(RECIPE, out=tmp_path, track_carbon=True)

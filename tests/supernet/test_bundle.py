@@ -24,7 +24,9 @@ from supernet.evaluation import evaluate, specialise
 from supernet.onnx_export import export_onnx
 from supernet.preprocessing import prepare
 
-FILES = ("arch.json", "card.json", "model.onnx", "weights.safetensors")
+FILES = (
+    "arch.json", "card.json", "model.onnx", "network.py", "predict.py", "selftest.json", "selftest.png", "weights.safetensors",
+)  # fmt: skip
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -51,7 +53,7 @@ def copy(written, tmp_path) -> Path:
     return Path(shutil.copytree(written, tmp_path / "copy"))
 
 
-def test_it_holds_four_files_and_leaves_no_other(written):
+def test_it_holds_these_files_and_leaves_no_other(written):
     assert sorted(path.name for path in written.iterdir()) == list(FILES)
     assert [path.name for path in written.parent.iterdir()] == ["small"]
 

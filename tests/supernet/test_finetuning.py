@@ -18,20 +18,18 @@ from supernet.catalog import Supernet
 from supernet.data import Dataset
 from supernet.errors import InputError
 from supernet.finetuning import (
-    Diverged,
     Learner,
     Tuned,
-    averaging,
     finetune,
-    make_finetuning_optimizer,
     targets,
     torch_device,
 )
 from supernet.finetuning_recipe import SHIPPED_RECIPE, FinetuningRecipe, read_finetuning_recipe
 from supernet.networks import ElasticNet
+from supernet.optimizers import averaging, learning_rate, make_optimizer
 from supernet.processes import Processes
-from supernet.training import TrainingProgress, learning_rate
 from supernet.training_batches import Batches
+from supernet.training_state import Diverged, TrainingProgress
 
 CPU = Processes(torch.device("cpu"))
 RECIPE = read_finetuning_recipe(None, {"epochs": 3, "batch_size": 20, "learning_rate": 0.003, "seed": 4})
@@ -119,7 +117,7 @@ def test_a_teacher_counts_where_it_is_right() -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_norms_and_biases_do_not_decay(supernet: Supernet, optimizer: str) -> None:
     net = supernet.family.static(supernet.space.middle())
-    made = make_finetuning_optimizer(net, changed(optimizer=optimizer))
+    made = make_optimizer(net, changed(optimizer=optimizer))
     decayed = {id(p) for group in made.param_groups if group["weight_decay"] > 0 for p in group["params"]}
     weights = {id(m.weight) for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
     assert decayed == weights

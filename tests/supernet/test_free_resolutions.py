@@ -15,9 +15,9 @@ from cost_models.protocol import Target
 from cost_models.registry import build
 from search.runs.config import resolved
 from supernet.catalog import open_supernet
+from supernet.conformance.subject import randomise
 from supernet.errors import InputError
 from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
-from tests.helpers.random_supernets import randomise
 from tests.helpers.tiny import write_device
 
 SIDES = (48, 50, 256)

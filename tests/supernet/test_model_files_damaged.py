@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 
 from supernet.errors import InputError
 from supernet.sizes import zip_entries
-from supernet.sizes.registry import READERS, model_files
+from supernet.sizes.registry import FILE_READERS, model_files
 from tests.helpers import model_files as made
 
 DOUBLED = b"]\x94" + b"".join(b"]\x94(h%ch%ce" % (i, i) for i in range(60))
@@ -58,7 +58,7 @@ def refusal(path: Path) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("suffix", sorted(READERS))
+@pytest.mark.parametrize("suffix", sorted(FILE_READERS))
 @pytest.mark.parametrize(
     "content", [b"", b"\0", b"nothing of the kind, but long enough for every header that there is"]
 )

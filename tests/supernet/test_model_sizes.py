@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 from supernet.sizes.byte_map import OF_TENSORS, SCALE_BYTES, UNUSED, ByteMap, MappedFile
 from supernet.sizes.file_sizes import FileSizes
-from supernet.sizes.registry import READERS, model_files
+from supernet.sizes.registry import FILE_READERS, model_files
 from tests.helpers import model_files as made
 
 
@@ -53,7 +53,7 @@ def test_every_format_is_written_here() -> None:
     assert {Path(name).suffix for name in (
         "net.pth", "script.pt", "last.ckpt", "net.pt2", "net.safetensors", "net.onnx", "net.tflite", "net.pte", "ir.xml",
         "ir.bin",
-    )} == set(READERS)  # fmt: skip
+    )} == set(FILE_READERS)  # fmt: skip
 
 
 # -- PyTorch -------------------------------------------------------------------------

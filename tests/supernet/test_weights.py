@@ -33,13 +33,13 @@ from search.cli.weights import app
 from supernet import kept_weights, weights
 from supernet.catalog import open_supernet
 from supernet.checkpoints import save_weights
+from supernet.conformance.subject import randomise
 from supernet.conversion import load_checkpoint
 from supernet.errors import InputError
 from supernet.kept_weights import Record
 from tests.helpers.imports import HEAVY, loaded_after
 from tests.helpers.loopback import Site, serving
 from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
-from tests.helpers.random_supernets import randomise
 
 NAME = "ofa_mbv3_w1.0"
 TODAY = "2026-11-24"

@@ -14,9 +14,12 @@ from cost_models.host import cached_path
 from search.cli.app import app, main
 from search.cli.search import devices_of
 from search.runs.config import load_config, parse_budgets, resolved, with_device
+from supernet import documents
 from supernet.catalog import Supernet
 from supernet.data import Dataset
 from supernet.parsing import parse_yaml
+from supernet.recipes import RecipeFile, recipe_of
+from supernet.supernet_template import Template, TemplateFile
 from tests.helpers import tiny
 from tests.helpers.own_data import write_folders
 from tests.helpers.paths import ROOT
@@ -105,10 +108,16 @@ def test_a_search_that_is_shown_has_a_valid_config(line: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_yaml_that_is_shown_is_a_valid_search(page: Path) -> None:
+def test_yaml_that_is_shown_is_a_valid_document(page: Path) -> None:
+    """The description of a supernet, a recipe of a training, or a search."""
     for block in blocks(page, "yaml"):
-        given = with_device(parse_yaml(block, page.name), page.name, page.parent)
-        resolved(given, {}, {}, page.name)
+        given = parse_yaml(block, page.name)
+        if "network" in given:
+            Template(documents.check(given, TemplateFile, page.name), page).family(("one", "other"))
+        elif "batch_size" in given:
+            recipe_of(documents.check(given, RecipeFile, page.name), page.name)
+        else:
+            resolved(with_device(given, page.name, page.parent), {}, {}, page.name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -124,7 +133,7 @@ def test_targets_scripts_and_links_lead_somewhere(page: Path) -> None:
 
 FROM_ELSEWHERE = (
     "net.config", "import ", "--from-csv", "fetch", "note10", "ofa-macs", "imagenet/", "measured.csv", "--uncalibrated",
-    "--verify-on-device", "my-data/", "changed.safetensors",
+    "--verify-on-device", "my-data/", "torchvision:", "changed.safetensors", "litert",
 )  # fmt: skip
 """What a line needs that does not ship."""
 
@@ -140,7 +149,7 @@ def test_the_readme_runs_from_top_to_bottom(
     (write_folders(data, tmp_path / "own") / "report").rename(tmp_path / "my-photos")
     for line in README:
         name, *arguments = shlex.split(line, comments=True)
-        if name in ("train", "demo", "profile") or "runs/demo" in line or "--refresh" in line:
+        if name in ("train", "demo", "profile", "doctor") or "runs/demo" in line or "--refresh" in line:
             continue
         if any(word in line for word in FROM_ELSEWHERE):
             continue

@@ -11,6 +11,7 @@ from tests.helpers.paths import ROOT
 
 PACKAGES = ("configs", "supernet", "cost_models", "search", "oncefit")
 
+FORMATS = "every format of a bundle has one, and so have documents that tell their version"
 FAMILIES = "every family of networks has one"
 COMMANDS = "a command or an argument of it, named as a person types it, beside what it calls"
 DOOR = "of the front door for Python, beside what it opens"
@@ -23,14 +24,15 @@ MODEL_FILES = "every reader of a format of model files has one"
 LOCAL = "constants or helpers of distant modules that none imports from the other"
 
 SHARED = {
-    FAMILIES: "NetworkKeys RESOLUTIONS block blocks elastic parse positions segments space stage_in_size",
-    COMMANDS: "Name Region Replace app carbon check_data cost device evaluate fetch finetune main new_supernet profile tell train",
+    FAMILIES: "NetworkKeys RESOLUTIONS block blocks elastic parse positions segments space stage_in_size static stem_sizes",
+    FORMATS: "FORMAT",
+    COMMANDS: "Name Region Replace app carbon check_data convert cost device evaluate fetch finetune main new_supernet profile tell train",
     DOOR: "Bundle Comparison Fleet Predictor Run Sources Supernet compare import_device import_predictor list_predictors "
     "list_weights make_kit open_bundle open_fleet open_predictor open_run open_supernet search search_fleet sizes train_predictor",
     KINDS: "KIND from_tensors",
     READERS: "load read",
     RUNTIMES: "RUNTIME opened pinned settings",
-    SCRIPT: "begun cpu_name measure parsed seal_of settings_of told",
+    SCRIPT: "HERE Refused begun cpu_name measure parsed seal_of settings_of told",
     PROFILES: "group",
     MODEL_FILES: "DTYPES FORMAT IDENTIFIERS stored",
     LOCAL: "ATTEMPTS FIGURES OWN Place Plan ZERO front summed within",

@@ -353,7 +353,7 @@ def test_a_missing_config_lists_those_that_ship(refused: Refused) -> None:
     shipped = ", ".join(sorted(path.stem for path in (CONFIGS / "searches").glob("*.yaml")))
     assert f"there is no file nope.yaml; shipped searches: {shipped}" in refused("search", "nope.yaml")
     assert "Did you mean 'latency'?" in refused("search", "latncy")
-    assert "there is no file nope.yaml; shipped training: finetune, fmnist_mbv3" in refused(
+    assert "there is no file nope.yaml; shipped training: adapt, finetune, fmnist_mbv3" in refused(
         "train", "nope.yaml"
     )
 
@@ -362,6 +362,36 @@ def test_an_unknown_size_of_a_subnet_alone(refused: Refused) -> None:
     message = refused("train", "configs/training/fmnist_mbv3.yaml", "--alone", "huge")
     assert "unknown size 'huge'." in message
     assert "Known: large, medium, small" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give a RECIPE to train by, as configs/training/fmnist_mbv3.yaml, or --from SUPERNET --data DIR"),
+        (("finetune",), "finetune.yaml is a recipe for fine-tuning a subnet, by its patience and distil_weight: oncefit finetune BUNDLE"),
+        (("adapt",), "the key 'supernet' is missing: name the one to train from scratch, or its file; or adapt a trained"),
+        (("fmnist_mbv3", "--from", "fmnist_mbv3", "--data", "."), "fmnist_mbv3 trains a supernet from scratch, and --from"),
+        (("--from", "fmnist_mbv3"), "--from fmnist_mbv3 needs images to adapt it to; give a folder with --data DIR"),
+        (("--from", "fmnist_mbv3", "--data", ".", "--alone", "small"), "--alone small trains one subnet from scratch"),
+        (("--from", "fmnist_mbv", "--data", "."), "has no train/, and training needs images to train on"),
+        (("fmnist_mbv3", "--recipe", "mine.yaml"), "--recipe is for --from SUPERNET; what fmnist_mbv3 says is changed there"),
+        (("fmnist_mbv3", "--data", "nowhere"), "there is no folder nowhere; give a folder of images with --data"),
+    ],
+)  # fmt: skip
+def test_a_wrong_training(arguments: tuple[str, ...], message: str, refused: Refused) -> None:
+    assert message in refused("train", *arguments)
+
+
+def test_what_no_supernet_can_be_adapted_to(trainable: Path, tmp_path: Path, refused: Refused) -> None:
+    given = ("--data", trainable, "--out", tmp_path / "out")
+    assert "unknown supernet 'fmnist_mbv'. Did you mean 'fmnist_mbv3'?" in refused(
+        "train", "--from", "fmnist_mbv", *given
+    )
+    assert "oncefit weights fetch ofa_resnet50" in refused("train", "--from", "ofa_resnet50", *given)
+    for folder in list((trainable / "train").iterdir())[1:]:
+        shutil.rmtree(folder)
+    assert "has one class" in refused("train", "--from", "fmnist_mbv3", *given)
+    assert not (tmp_path / "out").exists()
 
 
 # -- budgets -------------------------------------------------------------------
@@ -787,7 +817,7 @@ def test_what_cannot_be_fine_tuned(
     for arguments, message in (
         ((tmp_path, "--data", trainable), f"{tmp_path} is neither a bundle, which has card.json, nor a run"),
         ((bundle, "--data", "nowhere"), "there is no folder nowhere; give a folder of images with --data"),
-        ((bundle, "--data", own_data), "has no train/, and fine-tuning needs images to train on"),
+        ((bundle, "--data", own_data), "has no train/, and training needs images to train on"),
         (
             (bundle, "--data", trainable, "--device-type", "tpu"),
             "unknown device type 'tpu'.",

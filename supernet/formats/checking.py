@@ -1,0 +1,134 @@
+"""Formats beside torch: their logits on the same inputs, and their accuracy on the report split."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from supernet.accuracy import Accuracy
+from supernet.bundle import COMPARED_IMAGES, MAX_DIFFERENCE, ROUNDING_ERRORS, Bundle, Disagreement
+from supernet.data import Dataset
+from supernet.evaluation import accuracy_of_logits, logits_of
+from supernet.formats.protocol import Opened
+
+NOISE_BATCH = 8
+OF_SPREAD = 1e-3
+"""Of the distance between the least and the greatest logit: in a network whose logits are near 0 any answer would be near."""
+ComparedWith = Literal["validation images", "random inputs"]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a format is from torch: ``max_difference`` of a logit on ``compared`` inputs, ``allowed`` what it may be.
+
+    ``other_classes`` is the number of inputs whose best class differs although torch's best two are further apart than
+    such differences could turn; ``accuracy`` that on the report split, where there are images.
+    """
+
+    max_difference: float
+    allowed: float
+    compared: int
+    compared_with: ComparedWith
+    other_classes: int
+    accuracy: Accuracy | None
+
+
+def compare_with_torch(
+    bundle: Bundle, subnet: nn.Module, opened: Mapping[str, Opened], data: Dataset | None, resolution: int
+) -> dict[str, Agreement]:
+    """Each format on 256 validation images, evenly spread, and on the report split; without ``data`` on random inputs."""
+    exact = copy.deepcopy(subnet).double()
+    all_of = torch_beside(subnet, list(opened.values()))
+
+    def with_exact(inputs: Tensor) -> Tensor:
+        return torch.cat([exact(inputs.double())[:, :, None], all_of(inputs).double()], dim=2)
+
+    if data is None:
+        compared, where = noise_logits(with_exact, bundle, resolution), "random inputs"
+        report, labels = compared[:, :, 1:], None
+    else:
+        places = torch.linspace(
+            0, len(data.validation) - 1, min(COMPARED_IMAGES, len(data.validation))
+        ).long()
+        some, where = data.validation.picked(places.tolist()), "validation images"
+        compared, _ = logits_of(with_exact, some, resolution, bundle.preprocessing)
+        report, labels = logits_of(all_of, data.report, resolution, bundle.preprocessing)
+    allowed = allowed_difference(compared[:, :, 1], compared[:, :, 0])
+    return {
+        name: Agreement(
+            max_difference=largest(compared[:, :, 2 + i] - compared[:, :, 1]),
+            allowed=allowed,
+            compared=len(compared),
+            compared_with="validation images" if where == "validation images" else "random inputs",
+            other_classes=other_classes(report[:, :, 0], report[:, :, 1 + i], allowed),
+            accuracy=accuracy_of(report[:, :, 1 + i], labels),
+        )
+        for i, name in enumerate(opened)
+    }
+
+
+def allowed_difference(ours: Tensor, exact: Tensor) -> float:
+    """Of a logit: 1e-4, or less of logits that are all alike, but no less than ten times torch's own rounding errors."""
+    spread = float(exact.max() - exact.min())
+    rounding = float((ours - exact).abs().max())
+    return max(min(MAX_DIFFERENCE, OF_SPREAD * spread), ROUNDING_ERRORS * rounding)
+
+
+def torch_beside(subnet: nn.Module, formats: list[Opened]) -> Callable[[Tensor], Tensor]:
+    """Logits (n, classes, 1 + formats) of torch and of each format, whose runtimes are not asked by two threads at once."""
+    alone = Lock()
+
+    def run(inputs: Tensor) -> Tensor:
+        given = inputs.contiguous()
+        ours = subnet(given)
+        with alone:
+            theirs = [torch.from_numpy(format.predict(given.numpy())) for format in formats]
+        for found in theirs:
+            if found.shape != ours.shape:
+                raise Disagreement(
+                    f"a format answers with shape {tuple(found.shape)}, and {tuple(ours.shape)} is due"
+                )
+        return torch.stack([ours, *theirs], dim=2)
+
+    return run
+
+
+@torch.inference_mode()
+def noise_logits(predict: Callable[[Tensor], Tensor], bundle: Bundle, resolution: int) -> Tensor:
+    """Of normal inputs, which are spread as normalised images are, always the same ones."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (COMPARED_IMAGES, bundle.card.preprocessing.channels, resolution, resolution)
+    inputs = torch.randn(shape, generator=generator)
+    return torch.cat([predict(batch) for batch in torch.split(inputs, NOISE_BATCH)])
+
+
+def largest(difference: Tensor) -> float:
+    """NaN where any of it is."""
+    return float(difference.abs().max())
+
+
+def other_classes(ours: Tensor, theirs: Tensor, allowed: float) -> int:
+    best, second = ours.topk(2, dim=1).values.unbind(1)
+    return int(((ours.argmax(1) != theirs.argmax(1)) & (best - second > 2 * allowed)).sum())
+
+
+def accuracy_of(logits: Tensor, labels: Tensor | None) -> Accuracy | None:
+    if labels is None or not bool(logits.isfinite().all()):
+        return None
+    return accuracy_of_logits(logits.float(), labels, "report")
+
+
+def require_likeness(name: str, found: Agreement, where: object) -> None:
+    """Raises Disagreement for a format that does not answer as torch does."""
+    if not found.max_difference <= found.allowed or found.other_classes:
+        raise Disagreement(
+            f"{where}: the format {name} and torch disagree: logits differ by up to {found.max_difference:.3g} on "
+            f"{found.compared} {found.compared_with} (allowed: {found.allowed:g}), and the best class of "
+            f"{found.other_classes} inputs (allowed: 0); nothing was written"
+        )

@@ -1,0 +1,228 @@
+"""From a bundle to formats within it: written, read back by their own runtimes, compared, timed, told in the card."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from supernet import documents
+from supernet.atomic import make_folder, unwritable
+from supernet.bundle import (
+    Bundle,
+    check_classes,
+    check_images_of,
+    check_replaceable,
+    open_bundle,
+    replace_folder,
+)
+from supernet.bundle_card import CARD, FORMATS_FOLDER, MODEL, FormatKeys, render
+from supernet.catalog import Supernet
+from supernet.checkpoints import sha256_of
+from supernet.data import Dataset
+from supernet.errors import InputError, paragraph
+from supernet.formats.checking import Agreement, compare_with_torch, require_likeness
+from supernet.formats.protocol import (
+    DYNAMIC,
+    ExportFormat,
+    FormatRequest,
+    NetworkInputs,
+    Opened,
+    Reading,
+    ToWrite,
+    check_writable_format,
+)
+from supernet.formats.registry import EXPORT_FORMATS, export_format
+from supernet.messages import Say
+from supernet.ports import OPSET
+
+Timer = Callable[[Callable[[], object]], Any]
+"""Milliseconds of a call, as a dataclass."""
+TIMED_SEED = 0
+
+
+def convert_bundle(
+    folder: Path,
+    formats: Sequence[ExportFormat],
+    asked: FormatRequest,
+    data: Dataset | None,
+    timer: Timer | None = None,
+    supernet: Supernet | None = None,
+    say: Say = lambda _: None,
+) -> Bundle:
+    """Add formats to the bundle in ``folder``: all of them, or nothing is changed.
+
+    Raises InputError for a format that is not installed or cannot be written so, and Disagreement for one whose own
+    runtime does not answer as torch does.
+    """
+    folder = folder.resolve()
+    check_formats(formats, asked)
+    bundle = open_bundle(folder, supernet)
+    check_classes(bundle)
+    check_images_of(bundle, data)
+    check_replaceable(folder)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        shutil.copytree(folder, partial)
+        add_formats(open_bundle(partial, supernet), formats, asked, data, timer, say)
+        replace_folder(partial, folder)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return open_bundle(folder, supernet)
+
+
+def check_formats(formats: Sequence[ExportFormat], asked: FormatRequest) -> None:
+    """Raises InputError, before anything is written, where a format is not installed or does not do what is asked."""
+    for format in formats:
+        check_writable_format(format)
+        format.batch_of(asked.batch)
+    if asked.opset is not None and not any(format.takes_opset for format in formats):
+        raise InputError(
+            f"--opset {asked.opset} is for {', '.join(n for n in EXPORT_FORMATS if export_format(n).takes_opset)}; leave it out for "
+            f"{', '.join(format.name for format in formats)}"
+        )
+
+
+def add_formats(
+    bundle: Bundle,
+    formats: Sequence[ExportFormat],
+    asked: FormatRequest,
+    data: Dataset | None,
+    timer: Timer | None,
+    say: Say,
+) -> None:
+    """Write formats into the folder of a bundle, which is not in place yet, and their figures into its card."""
+    subnet = bundle.subnet()
+    side = asked.image_size or bundle.card.preprocessing.resolution
+    written: dict[str, FormatKeys] = {}
+    for format in formats:
+        batch = format.batch_of(asked.batch)
+        material = ToWrite(
+            subnet, bundle, side, None if batch == DYNAMIC else batch, asked.opset or OPSET
+        )  # fmt: skip
+        written[format.name] = write_format(format, material, asked, say)
+    with ExitStack() as stack:
+        opened = {
+            name: stack.enter_context(export_format(name).opened(reading_of(bundle, about, asked.threads)))  # type: ignore[misc]
+            for name, about in written.items()
+            if export_format(name).opened is not None
+        }
+        found = checked_format(bundle, opened, data, side, subnet, say)
+        for name, agreement in found.items():
+            require_likeness(name, agreement, bundle_name(bundle.folder))
+            written[name] = with_figures(written[name], agreement)
+        for name, runs in opened.items():
+            if timer is not None and export_format(name).not_run is None:
+                say(f"measuring latency of {name} on this machine")
+                written[name] = with_latency(written[name], runs, bundle, asked.threads, timer)
+    write_new_card(bundle, written)
+
+
+def bundle_name(folder: Path) -> str:
+    """What a person calls the bundle that is being made in ``.NAME.PID.partial``."""
+    return folder.name.removeprefix(".").rsplit(".", 2)[0] if folder.suffix == ".partial" else folder.name
+
+
+def write_format(format: ExportFormat, material: ToWrite, asked: FormatRequest, say: Say) -> FormatKeys:
+    """Write one format into its folder. Raises InputError where its converter refuses the network."""
+    bundle = material.bundle
+    opset = material.opset if format.takes_opset else None
+    is_own = format.main == MODEL and format.name == "onnx" and asked == FormatRequest(threads=asked.threads)
+    folder = bundle.folder if is_own else bundle.folder / FORMATS_FOLDER / format.name
+    seconds = 0.0
+    if not is_own:
+        say(f"writing {format.name}")
+        shutil.rmtree(folder, ignore_errors=True)
+        make_folder(folder)
+        start = time.perf_counter()
+        try:
+            format.write(material, folder)
+        except InputError:
+            raise
+        except Exception as error:  # converters raise of every kind
+            told = paragraph(str(error))[:400]
+            raise InputError(
+                f"the format {format.name} cannot be written: its converter says {type(error).__name__}: {told}"
+            ) from error
+        seconds = time.perf_counter() - start
+    files = [bundle.folder / MODEL] if is_own else sorted(p for p in folder.rglob("*") if p.is_file())
+    return FormatKeys(
+        files=tuple(path.relative_to(bundle.folder).as_posix() for path in files),
+        bytes=sum(path.stat().st_size for path in files),
+        seconds=round(seconds, 3),
+        batch=DYNAMIC if material.batch is None else material.batch,
+        image_size=material.resolution,
+        opset=opset,
+        versions=format.versions(),
+        not_run=format.not_run,
+    )
+
+
+def reading_of(bundle: Bundle, about: FormatKeys, threads: int) -> Reading:
+    """What the runtime of a format in a bundle is told."""
+    first = PurePosixPath(about.files[0])
+    name = first.parts[1] if first.parts[0] == FORMATS_FOLDER else None
+    folder = bundle.folder / FORMATS_FOLDER / name if name is not None else bundle.folder
+    return Reading(folder, threads, None if about.batch == DYNAMIC else about.batch, bundle)
+
+
+def checked_format(
+    bundle: Bundle,
+    opened: dict[str, Opened],
+    data: Dataset | None,
+    side: int,
+    subnet: Any,
+    say: Say,
+) -> dict[str, Agreement]:
+    if not opened:
+        return {}
+    on = f"{len(data.report):,} report images" if data is not None else "random inputs"
+    say(f"comparing {', '.join(opened)} with torch on {on}")
+    return compare_with_torch(bundle, subnet, opened, data, side)
+
+
+def with_figures(about: FormatKeys, found: Agreement) -> FormatKeys:
+    return about.model_copy(
+        update={
+            "compared": found.compared,
+            "compared_with": found.compared_with,
+            "max_abs_difference": found.max_difference,
+            "allowed": found.allowed,
+            "accuracy": asdict(found.accuracy) if found.accuracy is not None else None,
+        }
+    )
+
+
+def with_latency(about: FormatKeys, runs: Opened, bundle: Bundle, threads: int, timer: Timer) -> FormatKeys:
+    """With the latency of one call, on random images, as many as the format takes at once, or one."""
+    shape = (1 if about.batch == DYNAMIC else about.batch, bundle.card.preprocessing.channels)
+    images: NetworkInputs = np.random.default_rng(TIMED_SEED).standard_normal(
+        (*shape, about.image_size, about.image_size), dtype=np.float32
+    )
+    return about.model_copy(update={"latency": asdict(timer(runs.bound(images))), "threads": threads})
+
+
+def write_new_card(bundle: Bundle, written: dict[str, FormatKeys]) -> None:
+    """The card with formats that were written now, in place of those of the same names, and with all hashes."""
+    card = bundle.card
+    formats = dict(sorted({**(card.formats or {}), **written}.items()))
+    gone = {file for name in written for file in of_format(card.formats or {}, name)}
+    files = {name: sha256 for name, sha256 in card.files.items() if name not in gone}
+    for about in written.values():
+        files |= {name: sha256_of((bundle.folder / name).read_bytes()) for name in about.files}
+    made = card.model_copy(update={"formats": formats, "files": files})
+    documents.write_text(bundle.folder / CARD, render(made))
+
+
+def of_format(formats: dict[str, FormatKeys], name: str) -> list[str]:
+    """Files of a format that are nothing else's."""
+    return [file for file in (formats[name].files if name in formats else ()) if file != MODEL]

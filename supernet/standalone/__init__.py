@@ -1,0 +1,1 @@
+"""Programs that go into a bundle as they are: they import nothing of ours."""

@@ -1,0 +1,130 @@
+"""``oncefit convert``, ``export --format`` and ``verify`` with formats, as people type them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import oncefit
+from search.cli.app import main
+from search.reports import formats as of_formats
+from supernet.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch, data, few) -> None:
+    """On 300 images, and timed once."""
+    monkeypatch.setattr(of_formats.timing, "ROUNDS", 1)
+    monkeypatch.setattr(of_formats.timing, "SLICE_S", 1e-4)
+    monkeypatch.setattr("supernet.data.load_dataset", lambda name, network: few)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(list(map(str, arguments)))
+    found = capsys.readouterr()
+    assert ended.value.code == 0, found.err
+    return found.out, found.err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(list(map(str, arguments)))
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, few, supernet, random_net) -> Path:
+    from supernet.bundle import write_bundle
+    from supernet.evaluation import specialise
+
+    folder, arch = tmp_path_factory.mktemp("exported") / "bundle", supernet.space.smallest()
+    write_bundle(folder, supernet, None, arch, few, {}, {}, subnet=specialise(random_net, arch, few))
+    return folder
+
+
+def test_formats_are_converted_shown_and_verified(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = run(capsys, "convert", exported, "--format", "onnx,openvino,tensorrt", "--threads", 1)
+    for part in (
+        "openvino",
+        "differs by",
+        "top-1 (%)",
+        "tensorrt: TensorRT was not run",
+        "256 validation images",
+    ):
+        assert part in out
+    assert "comparing onnx, openvino, tensorrt with torch on 300 report images" in err
+    assert max(map(len, out.splitlines()[1:])) <= 100
+    out, _ = run(capsys, "verify", exported)
+    assert "is sound" in out
+    assert "openvino" in out
+    found = json.loads(run(capsys, "verify", exported, "--json")[0])
+    assert set(found["formats"]) == {"onnx", "openvino", "tensorrt"}
+    assert found["formats"]["openvino"]["accuracy"]["images"] == 300
+
+
+def test_the_json_is_of_the_card(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(run(capsys, "convert", exported, "--format", "tensorrt", "--batch", "2", "--json")[0])
+    about = found["formats"]["tensorrt"]
+    assert about["batch"] == 2
+    assert set(about["sha256"]) == set(about["files"])
+    assert oncefit.open_bundle(exported).card.formats["tensorrt"].batch == 2
+
+
+def test_an_export_brings_formats_with_it(
+    tmp_path: Path, supernet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arch = tmp_path / "arch.json"
+    arch.write_text(json.dumps({"arch": supernet.space.smallest().to_dict()}))
+    out, _ = run(
+        capsys, "export", "fmnist_mbv3", "--pick", arch, "--uncalibrated", "--out", tmp_path / "b", "--format", "openvino",
+    )  # fmt: skip
+    assert "256 random inputs" in out
+    assert (tmp_path / "b" / "formats" / "openvino" / "model.xml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--format", "onyx"], "unknown format 'onyx'. Did you mean 'onnx'?"),
+        (["--format", "onnx", "--batch", "many"], "--batch: got 'many'; give 'dynamic' or a whole number"),
+        (["--format", "onnx", "--batch", "0"], "--batch: got 0"),
+        (["--format", "onnx", "--opset", "3"], "--opset: got 3; torch's exporter writes 9 to 20"),
+        (["--format", "onnx", "--threads", "9999"], "--threads: got 9999, and this process may use"),
+        (
+            ["--format", "openvino", "--opset", "13"],
+            "--opset 13 is for onnx, tensorrt; leave it out for openvino",
+        ),
+        (["--format", "onnx", "--data", "nowhere"], "nowhere"),
+    ],
+)
+def test_wrong_options(
+    options: list[str], message: str, exported: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    monkeypatch.undo()
+    assert message in refused(capsys, "convert", exported, *options)
+
+
+def test_options_of_formats_need_formats(capsys: pytest.CaptureFixture[str]) -> None:
+    told = refused(capsys, "export", "fmnist_mbv3", "--pick", "x", "--opset", "13")
+    assert "--batch, --image-size and --opset are for --format" in told
+
+
+def test_images_that_are_not_here_are_said_and_random_ones_taken(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(bundle, given):
+        raise InputError("there is no such folder here")
+
+    said: list[str] = []
+    monkeypatch.setattr(of_formats, "data_set", absent)
+    bundle = oncefit.open_bundle(exported).opened
+    assert of_formats.images_for(bundle, None, said.append) is None
+    assert said == [
+        "there is no such folder here. Formats are compared on random inputs, without top-1; --data takes the images"
+    ]
+    with pytest.raises(InputError):
+        of_formats.images_for(bundle, "given", said.append)
