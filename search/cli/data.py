@@ -72,7 +72,7 @@ def split_data(
     link: Annotated[bool, typer.Option("--link", help="Hard links in place of copies.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Split one folder of images a class into train/, calibration/, validation/ and report/.
+    """Split images into train, calibration, validation, report.
 
     Which file goes where follows from the sha256 of its bytes alone, so that copies stay together and every machine gets the
     same splits. Every file is decoded; nothing is written where one cannot be.

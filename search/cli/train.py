@@ -30,9 +30,7 @@ def train(
     ] = None,
     changes: Annotated[
         Path | None,
-        typer.Option(
-            "--recipe", help="With --from: YAML of keys to change.", metavar="FILE", show_default="shipped"
-        ),
+        typer.Option("--recipe", help="With --from: YAML of keys to change.", metavar="FILE"),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="With --from.", min=1, max=MOST, metavar="N", show_default="recipe's")
