@@ -24,6 +24,14 @@ from supernet.threads import torch_threads
 MODEL_PT2 = "model.pt2"
 EXPRESSIONS = ("expr_str", "val", "min_val", "max_val")
 PLAIN_SIZE = re.compile(r"-?\w+|Symbol\('[su]\d+'(, \w+=(True|False))*\)")
+KNOWN_ENTRY = re.compile(
+    r"[^/]+/("
+    r"archive_format|archive_version|byteorder|version|\.data/(version|serialization_id)|"
+    r"data/weights/(weight_\d+|model\.pt|model_weights_config\.json)|"
+    r"data/constants/(tensor_\d+|model\.pt|model_constants_config\.json)|"
+    r"data/sample_inputs/model\.pt|models/model\.json)"
+)
+"""What torch writes of a network of ours; others, as compiled libraries and pickled objects, would run when it is loaded."""
 LARGEST_JSON = 256 * 2**20
 
 
@@ -74,7 +82,11 @@ def check_archive(path: Path) -> None:
 
 
 def check_entry(path: Path, entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> None:
-    """A file of an archive: tensors without pickled code, and JSON without expressions that are more than a size."""
+    """A known file of an archive: tensors without pickled code, and JSON without expressions that are more than a size."""
+    if not KNOWN_ENTRY.fullmatch(entry.filename):
+        raise InputError(
+            f"{path} holds {entry.filename}, which is neither tensors nor their description; it is not loaded"
+        )
     if entry.filename.endswith((".pt", ".pkl")):
         try:
             torch.load(io.BytesIO(archive.read(entry)), weights_only=True)
