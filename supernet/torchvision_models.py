@@ -50,7 +50,7 @@ def model_name(source: str) -> str:
         )
     if name not in MODELS:
         others = (
-            " torchvision has it, but a supernet cannot be made of it yet."
+            ". torchvision has it, but a supernet cannot be made of it yet."
             if name in models.list_models()
             else ""
         )

@@ -72,10 +72,11 @@ def split_data(
     link: Annotated[bool, typer.Option("--link", help="Hard links in place of copies.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Split images into train, calibration, validation, report.
+    """Split one folder of images a class into all that is needed.
 
-    Which file goes where follows from the sha256 of its bytes alone, so that copies stay together and every machine gets the
-    same splits. Every file is decoded; nothing is written where one cannot be.
+    That is train/, calibration/ (some of train/ again), validation/ and report/. Which file goes where follows from the sha256
+    of its bytes alone, so that copies stay together and every machine gets the same splits. Every file is decoded; nothing is
+    written where one cannot be.
     """
     import oncefit
     from search.cli import terminal

@@ -30,7 +30,9 @@ def train(
     ] = None,
     changes: Annotated[
         Path | None,
-        typer.Option("--recipe", help="With --from: YAML of keys to change.", metavar="FILE"),
+        typer.Option(
+            "--recipe", help="With --from: YAML of changes.", metavar="FILE", show_default="shipped"
+        ),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="With --from.", min=1, max=MOST, metavar="N", show_default="recipe's")

@@ -60,7 +60,10 @@ said: list[str] = []
         ("resnet50", "given as torchvision:NAME, got 'resnet50'"),
         ("timm:resnet50", "given as torchvision:NAME"),
         ("torchvision:resnet5", "Did you mean 'resnet50'"),
-        ("torchvision:efficientnet_b0", "Known: mobilenet_v2, .*cannot be made of it yet"),
+        (
+            "torchvision:efficientnet_b0",
+            "Known: mobilenet_v2, .*[.] torchvision has it, .*cannot be made of it yet",
+        ),
     ],
 )
 def test_an_unknown_model_is_told_which_there_are(source: str, message: str) -> None:
