@@ -86,7 +86,7 @@ def adapt(
     where the network can be built for both. ``recipe`` is a YAML file of keys of ``configs/training/adapt.yaml`` that
     shall be otherwise. All else is as in :func:`train`; ``out`` is ``runs/training/SUPERNET-DATA`` by default.
     """
-    from supernet.adapting import template_for
+    from supernet.adapting import name_for, template_for
     from supernet.catalog import open_supernet
     from supernet.processes import is_first_process
     from supernet.recipes import read_adapting_recipe
@@ -98,9 +98,9 @@ def adapt(
     )
     training_classes(Path(data))  # what is wrong at first sight is told before weights are looked for
     start = open_supernet(str(supernet))
-    start.weights  # noqa: B018  # raises where they are not here
+    start.weights_sha256  # noqa: B018  # raises where they are not here
     template = template_for(start, str(supernet), Path(data), say if is_first_process() else lambda _: None)
-    folder = Path(out) if out is not None else TRAININGS / template.keys.name
+    folder = Path(out) if out is not None else TRAININGS / name_for(start.name, Path(data))
     task = TrainingTask(template, keys, str(data), folder, start=start)
     return trained_here(task, device_type, track_carbon, progress, say)
 

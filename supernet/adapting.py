@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from supernet.catalog import PreprocessingKeys, Supernet
+from supernet.catalog import FAMILIES, PreprocessingKeys, Supernet
 from supernet.data_summary import COLOURLESS, LOOKED_AT_FOR_COLOUR
 from supernet.heads import ClassMatch, put_weights
 from supernet.image_folder import ImageFiles, list_images
@@ -37,7 +37,9 @@ def template_for(source: Supernet, name_or_path: str, folder: Path, say: Say) ->
     how = of_channels(source.preprocessing, channels)
     if len(how.mean) != len(source.preprocessing.mean):
         say(told_of_channels(len(source.preprocessing.mean), channels))
-    name = re.sub(r"[^\w.-]+", "_", f"{source.name}-{folder.absolute().name}")
+    # a class of the user's own gives its space a name, which is the supernet's
+    is_own = template.keys.family not in FAMILIES
+    name = source.name if is_own else name_for(source.name, folder)
     preprocessing = TemplatePreprocessing(**how.model_dump())
     keys = template.keys.model_copy(
         update={
@@ -50,6 +52,11 @@ def template_for(source: Supernet, name_or_path: str, folder: Path, say: Say) ->
         }
     )
     return Template(keys, template.path)
+
+
+def name_for(source: str, folder: Path) -> str:
+    """Of what is adapted from a supernet to the images in a folder."""
+    return re.sub(r"[^\w.-]+", "_", f"{source}-{folder.absolute().name}")
 
 
 def in_colour(files: ImageFiles) -> bool:

@@ -113,13 +113,15 @@ class PreprocessingKeys(documents.Document):
 class SupernetFile(documents.Document):
     """``configs/supernets/*.yaml``.
 
-    ``family`` is a name of :data:`FAMILIES`, or ``module:Class``. ``also`` are other names of it. ``data`` is absent where no images ship, ``weights`` where
-    they come from ``oncefit weights``.
+    ``family`` is a name of :data:`FAMILIES`, or ``module:Class``, which is in the folder ``code`` or beside the file.
+    ``also`` are other names of it. ``data`` is absent where no images ship, ``weights`` where they come from
+    ``oncefit weights``.
     """
 
     name: str
     also: tuple[str, ...] = ()
     family: str
+    code: str | None = None
     data: str | None = None
     preprocessing: PreprocessingKeys
     weights: WeightsFile | None = None
@@ -278,7 +280,7 @@ def parse_supernet(path: Path) -> Supernet:
 
 def described_supernet(document: SupernetFile, path: Path) -> Supernet:
     """The supernet of a document that is, or will be, in the file ``path``, from whose folder its paths start."""
-    described = family_of_outputs(document.family, document.name, path)
+    described = family_of_outputs(document.family, document.name, path, document.code)
     parsed = described(document.network)
     channels = parsed.channels
     if len(document.preprocessing.mean) != channels:
@@ -300,14 +302,18 @@ def described_supernet(document: SupernetFile, path: Path) -> Supernet:
     )
 
 
-def family_of_outputs(family: str, name: str, path: Path) -> Callable[[Mapping[str, Any]], Family]:
+def family_of_outputs(
+    family: str, name: str, path: Path, code: str | None = None
+) -> Callable[[Mapping[str, Any]], Family]:
     """From the ``network`` key of a supernet's file to its family. Raises InputError for a family that is not known."""
-    parse = family_parser(family, path)
+    parse = family_parser(family, path, code)
     return lambda network: parse(name, network, str(path))
 
 
-def family_parser(family: str, path: Path) -> Callable[[str, Mapping[str, Any], str], Family]:
-    """The ``parse`` of a family's name, or of a class of the user's own, which may be in the folder of ``path``."""
+def family_parser(
+    family: str, path: Path, code: str | None = None
+) -> Callable[[str, Mapping[str, Any], str], Family]:
+    """The ``parse`` of a family's name, or of a class of the user's own, which may be in :func:`code_folder`."""
     if family in FAMILIES:
         found: Callable[[str, Mapping[str, Any], str], Family] = load_named(FAMILIES[family])
         return found
@@ -316,8 +322,16 @@ def family_parser(family: str, path: Path) -> Callable[[str, Mapping[str, Any], 
             f"{unknown(f'family in {path}:', family, FAMILIES)}; a class of yours is given as module:Class, see "
             "docs/own-network.md"
         )
-    own: Callable[[str, Mapping[str, Any], str], Family] = load_named(OWN_FAMILY)(family, path.parent)
+    own: Callable[[str, Mapping[str, Any], str], Family] = load_named(OWN_FAMILY)(
+        family, code_folder(path, code)
+    )
     return own
+
+
+def code_folder(path: Path, code: str | None) -> Path:
+    """Where a class of the user's own is looked for: in ``code``, if that is there, else beside the YAML file ``path``."""
+    folder = path.resolve().parent / code if code is not None else path.parent
+    return folder if folder.is_dir() else path.parent
 
 
 def load_named(place: str) -> Any:

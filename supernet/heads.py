@@ -76,8 +76,8 @@ def put_weights(given: Mapping[str, Tensor], target: nn.Module, match: ClassMatc
     state, head = dict(given), head_of(target)
     places = [match.before.index(name) for name in match.kept]
     kept = [match.after.index(name) for name in match.kept]
-    for part in ("weight", "bias"):
-        rows = target.get_parameter(f"{head}.{part}").clone()
+    for part, own in target.get_submodule(head).named_parameters():  # without a bias where it has none
+        rows = own.clone()
         rows[kept] = state[f"{head}.{part}"][places]
         state[f"{head}.{part}"] = rows
     target.load_state_dict(state)

@@ -155,7 +155,7 @@ def entries_of(archive: Path) -> Iterator[PackedEntry]:
     else:
         with opened_tar(archive) as tarred:
             while (member := tarred.next()) is not None:
-                tarred.members.clear()  # or all of them stay in memory
+                tarred.members.clear()  # type: ignore[attr-defined]  # or all of them stay in memory
                 yield tar_entry(tarred, member)
 
 

@@ -34,6 +34,8 @@ LEAST_CONTRAST = 4.0
 
 THUMBS_AT_ONCE = 16_384
 """Thumbs whose contrast is computed together."""
+PAIRS_AT_ONCE = 16_384
+"""Pairs of thumbs that are compared together: of images that are much alike there are a hundred times as many as images."""
 
 Thumbs = npt.NDArray[np.uint8]
 Hashes = npt.NDArray[np.uint8]
@@ -54,10 +56,20 @@ def look_alike(thumbs: Thumbs) -> list[tuple[int, int]]:
     contrast = np.concatenate([block.std(axis=(1, 2)) for block in blocks])
     known = np.flatnonzero(contrast >= LEAST_CONTRAST)
     pairs = known[hashes_near(hashes_of(thumbs[known]))]
+    return [
+        (int(i), int(j))
+        for first in range(0, len(pairs), PAIRS_AT_ONCE)
+        for i, j in correlated(thumbs, pairs[first : first + PAIRS_AT_ONCE])
+    ]
+
+
+def correlated(thumbs: Thumbs, pairs: Pairs) -> Pairs:
+    """Those pairs of places whose thumbs correlate almost entirely."""
     one, other = (
         thumbs[places].reshape(-1, THUMB_ROWS * THUMB_COLUMNS).astype(np.float32) for places in pairs.T
     )
-    return [(int(i), int(j)) for i, j in pairs[correlation(one, other) >= LEAST_CORRELATION]]
+    alike: Pairs = pairs[correlation(one, other) >= LEAST_CORRELATION]
+    return alike
 
 
 def hashes_of(thumbs: Thumbs) -> Hashes:

@@ -14,10 +14,12 @@ from supernet import documents
 from supernet.amounts import Count
 from supernet.catalog import (
     DATA_SETS,
+    FAMILIES,
     Family,
     PreprocessingKeys,
     SupernetFile,
     WeightsFile,
+    code_folder,
     family_of_outputs,
     label_names,
     other_names,
@@ -47,6 +49,7 @@ class TemplateFile(documents.Document):
     name: str
     also: tuple[str, ...] = ()
     family: str
+    code: str | None = None
     data: str | None = None
     preprocessing: TemplatePreprocessing
     weights: WeightsFile | None = None
@@ -68,6 +71,13 @@ class Template:
         return documents.from_folder(self.path.parent, data)
 
     @property
+    def code(self) -> str | None:
+        """The folder of the class that is the family, absolute, so that a description elsewhere finds it; else None."""
+        if self.keys.family in FAMILIES:
+            return None
+        return str(code_folder(self.path, self.keys.code).resolve())
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Those that the file gives, if it does."""
         given = self.keys.network.get("classes", ())
@@ -83,7 +93,7 @@ class Template:
 
     def family(self, classes: tuple[str, ...]) -> Family:
         """The network with outputs for ``classes``."""
-        parse = family_of_outputs(self.keys.family, self.keys.name, self.path)
+        parse = family_of_outputs(self.keys.family, self.keys.name, self.path, self.keys.code)
         return parse(self.keys.network | {"classes": list(classes)})
 
     def document(
@@ -94,6 +104,7 @@ class Template:
         given: Mapping[str, object] = {
             "name": self.keys.name,
             "family": self.keys.family,
+            "code": self.code,
             "preprocessing": {"mean": mean, "std": std} | of_file,
             "network": self.keys.network | {"classes": list(classes)},
             **{key: value for key, value in keys.items() if value is not None},

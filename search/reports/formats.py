@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from cost_models import profiling, timing
 from cost_models.runtimes.registry import processors
 from cost_models.timing import LatencyMeasurement
-from search.reports.export import card_summary, data_set
+from search.reports.export import card_summary, data_set, require_shipped
 from search.reports.units import counted
 from supernet.errors import InputError
 from supernet.formats.protocol import DYNAMIC, BatchSize, FormatRequest
@@ -89,6 +89,8 @@ def convert_summary(
 
     formats = export_formats(names)
     check_formats(formats, asked)
+    if supernet is None:
+        require_shipped(bundle)
     images = images_for(bundle, data, say)
     made = convert_bundle(bundle.folder, formats, asked, images, time_call, supernet, say)
     return card_summary(made.card, bundle.folder)

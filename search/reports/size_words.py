@@ -87,7 +87,7 @@ def file_parts_table(found: Sequence[FileSizes]) -> Table:
     table.add_section()
     table.add_row("all of it", *(binary(one.bytes) for one in found))
     table.add_row("bytes", *(f"{one.bytes:,}" for one in found))
-    if len(found) > 1:
+    if len(found) > 1 and found[0].bytes:  # the card of a bundle may be empty
         table.add_row("of the first", *(f"{one.bytes / found[0].bytes:.3f}" for one in found))
     return table
 

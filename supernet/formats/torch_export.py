@@ -24,6 +24,21 @@ from supernet.threads import torch_threads
 MODEL_PT2 = "model.pt2"
 EXPRESSIONS = ("expr_str", "val", "min_val", "max_val")
 PLAIN_SIZE = re.compile(r"-?\w+|Symbol\('[su]\d+'(, \w+=(True|False))*\)")
+NAMES = ("name", "as_name")
+PLAIN_NAME = re.compile(r"\w*(\.\w+)*")
+"""Of a value or an argument: Python is written with it."""
+OPERATION = re.compile(
+    r"torch\.ops\.aten\.\w+\.\w+|_operator\.(getitem|add|sub|mul|floordiv|mod|eq|ne|ge|le|gt|lt)"
+)
+"""What a node may call; torch would take any function of Python that can be reached from its own modules."""
+KNOWN_ENTRY = re.compile(
+    r"[^/]+/("
+    r"archive_format|archive_version|byteorder|version|\.data/(version|serialization_id)|"
+    r"data/weights/(weight_\d+|model\.pt|model_weights_config\.json)|"
+    r"data/constants/(tensor_\d+|model\.pt|model_constants_config\.json)|"
+    r"data/sample_inputs/model\.pt|models/model\.json)"
+)
+"""What torch writes of a network of ours; others, as compiled libraries and pickled objects, would run when it is loaded."""
 LARGEST_JSON = 256 * 2**20
 
 
@@ -74,7 +89,11 @@ def check_archive(path: Path) -> None:
 
 
 def check_entry(path: Path, entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> None:
-    """A file of an archive: tensors without pickled code, and JSON without expressions that are more than a size."""
+    """A known file of an archive: tensors without pickled code, and JSON without expressions that are more than a size."""
+    if not KNOWN_ENTRY.fullmatch(entry.filename):
+        raise InputError(
+            f"{path} holds {entry.filename}, which is neither tensors nor their description; it is not loaded"
+        )
     if entry.filename.endswith((".pt", ".pkl")):
         try:
             torch.load(io.BytesIO(archive.read(entry)), weights_only=True)
@@ -89,7 +108,7 @@ def check_entry(path: Path, entry: zipfile.ZipInfo, archive: zipfile.ZipFile) ->
 
 
 def check_values(value: Any, where: str) -> None:
-    """Raises InputError for a pickled weight, or an expression that is no plain size."""
+    """Raises InputError for a pickled weight, and for whatever torch would run or write Python with: sizes, calls, names."""
     if isinstance(value, list):
         for inner in value:
             check_values(inner, where)
@@ -102,6 +121,14 @@ def check_values(value: Any, where: str) -> None:
             raise InputError(
                 f"{where} has the size {inner[:80]!r}, which is more than a name; it is not loaded"
             )
+        if key == "guards_code" and inner:
+            raise InputError(f"{where} has guards, which are Python; it is not loaded")
+        if key == "target" and isinstance(inner, str) and not OPERATION.fullmatch(inner):
+            raise InputError(
+                f"{where} calls {inner[:80]!r}, which is no operation of torch's; it is not loaded"
+            )
+        if key in NAMES and isinstance(inner, str) and not PLAIN_NAME.fullmatch(inner):
+            raise InputError(f"{where} has the name {inner[:80]!r}, which is none; it is not loaded")
         check_values(inner, where)
 
 

@@ -28,14 +28,14 @@ def read_digits(file: Path) -> tuple[Bytes, Bytes]:
         pixels, labels = arrays["X"], arrays["y"].ravel()
     except Exception as error:  # whatever a parser says of bytes that it does not understand
         raise InputError(f"{file} is no file of SVHN's digits: {error}; fetch the set again") from error
-    if (
-        pixels.dtype != np.uint8
-        or pixels.ndim != 4
-        or pixels.shape[2] != 3
-        or not set(labels) <= {*range(1, 11)}
-    ):
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[2] != 3 or labels.dtype.kind not in "uif":
         raise InputError(
-            f"{file} is no file of SVHN's digits: X is {pixels.dtype} of the shape {pixels.shape}, and labels are from "
-            f"{labels.min(initial=1)} to {labels.max(initial=1)}; fetch the set again"
+            f"{file} is no file of SVHN's digits: X is {pixels.dtype} of the shape {pixels.shape}, and y is {labels.dtype}; "
+            "fetch the set again"
+        )
+    if not set(labels) <= {*range(1, 11)}:
+        raise InputError(
+            f"{file} is no file of SVHN's digits: labels are from {labels.min()} to {labels.max()}, and 1 to 10 are possible; "
+            "fetch the set again"
         )
     return np.ascontiguousarray(pixels.transpose(3, 0, 1, 2)), (labels % 10).astype(np.uint8)

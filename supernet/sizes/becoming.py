@@ -85,10 +85,10 @@ class _Left:
     def pair(self, key: Callable[[StoredTensor], Hashable]) -> list[Pair]:
         """Take out those that have the same key; among several, those of the same name belong together."""
         before, after = ([(key(one), one) for one in side] for side in (self.before, self.after))
-        found = paired(before, after, lambda one: one.name)
+        found = same_keyed(before, after, lambda one: one.name)
         taken = {id(one) for pair in found for one in pair}
         before, after = ([(k, one) for k, one in side if id(one) not in taken] for side in (before, after))
-        found += paired(before, after, lambda _: "")
+        found += same_keyed(before, after, lambda _: "")
         self._take_out(found)
         return found
 
@@ -125,7 +125,7 @@ class _Left:
         self.after = [one for one in self.after if id(one) not in after]
 
 
-def paired(
+def same_keyed(
     before: Sequence[Keyed], after: Sequence[Keyed], name: Callable[[StoredTensor], str]
 ) -> list[Pair]:
     """Those with the same key and name, in order; a key that is None is none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from supernet.bundle import write_bundle
 from supernet.catalog import Supernet
 from supernet.data import Dataset
 from supernet.errors import InputError
-from supernet.training_job import Trained, weights_file
+from supernet.training_job import Trained, TrainingTask
 from tests.helpers.digits import write_digits
 
 RECIPE = "fmnist_mbv3"
@@ -44,7 +43,7 @@ def test_a_second_finetuning_into_one_bundle_is_refused(
     with pytest.raises(Enough):
         oncefit.finetune(tmp_path / "parent", digits, out=out, say=meanwhile)
     assert [path.name for path in seen] == ["tuned.lock"]
-    assert not list(out.parent.iterdir()), "the next command finds no lock"
+    assert not out.parent.exists(), "the next command finds no lock"
 
 
 def test_a_second_training_of_the_same_weights_is_refused(
@@ -52,18 +51,18 @@ def test_a_second_training_of_the_same_weights_is_refused(
 ) -> None:
     done: list[str | None] = []
 
-    def work(_: Path, folder: Path, alone: str | None, __: Callable[..., None]) -> Trained:
-        done.append(alone)
-        if alone is None:
+    def work(task: TrainingTask, *_: object) -> Trained:
+        done.append(task.alone)
+        if task.alone is None:
             with pytest.raises(InputError, match=r"another process trains .*supernet\.safetensors; wait"):
                 oncefit.train(RECIPE, out=tmp_path / "made")
             oncefit.train(RECIPE, alone="small", out=tmp_path / "made")  # other weights
-        return Trained(weights_file(folder, alone), "", {})
+        return Trained(task.weights, "", {}, None, task.out / "learning_curve.csv")
 
-    monkeypatch.setattr(training_job, "run", work)
+    monkeypatch.setattr(training_job, "run_training", work)
     oncefit.train(RECIPE, out=tmp_path / "made")
     assert done == [None, "small"]
-    assert not list((tmp_path / "made").iterdir())
+    assert not (tmp_path / "made").exists(), "nothing was put there"
 
 
 def test_the_folder_that_one_is_in_has_its_lock_beside_it(

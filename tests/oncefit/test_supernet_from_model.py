@@ -11,7 +11,7 @@ import yaml
 
 import oncefit
 from search.cli.app import main
-from search.cli.supernet import numbers_in
+from search.cli.supernet_from_model import numbers_in
 from tests.helpers import tiny
 from tests.helpers.digits import write_digits
 from tests.helpers.small_models import CLASSES, small_model

@@ -384,6 +384,13 @@ class RunsCode:
          "which is more than a name"),
         ("model/data/weights/model_weights_config.json", json.dumps({"c": {"w": {"use_pickle": True}}}).encode(),
          "has weights that are pickled"),
+        ("model/models/model.json", json.dumps({"nodes": [{"target": "torch.os.system"}]}).encode(),
+         "which is no operation of torch's"),
+        ("model/models/model.json", json.dumps({"guards_code": ["print(1)"]}).encode(), "has guards, which are Python"),
+        ("model/models/model.json", json.dumps({"inputs": [{"name": "a=print(1), b"}]}).encode(), "has the name"),
+        ("model/data/constants/opaque_obj_0", pickle.dumps(RunsCode()), "which is neither tensors nor their description"),
+        ("model/data/aotinductor/model/x.so", b"\x7fELF", "which is neither tensors nor their description"),
+        ("serialized_state_dict.pt", b"", "which is neither tensors nor their description"),
     ],
 )  # fmt: skip
 def test_an_archive_that_could_run_code_is_not_loaded(entry, content, message, tmp_path) -> None:
@@ -398,8 +405,10 @@ def test_an_archive_of_tensors_is_fine(tmp_path) -> None:
     path, stored = tmp_path / "model.pt2", io.BytesIO()
     torch.save({"x": torch.zeros(2)}, stored)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("data/inputs.pt", stored.getvalue())
-        archive.writestr("model.json", json.dumps({"expr_str": "Symbol('s77', positive=True, integer=True)"}))
+        archive.writestr("model/data/sample_inputs/model.pt", stored.getvalue())
+        archive.writestr(
+            "model/models/model.json", json.dumps({"expr_str": "Symbol('s77', positive=True, integer=True)"})
+        )
     torch_export.check_archive(path)
 
 

@@ -86,3 +86,9 @@ def test_a_network_of_other_classes_has_other_outputs_and_no_weights() -> None:
     assert other.fingerprint != supernet.fingerprint
     assert other.stored is None
     assert supernet.of_classes(supernet.classes) is supernet
+
+
+def test_a_head_without_a_bias_has_none_afterwards() -> None:
+    given, target = (nn.Sequential(nn.Linear(3, classes, bias=False)) for classes in (2, 3))
+    put_weights(given.state_dict(), target, ClassMatch(("a", "b"), ("b", "a", "c")))
+    torch.testing.assert_close(target[0].weight[:2], given[0].weight[[1, 0]], rtol=0, atol=0)

@@ -489,6 +489,14 @@ def test_svhn_is_what_torchvision_reads(tmp_path: Path, monkeypatch: pytest.Monk
         InputError, match=r"no file of SVHN's digits: X is float64 of the shape \(32, 32, 3, 1\)"
     ):
         find_part(tmp_path, "val").listed(tuple("0123456789"))
+    for odd, said in (
+        (np.array(["a", "b"]), "y is <U1"),
+        (np.array([np.zeros(2), "x"], dtype=object), "y is object"),
+        (np.array([0, 11], np.uint8), "labels are from 0 to 11"),
+    ):
+        savemat(tmp_path / "test_32x32.mat", {"X": np.zeros((32, 32, 3, 2), np.uint8), "y": odd})
+        with pytest.raises(InputError, match=said):
+            find_part(tmp_path, "val").listed(tuple("0123456789"))
     (tmp_path / "test_32x32.mat").write_bytes(b"cut short")
     with pytest.raises(InputError, match="no file of SVHN's digits"):
         find_part(tmp_path, "val").listed(tuple("0123456789"))

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_digits
 
+from supernet import near_copies
 from supernet.data_check import check_images_in
 from supernet.near_copies import THUMB_COLUMNS, THUMB_ROWS, look_alike, thumb
 from tests.helpers.command_here import command_here
@@ -65,6 +66,12 @@ def test_images_of_one_grey_look_like_nothing_and_few_are_no_matter() -> None:
     assert found([blurred(1), blurred(1)]) == [(0, 1)]
 
 
+def test_pairs_are_compared_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [blurred(seed) for seed in (0, 1, 0, 1, 2, 0)]
+    monkeypatch.setattr(near_copies, "PAIRS_AT_ONCE", 2)
+    assert found(images) == [(0, 2), (0, 5), (1, 3), (2, 5)]
+
+
 def test_a_copy_is_found_in_a_crowd_of_images_that_differ_in_a_corner_alone() -> None:
     crowd = []
     for seed in range(100):
@@ -75,10 +82,10 @@ def test_a_copy_is_found_in_a_crowd_of_images_that_differ_in_a_corner_alone() ->
 
 
 def test_handwritten_digits_are_no_copies() -> None:
-    """Of 1,797 by 43 people, none is known to be there twice; drawn alike are some."""
-    digits = np.round(load_digits().images * 255 / 16).astype(np.uint8)
+    """Of 600 by 43 people, none is known to be there twice; drawn alike are some."""
+    digits = np.round(load_digits().images[:600] * 255 / 16).astype(np.uint8)
     alike = {place for pair in found([Image.fromarray(pixels) for pixels in digits]) for place in pair}
-    assert len(alike) <= 20, "1 %"
+    assert len(alike) <= 6, "1 %"
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from tests.helpers import tiny
 from tests.helpers.broken_networks import ElasticResNet
 from tests.helpers.digits import NAMES, write_digits
 from tests.helpers.own_network import SMALL, write_own
+from tests.helpers.own_supernet import RECIPE
 from tests.helpers.paths import ROOT
 
 PAGE = (ROOT / "docs" / "own-network.md").read_text()
@@ -125,3 +128,45 @@ def test_sorted_channels_are_those_that_matter() -> None:
     net.sort_channels()
     sums = net.largest.stage2_block1.conv2.conv.weight.abs().sum((0, 2, 3))
     assert (sums.diff() <= 0).all()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the class and its YAML, which leaves classes to the images, and a recipe; no module is loaded yet."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    shutil.copy(EXAMPLE.with_suffix(".py"), folder / "mine_resnet.py")
+    network = {key: value for key, value in NETWORK.items() if key != "classes"}
+    write_own(folder, "mine_resnet:ElasticResNet", network=network)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | {"epochs": 1, "batch_size": 25}))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "mine_resnet", raising=False)
+    return folder
+
+
+def test_it_is_trained_opened_by_another_process_and_adapted(
+    own: str, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digits = Path(own).parent / "digits"
+    before = list(sys.path)
+    made = oncefit.train(elsewhere / "recipe.yaml", data=digits, out=tmp_path / "out", say=lambda _: None)
+    monkeypatch.setattr(sys, "path", before)
+    monkeypatch.delitem(sys.modules, "mine_resnet")  # as it is in a process that did not train
+    opened = open_supernet(str(made.supernet))
+    assert opened.weights_sha256 == made.sha256
+    assert Path(sys.modules["mine_resnet"].__file__ or "") == elsewhere / "mine_resnet.py"
+    recipe = tmp_path / "adapt.yaml"
+    recipe.write_text("{batch_size: 25, random_subnets: 1}")
+    adapted = oncefit.adapt(
+        str(made.supernet), digits, recipe=recipe, epochs=1, out=tmp_path / "on", say=lambda _: None
+    )
+    assert adapted.sha256 != made.sha256
+    assert open_supernet(str(adapted.supernet)).fingerprint == opened.fingerprint
+
+
+def test_a_moved_description_finds_its_class_beside_it(elsewhere: Path) -> None:
+    file = elsewhere / "own.yaml"
+    keys = yaml.safe_load(file.read_text())
+    keys["network"]["classes"] = list(NAMES)
+    file.write_text(yaml.safe_dump(keys | {"code": "/no/such/folder"}))
+    assert open_supernet(str(file)).name == "elastic_resnet"

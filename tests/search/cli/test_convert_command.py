@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import oncefit
 from search.cli.app import main
 from search.reports import formats as of_formats
+from supernet.bundle_card import CARD, read_card, render
 from supernet.errors import InputError
 
 
@@ -128,3 +130,15 @@ def test_images_that_are_not_here_are_said_and_random_ones_taken(
     ]
     with pytest.raises(InputError):
         of_formats.images_for(bundle, "given", said.append)
+
+
+def test_a_bundle_of_a_supernet_of_ones_own_asks_for_its_file(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = shutil.copytree(exported, tmp_path / "bundle")
+    card = read_card(copied)
+    of = card.supernet.model_copy(update={"name": "mine"})
+    (copied / CARD).write_text(render(card.model_copy(update={"supernet": of})))
+    told = refused(capsys, "convert", copied, "--format", "onnx")
+    assert "the supernet mine, which does not ship" in told
+    assert "--supernet" in told

@@ -69,6 +69,13 @@ def test_a_name_with_brackets_is_shown_as_it_is(tmp_path: Path, capsys: pytest.C
     assert "[bold]net[v1].pth" in run(capsys, odd)[0]
 
 
+def test_bundles_of_nothing_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.json").touch()
+    assert "0 B" in run(capsys, tmp_path / "one", tmp_path / "other")[0]
+
+
 def test_what_is_wrong_is_one_paragraph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "net.h5"
     path.write_bytes(b"x")

@@ -228,6 +228,7 @@ def test_a_front_is_drawn_whole_whatever_its_length(pairs: list[tuple[float, flo
         measures=True,
         kind="validation split",
         predictor=None,
+        power_meter=None,
     )
     chosen = best(found, AXES)
     result = Result(run, found, members, chosen, {chosen.arch.id: chosen.validation}, 3)  # type: ignore[arg-type]
