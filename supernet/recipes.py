@@ -135,6 +135,11 @@ def read_recipe(path: Path) -> NamedRecipe:
     """The recipe in a YAML file. Raises InputError for a recipe of a fine-tuning, too."""
     given = documents.load(path)
     refuse_finetuning(given, path)
+    if "family" in given and "network" in given:
+        raise InputError(
+            f"{path} describes a supernet; oncefit train takes a recipe, whose key 'supernet' names it: oncefit supernet new "
+            "writes both, and docs/training.md says what a recipe has"
+        )
     if "supernet" not in given and "epochs" in given:
         raise InputError(
             f"{path}: the key 'supernet' is missing: name the one to train from scratch, or its file; or adapt a trained one: "

@@ -304,3 +304,8 @@ def test_a_network_that_cannot_be_trained_is_refused() -> None:
         match=r"mine cannot be trained: its network is a Linear, and it lacks sort_channels, extract",
     ):
         trainable(nn.Linear(1, 1), "mine")
+
+
+def test_a_supernet_in_place_of_a_recipe_is_told_as_one() -> None:
+    with pytest.raises(InputError, match="describes a supernet; oncefit train takes a recipe"):
+        read_recipe(documents.find("supernets", "fmnist_mbv3"))
