@@ -322,7 +322,11 @@ def near_copies(seen: SeenParts) -> Iterator[DataFinding]:
     distinct = {
         (part, look.digest): look for part, looks in seen.looks.items() for look in looks if look.thumb
     }
-    images = [(part, look) for (part, _), look in distinct.items()]
+    images = [
+        (part, look)
+        for (part, digest), look in distinct.items()
+        if part != "calibration" or ("train", digest) not in distinct  # told of train already
+    ]
     thumbs = np.frombuffer(b"".join(look.thumb for _, look in images), np.uint8).reshape(
         -1, THUMB_ROWS, THUMB_COLUMNS
     )

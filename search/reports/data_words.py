@@ -60,8 +60,12 @@ def parts_table(found: FolderCheck) -> Table:
 
 
 def sides(found: Sides | None) -> str:
-    """``90, 155, 220``: the smallest, the median and the largest."""
-    return f"{found.least}, {found.median:g}, {found.greatest}" if found is not None else "-"
+    """``155 (90-220)``: the median, the smallest and the largest, or ``28`` where all are the same."""
+    if found is None:
+        return "-"
+    if found.least == found.greatest:
+        return f"{found.least}"
+    return f"{found.median:g} ({found.least}-{found.greatest})"
 
 
 def classes_table(found: FolderCheck) -> Table:

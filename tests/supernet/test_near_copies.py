@@ -113,6 +113,17 @@ def test_a_copy_in_another_part_is_a_warning_with_both_names(
     assert "WARNING (near copies): 1 image of val looks like images in train" in shown
 
 
+def test_images_of_calibration_that_are_also_in_train_are_told_of_once(photos: Path) -> None:
+    (photos / "val").rename(photos / "validation")
+    for part, of in (("calibration", "train"), ("report", "validation")):
+        for file in (photos / of).glob("*/?.png"):
+            copy = photos / part / file.relative_to(photos / of)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    told = [f.told for f in check_images_in(photos).findings if f.kind == "near copies"]
+    assert [words.split(":")[0] for words in told] == ["1 image of validation looks like images in train"]
+
+
 def test_the_same_bytes_are_told_as_such_alone_and_copies_in_one_part_too(photos: Path) -> None:
     (photos / "val" / "cat" / "bytes.png").write_bytes((photos / "train" / "cat" / "8.png").read_bytes())
     Image.open(photos / "val" / "dog" / "3.png").save(photos / "val" / "dog" / "more.webp", quality=90)
