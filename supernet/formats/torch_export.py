@@ -24,7 +24,7 @@ from supernet.threads import torch_threads
 MODEL_PT2 = "model.pt2"
 EXPRESSIONS = ("expr_str", "val", "min_val", "max_val")
 PLAIN_SIZE = re.compile(r"-?\w+|Symbol\('[su]\d+'(, \w+=(True|False))*\)")
-NAMES = ("name", "as_name")
+NAME_KEYS = ("name", "as_name")
 PLAIN_NAME = re.compile(r"\w*(\.\w+)*")
 """Of a value or an argument: Python is written with it."""
 OPERATION = re.compile(
@@ -127,7 +127,7 @@ def check_values(value: Any, where: str) -> None:
             raise InputError(
                 f"{where} calls {inner[:80]!r}, which is no operation of torch's; it is not loaded"
             )
-        if key in NAMES and isinstance(inner, str) and not PLAIN_NAME.fullmatch(inner):
+        if key in NAME_KEYS and isinstance(inner, str) and not PLAIN_NAME.fullmatch(inner):
             raise InputError(f"{where} has the name {inner[:80]!r}, which is none; it is not loaded")
         check_values(inner, where)
 
