@@ -98,15 +98,16 @@ def put_into(source: Supernet, target: nn.Module, match: ClassMatch) -> None:
     net = source.load()
     assert isinstance(net, nn.Module)
     state = dict(net.state_dict())
-    first = f"{first_convolution(target)}.weight"
-    state[first] = for_channels(state[first], target.get_parameter(first).shape[1])
+    first = first_convolution(target)
+    if first is not None:
+        name = f"{first}.weight"
+        state[name] = for_channels(state[name], target.get_parameter(name).shape[1])
     put_weights(state, target, match)
 
 
-def first_convolution(net: nn.Module) -> str:
-    """The name of the one that sees the image."""
-    names: list[str] = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
-    return names[0]
+def first_convolution(net: nn.Module) -> str | None:
+    """The name of the one that sees the image; None where a network of a user's own has none."""
+    return next((name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)), None)
 
 
 def for_channels(weight: Tensor, channels: int) -> Tensor:

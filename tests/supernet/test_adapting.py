@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from supernet.adapting import for_channels, put_into
+from supernet.adapting import first_convolution, for_channels, put_into
 from supernet.arch import Arch
 from supernet.catalog import open_supernet
 from supernet.elastic_batches import ElasticBatch
@@ -60,3 +60,9 @@ def test_the_first_layer_gives_grey_images_the_answers_that_it_gave() -> None:
             rtol=1e-4, atol=1e-4,
         )  # fmt: skip
     assert for_channels(weight, 3) is weight
+
+
+def test_a_network_without_a_convolution_has_no_first_layer_to_change() -> None:
+    assert first_convolution(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))) is None
+    net = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 4, 3))
+    assert first_convolution(net) == "1"
