@@ -8,15 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from supernet import documents
 from supernet.bundle_card import WEIGHTS, Card
 from supernet.bundled_programs import NETWORK
 from supernet.checkpoints import load_weights, sha256_of
 from supernet.errors import InputError
-from supernet.formats.protocol import ExportFormat, Logits, NetworkInputs, Opened, Reading, ToWrite, batched
-from supernet.threads import torch_threads
+from supernet.formats.protocol import ExportFormat, Opened, Reading, ToWrite
+from supernet.formats.torch_module import opened_module
 
 MODEL_SAFETENSORS, CONFIG, MODEL_CARD = "model.safetensors", "config.json", "README.md"
 TASK = "image-classification"
@@ -147,23 +145,8 @@ def opened_repository(reading: Reading) -> Iterator[Opened]:
     path = reading.folder / MODEL_SAFETENSORS
     net = reading.bundle.subnet()
     load_weights(net, path, sha256_of(path.read_bytes()))
-
-    def run(images: NetworkInputs) -> Logits:
-        with torch.inference_mode():
-            found: Logits = net(torch.from_numpy(images)).numpy()
-        return found
-
-    def bound(images: NetworkInputs) -> Any:
-        given = torch.from_numpy(images)
-
-        def call() -> object:
-            with torch.inference_mode():
-                return net(given)
-
-        return call
-
-    with torch_threads(reading.threads):
-        yield Opened(batched(run, reading.batch), bound)
+    with opened_module(net, reading) as found:
+        yield found
 
 
 FORMAT = ExportFormat(

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from supernet.errors import InputError
-from supernet.formats.protocol import ExportFormat, Logits, NetworkInputs, Opened, Reading, ToWrite, batched
-from supernet.threads import torch_threads
+from supernet.formats.protocol import ExportFormat, Opened, Reading, ToWrite
+from supernet.formats.torch_module import opened_module
 
 MODEL_PT2 = "model.pt2"
 EXPRESSIONS = ("expr_str", "val", "min_val", "max_val")
@@ -58,22 +58,8 @@ def opened_pt2(reading: Reading) -> Iterator[Opened]:
     except Exception as error:  # its errors have no common base
         raise InputError(f"torch.export cannot load {path}: {error}") from error
 
-    def run(images: NetworkInputs) -> Logits:
-        with torch.inference_mode():
-            found: Logits = net(torch.from_numpy(images)).numpy()
-        return found
-
-    def bound(images: NetworkInputs) -> Any:
-        given = torch.from_numpy(images)
-
-        def call() -> object:
-            with torch.inference_mode():
-                return net(given)
-
-        return call
-
-    with torch_threads(reading.threads):
-        yield Opened(batched(run, reading.batch), bound)
+    with opened_module(net, reading) as found:
+        yield found
 
 
 def check_archive(path: Path) -> None:
