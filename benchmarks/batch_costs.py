@@ -15,7 +15,7 @@ import numpy as np
 from cost_models.devices import open_device
 from cost_models.protocol import Target
 from cost_models.registry import COSTS, build
-from supernet.catalog import open_supernet
+from supernet.families.catalog import open_supernet
 
 ARCHS, SINGLE, ROUNDS = 100_000, 500, 7
 

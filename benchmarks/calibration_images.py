@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from supernet.arch import Arch
-from supernet.calibration import recalibrate
-from supernet.catalog import open_supernet
-from supernet.data import Dataset, load_dataset, mixed_images
-from supernet.evaluation import evaluate, specialise
-from supernet.fashion_mnist import load_official, split_of_training_images
-from supernet.image_folder import ImageFiles
-from supernet.preprocessing import prepare
+from supernet.archs.arch import Arch
+from supernet.evaluating.evaluation import evaluate, specialise
+from supernet.families.catalog import open_supernet
+from supernet.images.data import Dataset, load_dataset, mixed_images
+from supernet.images.fashion_mnist import load_official, split_of_training_images
+from supernet.images.image_folder import ImageFiles
+from supernet.images.preprocessing import prepare
+from supernet.networks.calibration import recalibrate
 
 COUNTS = (500, 2_000, 20_000)
 

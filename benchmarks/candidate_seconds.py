@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from search.runs.measuring import MeasuredAccuracy
-from supernet.catalog import open_supernet
+from supernet.families.catalog import open_supernet
 
 ARCHS = 30
 

@@ -25,8 +25,8 @@ import oncefit
 from cost_models.carbon_ledger import MG_PER_KG
 from search.runs.carbon_stop import CarbonStop, prospect, trial_kg
 from search.runs.measuring import MeasuredAccuracy
-from supernet.arch import Arch
-from supernet.catalog import open_supernet
+from supernet.archs.arch import Arch
+from supernet.families.catalog import open_supernet
 
 NAME, SUPERNET = "carbon_stop", "fmnist_mbv3"
 MEASURED = 48

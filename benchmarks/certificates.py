@@ -27,7 +27,7 @@ from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.predictor_search import search_directly
 from supernet import documents
-from supernet.catalog import open_supernet
+from supernet.families.catalog import open_supernet
 
 SUPERNET = "ofa_mbv3_w1.0"
 BUDGETS = (150e6, 200e6, 250e6, 300e6, 350e6, 400e6, 500e6)

@@ -22,8 +22,8 @@ from oracles import ORACLES, REFERENCE, Oracle, open_oracle
 from results import Results, Row, spread
 
 from search.proposing.predictor_search import Predict
+from supernet.archs.space import Codes
 from supernet.arrays import Floats
-from supernet.space import Codes
 
 NAME = "cheap_front"
 OURS, PYMOO = "oncefit", "pymoo-nsga2"

@@ -23,16 +23,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
-from supernet.data import Dataset, Images, load_dataset
-from supernet.evaluation import evaluate, recalibrate_on_images, specialise
-from supernet.finetuning import finetune
-from supernet.finetuning_job import with_classes
-from supernet.finetuning_recipe import FinetuningRecipe, read_finetuning_recipe
-from supernet.heads import match_classes
-from supernet.processes import Processes
-from supernet.training_batches import Batches
+from supernet.archs.arch import Arch
+from supernet.bundles.finetuning_job import with_classes
+from supernet.evaluating.evaluation import evaluate, recalibrate_on_images, specialise
+from supernet.families.catalog import Supernet, open_supernet
+from supernet.images.data import Dataset, Images, load_dataset
+from supernet.training.finetuning import finetune
+from supernet.training.finetuning_recipe import FinetuningRecipe, read_finetuning_recipe
+from supernet.training.heads import match_classes
+from supernet.training.processes import Processes
+from supernet.training.training_batches import Batches
 
 TRAINING, CALIBRATION, VALIDATION, REPORT = 1000, 500, 500, 4000
 EPOCHS = 12

@@ -42,7 +42,7 @@ from cost_models.profiling import LatencyMeasurement
 from cost_models.protocol import Target
 from cost_models.registry import build
 from search.runs import study as studies
-from supernet.catalog import Supernet, open_supernet
+from supernet.families.catalog import Supernet, open_supernet
 
 ALONE, TOGETHER, MOST = 60, 90, 180
 """Evaluations of a search for one device, of the fleet whose seconds are told, and of those whose curve is."""

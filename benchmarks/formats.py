@@ -22,14 +22,14 @@ from results import Results, Row
 from cost_models.measuring import untrained
 from cost_models.timing import BUSY_PERCENT, LatencyMeasurement
 from search.reports.formats import time_call
-from supernet.bundle import Bundle, write_bundle
-from supernet.catalog import Supernet, open_supernet
-from supernet.checkpoints import save_weights
-from supernet.data import Dataset, load_dataset
+from supernet.bundles.bundle import Bundle, write_bundle
+from supernet.families.catalog import Supernet, open_supernet
 from supernet.formats.conversion import convert_bundle
 from supernet.formats.protocol import FormatRequest
 from supernet.formats.registry import EXPORT_FORMATS, export_format
-from supernet.stored_weights import StoredWeights
+from supernet.images.data import Dataset, load_dataset
+from supernet.weights.checkpoints import save_weights
+from supernet.weights.stored_weights import StoredWeights
 
 EMBEDDED, IMAGENET, SIDE = "fmnist_mbv3", "ofa_mbv3_w1.0", 224
 

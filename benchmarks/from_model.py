@@ -27,15 +27,15 @@ from torchvision.models.resnet import BasicBlock
 
 import oncefit
 from cost_models.fit_design import leaning_sample
-from supernet.arch import Arch
-from supernet.catalog import Elastic, PreprocessingKeys, Supernet
-from supernet.checkpoints import load_weights, save_weights, sha256_of
-from supernet.data import Dataset
-from supernet.evaluation import evaluate, specialise
-from supernet.images import Images
-from supernet.model_readers import read_model
-from supernet.preprocessing import prepare
-from supernet.training_images import load_training_data
+from supernet.archs.arch import Arch
+from supernet.evaluating.evaluation import evaluate, specialise
+from supernet.families.catalog import Elastic, PreprocessingKeys, Supernet
+from supernet.images.data import Dataset
+from supernet.images.images import Images
+from supernet.images.preprocessing import prepare
+from supernet.making.model_readers import read_model
+from supernet.training.training_images import load_training_data
+from supernet.weights.checkpoints import load_weights, save_weights, sha256_of
 
 SIDE = 32
 HOW = PreprocessingKeys(mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262), stored=SIDE)

@@ -39,8 +39,8 @@ from search.proposing.guided import described, most_telling, telling_features
 from search.proposing.history import Known
 from search.proposing.predictor_search import search_directly
 from search.proposing.surrogate import Surrogate, fit_surrogate
+from supernet.archs.space import Codes
 from supernet.arrays import Floats
-from supernet.space import Codes
 
 BANDS = 5
 """Bands of the part of the front that rises."""

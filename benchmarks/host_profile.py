@@ -33,8 +33,8 @@ from cost_models.profile_here import profile_here
 from cost_models.protocol import Target
 from cost_models.registry import build
 from search.proposing.predictor_search import search_directly
-from supernet.arch import Choice
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Choice
+from supernet.families.catalog import Supernet, open_supernet
 
 DEVICES = {
     "host-ort-1t": Setup(),

@@ -23,7 +23,7 @@ from cost_models.fit_design import choose_archs
 from cost_models.host import FIT_SEED, FIT_SUBNETS, fit_host
 from cost_models.protocol import Target
 from supernet import documents
-from supernet.catalog import Supernet, open_supernet
+from supernet.families.catalog import Supernet, open_supernet
 from supernet.messages import Say
 
 UNSEEN = 20
@@ -51,7 +51,9 @@ def measure(supernet: Supernet, report: Say) -> dict[str, object]:
     seconds = time.perf_counter() - start
     assert device.latency is not None
     seen = set(choose_archs(supernet, FIT_SUBNETS, np.random.default_rng(FIT_SEED)).archs)
-    sample = supernet.space.decode(supernet.space.sample(2 * UNSEEN, np.random.default_rng(UNSEEN_SEED)))
+    sample = supernet.space.decode(
+        supernet.archs.space.sample(2 * UNSEEN, np.random.default_rng(UNSEEN_SEED))
+    )
     archs = [arch for arch in dict.fromkeys(sample) if arch not in seen][:UNSEEN]
     measured = profiling.profile(supernet, archs, report)
     predict = latency.latency_ms(Target(supernet, device))

@@ -28,9 +28,9 @@ from cost_models.latency_tables import pieces_by_choice
 from cost_models.protocol import Target
 from cost_models.tables import layers_by_choice
 from supernet import documents
-from supernet.arch import Arch
-from supernet.catalog import open_supernet
-from supernet.space import SearchSpace
+from supernet.archs.arch import Arch
+from supernet.archs.space import SearchSpace
+from supernet.families.catalog import open_supernet
 
 BATCH, SINGLE, ROUNDS, SEED = 100_000, 2_000, 9, 0
 

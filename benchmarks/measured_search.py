@@ -31,8 +31,8 @@ from search.problem.problem import Problem
 from search.proposing.distributions import distributions
 from search.proposing.samplers import build_sampler
 from search.runs.measuring import MeasuredAccuracy
-from supernet.arch import Arch
-from supernet.catalog import open_supernet
+from supernet.archs.arch import Arch
+from supernet.families.catalog import open_supernet
 
 SUPERNET = "fmnist_mbv3"
 BUDGETS = (1.0e6, 1.25e6, 1.5e6, 1.8e6, 2.2e6)
@@ -84,7 +84,7 @@ class Oracle:
                 self.read = file.tell()
 
     def measured(self, arch: Arch) -> Hits:
-        from supernet.evaluation import hits_of
+        from supernet.evaluating.evaluation import hits_of
 
         hits = hits_of(self.measure.subnet(arch), arch, self.measure.data, "validation")
         return np.asarray(hits[:, 0].numpy(), dtype=np.bool_)

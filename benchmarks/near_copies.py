@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from supernet.image_folder import SUFFIXES, read_image
-from supernet.near_copies import THUMB_COLUMNS, THUMB_ROWS, look_alike, thumb
+from supernet.images.image_folder import SUFFIXES, read_image
+from supernet.images.near_copies import THUMB_COLUMNS, THUMB_ROWS, look_alike, thumb
 
 SHOWN = 10
 

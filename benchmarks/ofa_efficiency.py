@@ -20,8 +20,8 @@ from ofa.nas import efficiency_predictor
 
 from cost_models.protocol import Target
 from cost_models.registry import Cost, build
-from supernet.arch import Arch
-from supernet.catalog import open_supernet
+from supernet.archs.arch import Arch
+from supernet.families.catalog import open_supernet
 from supernet.ofa_format.settings import settings_of_arch
 
 MODELS = {

@@ -23,9 +23,9 @@ from threadpoolctl import threadpool_limits
 
 from cost_models.registry import Cost
 from oncefit.predictors import read_state
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
 from supernet.ofa_format.settings import from_settings
-from supernet.space import Codes, SearchSpace
 
 Spec = dict[str, Any]
 """A subnet in ``ofa``'s words."""

@@ -35,7 +35,7 @@ from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.predictor_search import search_directly
 from search.reports.units import amount
-from supernet.catalog import open_supernet
+from supernet.families.catalog import open_supernet
 from supernet.ofa_format.settings import from_settings
 
 BUDGETS = (

@@ -32,8 +32,8 @@ from search.proposing.predictor_search import Effort, Predict
 from search.proposing.waves import Tides
 from search.reports.units import amount
 from supernet import documents
+from supernet.archs.space import Codes
 from supernet.arrays import Floats
-from supernet.space import Codes
 
 NAME = "one_budget"
 BEST_KNOWN = Path(__file__).with_name("best_known.json")

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 
 from cost_models.profiling import measure_in_turns, open_session, runner
-from supernet.arch import Arch
-from supernet.catalog import open_supernet
-from supernet.onnx_export import INPUT, OPSET, export_onnx
+from supernet.archs.arch import Arch
+from supernet.bundles.onnx_export import INPUT, OPSET, export_onnx
+from supernet.families.catalog import open_supernet
 
 EXPORTS, ROUNDS = 3, 20
 """Exports are timed in seconds of the processor, latencies by their quietest round: other programs disturb both."""

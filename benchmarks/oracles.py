@@ -27,9 +27,9 @@ from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.acquisition import front
 from search.proposing.annealing import Slope
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.catalog import Supernet, open_supernet
-from supernet.space import Codes, SearchSpace
+from supernet.families.catalog import Supernet, open_supernet
 
 REFERENCE = Path(os.environ.get("ONCEFIT_REFERENCE", Path(__file__).parents[2] / "shared" / "ofa-reference"))
 MILLION = 1e6

@@ -37,8 +37,8 @@ from search.runs.front import front
 from search.runs.study import attributes, candidates, judged, open_storage
 from search.runs.workers import MARK
 from supernet.accuracy import Accuracy, wilson
-from supernet.arch import Arch
-from supernet.catalog import open_supernet
+from supernet.archs.arch import Arch
+from supernet.families.catalog import open_supernet
 
 NAME = "overhead"
 FEW, MANY, TIMED = 100, 10_000, 40

@@ -25,9 +25,9 @@ from search.proposing.distributions import distributions
 from search.proposing.predictor_search import Effort, Predict, search_directly
 from search.proposing.samplers import build_sampler
 from search.proposing.waves import Tides
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.space import Codes, SearchSpace
 
 OPTUNA = ("nsga2", "tpe", "random")
 POPULATION = 100

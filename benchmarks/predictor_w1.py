@@ -30,7 +30,7 @@ from search.predictors.scores import IN_POINTS, Scores, score
 from search.proposing import surrogate
 from search.runs.measured_subnets import read_all
 from supernet.arrays import Floats
-from supernet.catalog import open_supernet
+from supernet.families.catalog import open_supernet
 
 SUPERNET = open_supernet("ofa_mbv3_w1.0")
 SEEDS = 2

@@ -32,9 +32,9 @@ from search.predictors.protocol import Prediction, Predictor
 from search.predictors.scores import score
 from search.proposing.distributions import distributions
 from search.proposing.samplers import GUIDED, build_sampler
+from supernet.archs.space import Codes
 from supernet.arrays import Floats
-from supernet.catalog import open_supernet
-from supernet.space import Codes
+from supernet.families.catalog import open_supernet
 
 NAME = "prior"
 BUDGET = 1.5e6

@@ -34,9 +34,9 @@ from cost_models.latency_csv import read_latency_csv
 from cost_models.latency_fit import LOOSE, groups, roofline_paths
 from cost_models.protocol import Target
 from cost_models.robust_prices import Sums, fit_prices, non_negative, validated
+from supernet.archs.space import Codes
 from supernet.arrays import Floats
-from supernet.catalog import Supernet, open_supernet
-from supernet.space import Codes
+from supernet.families.catalog import Supernet, open_supernet
 
 SUPERNET = "ofa_mbv3_w1.2"
 SIZES = (10, 20, 30, 50, 100, 300, 1000)

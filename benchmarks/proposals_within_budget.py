@@ -32,8 +32,8 @@ from search.proposing.distributions import distributions
 from search.proposing.samplers import SAMPLERS, build_sampler
 from search.proposing.within_budget import WithinBudget
 from search.runs.trials import PROPOSALS_PER_TRIAL
-from supernet.catalog import open_supernet
-from supernet.space import Codes, SearchSpace
+from supernet.archs.space import Codes, SearchSpace
+from supernet.families.catalog import open_supernet
 
 TRIALS = 40
 SEEDS = 5
@@ -94,7 +94,9 @@ def main() -> None:
     for objectives in (["top1"], ["top1", "macs"]):
         for share in SHARES:
             budget = reach.minimum + share * (reach.maximum - reach.minimum)
-            problem = Problem(supernet.space, parse_objectives(objectives), {"macs": macs}, {"macs": budget})
+            problem = Problem(
+                supernet.archs.space, parse_objectives(objectives), {"macs": macs}, {"macs": budget}
+            )
             for name in [n for n in sys.argv[1:] if n in SAMPLERS] or SAMPLERS:
                 found = []
                 for seed in range(SEEDS):

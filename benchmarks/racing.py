@@ -35,10 +35,10 @@ from search.runs.racing import LEVEL, Race, Raced, Rival, dominated, images_save
 from search.runs.run import make_run
 from search.runs.trials import search
 from supernet.accuracy import Accuracy
-from supernet.arch import Arch
-from supernet.catalog import open_supernet
-from supernet.data import Dataset
-from supernet.evaluation import accuracy_of_hits
+from supernet.archs.arch import Arch
+from supernet.evaluating.evaluation import accuracy_of_hits
+from supernet.families.catalog import open_supernet
+from supernet.images.data import Dataset
 
 CASES: Sequence[tuple[tuple[str, ...], float]] = (
     (("top1",), 1.0e6), (("top1",), 1.5e6), (("top1", "macs"), 1.5e6),
@@ -250,7 +250,7 @@ def ties(known: Sequence[Hits], level: float, pairs: int, rng: np.random.Generat
 
 def seconds(oracle: Oracle) -> dict[str, float]:
     """Medians, for one random subnet, of what a search does before evaluation and of evaluation."""
-    from supernet.evaluation import hits_by_part
+    from supernet.evaluating.evaluation import hits_by_part
 
     space, data = oracle.measure.supernet.space, oracle.measure.data
     ready, quarter, whole = [], [], []

@@ -21,7 +21,7 @@ from search.proposing.changes import SingleChanges
 from search.proposing.first_archs import skewed
 from search.proposing.hill_climbing import climb
 from search.reports.units import amount
-from supernet.space import Codes
+from supernet.archs.space import Codes
 
 STEPS = 30
 

@@ -28,8 +28,8 @@ import torchvision
 from torch import nn
 
 import oncefit
-from supernet.onnx_export import export_onnx
-from supernet.stored_weights import PRETRAINED
+from supernet.bundles.onnx_export import export_onnx
+from supernet.weights.stored_weights import PRETRAINED
 
 SEED, SIDE = 0, 224
 NETS = ("alexnet", "vgg11", "resnet50", "resnet152")

@@ -25,21 +25,21 @@ import torch
 from torch import nn
 
 from supernet import documents
-from supernet.adapting import put_into, template_for
-from supernet.arch import Arch
-from supernet.catalog import Supernet, described_supernet, open_supernet
-from supernet.data import Dataset
-from supernet.elastic_batches import ElasticBatches
-from supernet.evaluation import evaluate, specialise
-from supernet.heads import ClassMatch
-from supernet.images import Images
-from supernet.processes import Processes
-from supernet.recipes import Phase, Recipe, read_adapting_recipe
-from supernet.supernet_template import Template, TemplateFile
-from supernet.trainable import trainable
-from supernet.training import ElasticLearner, step_archs, train
-from supernet.training_batches import Batches
-from supernet.training_images import load_training_data
+from supernet.archs.arch import Arch
+from supernet.evaluating.evaluation import evaluate, specialise
+from supernet.families.catalog import Supernet, described_supernet, open_supernet
+from supernet.families.trainable import trainable
+from supernet.images.data import Dataset
+from supernet.images.images import Images
+from supernet.training.adapting import put_into, template_for
+from supernet.training.elastic_batches import ElasticBatches
+from supernet.training.elastic_training import ElasticLearner, step_archs, train
+from supernet.training.heads import ClassMatch
+from supernet.training.processes import Processes
+from supernet.training.recipes import Phase, Recipe, read_adapting_recipe
+from supernet.training.supernet_template import Template, TemplateFile
+from supernet.training.training_batches import Batches
+from supernet.training.training_images import load_training_data
 
 CHOICES = {"depths": [1, 2], "kernels": [3, 5], "expands": [2, 3, 4]}
 NETWORK: dict[str, Any] = {

@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 from cost_models.protocol import Target
 from cost_models.registry import build
 from search.runs.measuring import MeasuredAccuracy
-from supernet.catalog import open_supernet
-from supernet.evaluation import evaluate, recalibrate_on_images
-from supernet.training_job import SIZES, arch_of_size
+from supernet.evaluating.evaluation import evaluate, recalibrate_on_images
+from supernet.families.catalog import open_supernet
+from supernet.training.training_job import SIZES, arch_of_size
 
 RANDOM_ARCHS = 50
 SEED = 2026

@@ -24,9 +24,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 from search.proposing import surrogate
+from supernet.archs.space import Codes
 from supernet.arrays import Floats
-from supernet.inverted_residuals import MobileNetV3Spec, Stage, space
-from supernet.space import Codes
+from supernet.networks.inverted_residuals import MobileNetV3Spec, Stage, space
 
 SEEDS, MEASURED, NOISES = 12, (30, 60, 120), (0.0, 0.3)
 WIDTHS, STRIDES = (24, 40, 80, 112, 160), (2, 2, 2, 1, 2)

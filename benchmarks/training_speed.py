@@ -23,14 +23,14 @@ from torch.nn import functional as F
 from cost_models.protocol import Target
 from cost_models.registry import build
 from supernet import documents
-from supernet.catalog import Family, open_supernet
-from supernet.elastic_batches import ElasticBatch
 from supernet.families import mobilenet_v3
-from supernet.fashion_mnist import split_of_training_images
-from supernet.preprocessing import prepare
-from supernet.processes import Processes
-from supernet.recipes import read_recipe
-from supernet.training import ElasticLearner, step_archs
+from supernet.families.catalog import Family, open_supernet
+from supernet.images.fashion_mnist import split_of_training_images
+from supernet.images.preprocessing import prepare
+from supernet.training.elastic_batches import ElasticBatch
+from supernet.training.elastic_training import ElasticLearner, step_archs
+from supernet.training.processes import Processes
+from supernet.training.recipes import read_recipe
 
 STEPS = 8
 """Timed steps of each phase; their archs are random."""

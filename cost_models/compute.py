@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cost_models.protocol import CostModel, Target
 from cost_models.tables import table_cost
-from supernet.layers import Layer
+from supernet.archs.layers import Layer
 
 BYTES_PER_ELEMENT = 4
 """float32."""

@@ -22,10 +22,10 @@ from cost_models.latency_fit import fit, prices_of, prices_of_many
 from cost_models.protocol import Target
 from cost_models.published_tables import UNITS_MS
 from cost_models.timing import of_rounds
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.arrays import Floats
-from supernet.catalog import Supernet
 from supernet.errors import InputError, some, unknown
+from supernet.families.catalog import Supernet
 from supernet.messages import Say
 
 LEAST_SAMPLES = 5

@@ -20,8 +20,8 @@ from cost_models.latency import check_space
 from cost_models.latency_tables import read_latency_table
 from cost_models.variants import Variant, check_grid, check_measured_with, from_file, in_region, varied
 from supernet import documents
-from supernet.catalog import Supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 from supernet.messages import Say
 
 NAME = r"\w[\w-]*(\.[\w-]+)*"

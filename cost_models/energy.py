@@ -21,8 +21,8 @@ from cost_models.latency import known_latency, latency_ms
 from cost_models.protocol import Target
 from cost_models.ranges import Range
 from cost_models.tables import Factor, TableCost, table_cost
+from supernet.archs.layers import Layer
 from supernet.errors import InputError
-from supernet.layers import Layer
 
 MJ_PER_PJ = 1e-9
 MJ_PER_KWH = 3.6e9

@@ -32,10 +32,10 @@ from cost_models.measuring import Bar, Step
 from cost_models.meters import Meter
 from cost_models.plain_prices import PLAIN_FOLDS, held_out_errors, solve
 from cost_models.ranges import Range
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.arrays import Floats
-from supernet.catalog import Supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 
 FIGURES = ("static_w", "pj_per_mac", "pj_per_byte")
 LEAST_SUBNETS = 8

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from cost_models.layer_features import features
 from cost_models.tables import Factor, layers_by_choice
+from supernet.archs.layers import Layer, Segment
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.catalog import Supernet
-from supernet.layers import Layer, Segment
-from supernet.space import Codes, SearchSpace
+from supernet.families.catalog import Supernet
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import numpy as np
 
 from cost_models.protocol import Target
 from cost_models.registry import build
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
+from supernet.archs.layers import Layer, Segment
 from supernet.errors import InputError
-from supernet.layers import Layer, Segment
+from supernet.families.catalog import Supernet
 
 LOOKED_AT_COSTS = ("macs", "params", "peak_memory_bytes")
 SAMPLED_ARCHS = 10_000
@@ -69,7 +69,7 @@ class FirstLook:
 
 def looked_at_first(supernet: Supernet) -> FirstLook:
     """All of it, computed. Raises InputError for a supernet that describes no layers."""
-    from supernet.weights_size import size_of_weights
+    from supernet.families.weights_size import size_of_weights
 
     if not supernet.segments:
         raise InputError(f"{supernet.name} describes no layers: nothing is known of its costs")

@@ -30,11 +30,11 @@ from cost_models.latency_tables import RESOLUTION
 from cost_models.layer_features import features, whatever_size
 from cost_models.robust_prices import covariance
 from cost_models.tables import layers_by_choice
-from supernet.arch import Arch, Choice
+from supernet.archs.arch import Arch, Choice
+from supernet.archs.layers import Layer
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.catalog import Supernet
-from supernet.layers import Layer
-from supernet.space import Codes, SearchSpace
+from supernet.families.catalog import Supernet
 
 CORNER_SHARE, RANDOM_SHARE = 1 / 4, 3 / 8
 """Of the archs of a design; the rest is picked. More corners leave the middle of a space to guesses."""

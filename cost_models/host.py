@@ -20,8 +20,8 @@ from cost_models.latency_fit import fit
 from cost_models.profiling import BUSY_PERCENT
 from cost_models.protocol import Target
 from supernet import documents
-from supernet.catalog import Supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 from supernet.messages import Say
 
 HOST = "host"

@@ -12,9 +12,9 @@ from cost_models.latency_tables import LatencyStd, latency_cost, latency_std
 from cost_models.layer_features import features, whatever_size
 from cost_models.protocol import Target
 from cost_models.tables import TableCost, table_cost
-from supernet.catalog import Supernet
+from supernet.archs.layers import Layer
 from supernet.errors import InputError
-from supernet.layers import Layer
+from supernet.families.catalog import Supernet
 
 
 def latency_ms(target: Target) -> TableCost:

@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from supernet.arch import Arch, Choice
+from supernet.archs.arch import Arch, Choice
 from supernet.arrays import Floats
-from supernet.catalog import Supernet
 from supernet.errors import InputError, short, some, unknown
+from supernet.families.catalog import Supernet
 from supernet.ofa_format import files, reader, settings
 
 DICTS = ("arch", "Sub-network", "subnet", "net_config", "config")

@@ -16,9 +16,9 @@ from cost_models.feature_sums import FeatureSums, feature_sums
 from cost_models.layer_features import AMOUNTS, counted_by, whatever_size
 from cost_models.profiling import LatencyMeasurement
 from cost_models.robust_prices import Sums, Validated, fit_prices, validated
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.arrays import Floats
-from supernet.catalog import Supernet
+from supernet.families.catalog import Supernet
 
 SIGNIFICANT_DIGITS = 6
 HELD_OUT_DIGITS = 5

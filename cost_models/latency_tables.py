@@ -21,12 +21,12 @@ from cost_models.protocol import Costs
 from cost_models.published_tables import FORMATS, UNITS_MS, Entries, Format, Piece, in_ms, read_tables
 from cost_models.table_lint import lint
 from cost_models.tables import TableCost, factor, layers_by_choice
-from supernet.arch import Arch, Choice
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch, Choice
+from supernet.archs.layers import Segment
+from supernet.archs.space import Codes, SearchSpace
 from supernet.errors import InputError, unknown
-from supernet.layers import Segment
+from supernet.families.catalog import Supernet
 from supernet.messages import Say
-from supernet.space import Codes, SearchSpace
 
 RESOLUTION = "resolution"
 OfResolution = TypeVar("OfResolution")

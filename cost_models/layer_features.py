@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+from supernet.archs.layers import Layer
 from supernet.errors import InputError
-from supernet.layers import Layer
 
 CHANNEL_BLOCK = 16
 """ONNX Runtime's convolutions on AVX-512 work on blocks of 16 channels (its NCHWc layout)."""

@@ -27,10 +27,10 @@ from cost_models.published_tables import note10_key
 from cost_models.robust_prices import Sums, validated
 from cost_models.tables import layers_by_choice
 from cost_models.timing import ROUNDS, SLICE_S, of_rounds
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
+from supernet.archs.layers import Layer, grouped
 from supernet.errors import InputError
-from supernet.layers import Layer, grouped
+from supernet.families.catalog import Supernet
 
 TABLE_FORMAT = "ofa"
 FILE = "measured layers"

@@ -14,10 +14,10 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from supernet.amounts import Count
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
 from supernet.documents import Document
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 
 Precision = Literal["fp32", "bf16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
@@ -42,7 +42,7 @@ class Timing(Document):
 
 
 class MeasuredArch(Document):
-    """An arch in its JSON encoding, :meth:`supernet.arch.Arch.to_dict`."""
+    """An arch in its JSON encoding, :meth:`supernet.archs.arch.Arch.to_dict`."""
 
     space: str
     choices: dict[str, int | float]

@@ -33,9 +33,9 @@ from cost_models.measurements import (
 from cost_models.runtimes.protocol import InputImages, Loaded, Runtime, check_answer
 from cost_models.runtimes.registry import open_runtime
 from cost_models.timing import ROUNDS, SLICE_S, WARM_UP_RUNS, Call, Clock, median_ms
-from supernet.arch import Arch
-from supernet.catalog import Supernet
-from supernet.layers import Layer
+from supernet.archs.arch import Arch
+from supernet.archs.layers import Layer
+from supernet.families.catalog import Supernet
 from supernet.messages import Say
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def load_layers(
     runtime: Runtime, layers: LayersByKey, setup: Setup, folder: Path, bar: Bar
 ) -> dict[str, Loaded]:
     """Layers as networks of their own in a runtime, by their keys, under the same checks."""
-    from supernet.layer_networks import LayersNet
+    from supernet.networks.layer_networks import LayersNet
 
     found: dict[str, Loaded] = {}
     with bar("loading layers") as step:

@@ -25,9 +25,9 @@ from cost_models.measuring import Bar, LayersByKey, settings
 from cost_models.meters import Meter, the_meter
 from cost_models.timing import BUSY_PERCENT
 from supernet import documents
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 from supernet.messages import say
 
 

@@ -22,8 +22,8 @@ from cost_models.timing import ROUNDS, SLICE_S, WARM_UP_RUNS
 from cost_models.timing import LatencyMeasurement as LatencyMeasurement
 from cost_models.timing import measure_in_turns as measure_in_turns
 from cost_models.timing import warm_up as warm_up
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
+from supernet.families.catalog import Supernet
 from supernet.messages import Say
 
 DEFAULT = Setup()

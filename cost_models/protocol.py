@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_models.device import Device
-from supernet.arch import Arch
-from supernet.catalog import Supernet
-from supernet.space import Codes
+from supernet.archs.arch import Arch
+from supernet.archs.space import Codes
+from supernet.families.catalog import Supernet
 
 Costs = npt.NDArray[np.float64]
 """Shape (number of archs,), in the unit of the cost's name."""

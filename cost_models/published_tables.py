@@ -18,9 +18,9 @@ from pydantic import Field, model_validator
 
 from supernet import documents
 from supernet.amounts import Count
+from supernet.archs.layers import Layer, grouped, is_beside
 from supernet.documents import Document
 from supernet.errors import InputError, short
-from supernet.layers import Layer, grouped, is_beside
 from supernet.ofa_format.settings import is_number
 
 Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

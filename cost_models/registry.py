@@ -20,10 +20,10 @@ import numpy as np
 
 from cost_models.protocol import BatchCostModel, BoundedCostModel, CostModel, Costs, Reach, Target
 from cost_models.tables import TableCost
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
+from supernet.archs.space import Codes, SearchSpace
 from supernet.errors import InputError, short, unknown
 from supernet.own_code import told_error
-from supernet.space import Codes, SearchSpace
 
 COSTS: Mapping[str, str] = {
     "macs": "cost_models.compute:macs",

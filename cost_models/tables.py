@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_models.protocol import Costs, Reach
-from supernet.arch import Arch
-from supernet.layers import Layer, Segment
-from supernet.space import Codes, SearchSpace
+from supernet.archs.arch import Arch
+from supernet.archs.layers import Layer, Segment
+from supernet.archs.space import Codes, SearchSpace
 
 Combine = Literal["sum", "max"]
 

@@ -48,10 +48,10 @@ if TYPE_CHECKING:
     from oncefit.training import adapt, train
     from oncefit.weights import fetch_weights, import_weights, list_weights
     from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
-    from supernet.arch import Arch
+    from supernet.archs.arch import Arch
+    from supernet.archs.layers import Layer
+    from supernet.archs.space import Dimension, SearchSpace
     from supernet.errors import InputError
-    from supernet.layers import Layer
-    from supernet.space import Dimension, SearchSpace
 
 _HOMES = {
     "oncefit.bundles": ("Bundle", "Evaluation", "open_bundle"),
@@ -80,10 +80,10 @@ _HOMES = {
     "oncefit.training": ("adapt", "train"),
     "oncefit.weights": ("fetch_weights", "import_weights", "list_weights"),
     "supernet.accuracy": ("Accuracy", "OwnAccuracy", "PredictedAccuracy"),
-    "supernet.arch": ("Arch",),
+    "supernet.archs.arch": ("Arch",),
     "supernet.errors": ("InputError",),
-    "supernet.layers": ("Layer",),
-    "supernet.space": ("Dimension", "SearchSpace"),
+    "supernet.archs.layers": ("Layer",),
+    "supernet.archs.space": ("Dimension", "SearchSpace"),
 }
 """Where the public names are. They are imported when they are used: searching takes Optuna, opening a bundle does not."""
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from search.reports import export, words
-from supernet import catalog
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
+from supernet.families import catalog
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
-    from supernet.bundle import Bundle as Opened
-    from supernet.bundle_card import Card
-    from supernet.confusion import Confusion
+    from supernet.bundles.bundle import Bundle as Opened
+    from supernet.bundles.bundle_card import Card
+    from supernet.evaluating.confusion import Confusion
 
 
 class HasDescription(Protocol):
@@ -92,7 +92,7 @@ class Bundle:
 
     def onnx(self, threads: int = 1) -> Callable[[torch.Tensor], torch.Tensor]:
         """The ONNX model in ONNX Runtime, as a function of a tensor of images (n, c, r, r)."""
-        from supernet.bundle import predictor
+        from supernet.bundles.bundle import predictor
 
         return predictor(self.opened.session(threads))
 
@@ -126,13 +126,13 @@ class Bundle:
         )
         images = str(data) if data is not None else None
         summary = export.update_summary(self.opened, Path(weights), images, folder, say)
-        from supernet.bundle import open_bundle as opened
+        from supernet.bundles.bundle import open_bundle as opened
 
         return Bundle(opened(folder, self.opened.supernet), summary)
 
     def ofa_state(self) -> dict[str, torch.Tensor]:
         """The weights under the names of ``ofa``'s static networks, which load them with ``strict=True``."""
-        from supernet.ofa_names import in_ofa_names
+        from supernet.networks.ofa_names import in_ofa_names
 
         return in_ofa_names(self.subnet())
 
@@ -175,7 +175,7 @@ def open_bundle(
 
     ``supernet`` is what it was cut out of, where that is a description of your own.
     """
-    from supernet.bundle import open_bundle as opened
+    from supernet.bundles.bundle import open_bundle as opened
 
     if isinstance(supernet, (str, Path)):
         described: catalog.Supernet | None = catalog.open_supernet(str(supernet))

@@ -16,7 +16,7 @@ from supernet.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from supernet.data_check import DataFinding, FolderCheck, PartFigures
+    from supernet.images.data_check import DataFinding, FolderCheck, PartFigures
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,8 +50,8 @@ class DataCheck:
         Raises InputError without a supernet, and where it refuses the folder.
         """
         from search.reports.image_grid import batch_figure
-        from supernet.data import load_dataset, load_folder
-        from supernet.data_check import IMAGES, resolutions
+        from supernet.images.data import load_dataset, load_folder
+        from supernet.images.data_check import IMAGES, resolutions
 
         if self.supernet is None:
             raise InputError("a picture shows images as a network sees them: say which one with --supernet")
@@ -90,7 +90,7 @@ def check_data(
     With a supernet it is also held against what that takes. Raises InputError where there is no image.
     """
     from search.reports.progress import bar
-    from supernet.data_check import check_images_in
+    from supernet.images.data_check import check_images_in
 
     chosen = as_supernet(supernet) if supernet is not None else None
     with ExitStack() as opened:

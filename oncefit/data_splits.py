@@ -13,7 +13,7 @@ from search.reports import data_words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from supernet.split_folder import WrittenSplit
+    from supernet.images.split_folder import WrittenSplit
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,8 +65,8 @@ def split_images(
     in place of copies. Raises InputError for damaged files, classes with too few images, and an ``out`` that is there.
     """
     from search.reports.progress import bar
-    from supernet.image_split import Shares
-    from supernet.split_folder import write_split
+    from supernet.images.image_split import Shares
+    from supernet.images.split_folder import write_split
 
     shares = Shares(validation, report, calibration)
     with ExitStack() as opened:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from cost_models.device import Device
 from cost_models.device_files import kept_devices, write_device
 from oncefit.supernets import Supernet, as_supernet
-from supernet import catalog, documents
+from supernet import documents
 from supernet.bounds import MOST, MOST_SEED, check_between
 from supernet.errors import InputError, unknown
+from supernet.families import catalog
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from supernet.errors import InputError
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:
-    from supernet.processes import Processes
-    from supernet.training_state import TrainingProgress
+    from supernet.training.processes import Processes
+    from supernet.training.training_state import TrainingProgress
 
 FINETUNED = Path("runs") / "finetuned"
 """Where new bundles are written if nothing is said."""
@@ -49,11 +49,11 @@ def finetune(
     from search.reports.finetuning import compute_costs, tuned_summary
     from search.reports.progress import training_progress
     from supernet.atomic import check_writable
-    from supernet.finetuning import torch_device
-    from supernet.finetuning_job import Task, run_task
-    from supernet.finetuning_recipe import read_finetuning_recipe
-    from supernet.processes import joined_processes
-    from supernet.training_images import training_classes
+    from supernet.bundles.finetuning_job import Task, run_task
+    from supernet.training.finetuning import torch_device
+    from supernet.training.finetuning_recipe import read_finetuning_recipe
+    from supernet.training.processes import joined_processes
+    from supernet.training.training_images import training_classes
 
     keys = read_finetuning_recipe(
         Path(recipe) if recipe is not None else None, {"epochs": epochs, "seed": seed}
@@ -91,7 +91,7 @@ def find_parent(source: str | Path | Bundle | Run, supernet: str | Path | None) 
     """A bundle as it is, or that of a run's chosen subnet, which is exported where it is not there yet."""
     from search.reports.export import BUNDLES, bundle_folder_name
     from search.runs.run import CONFIG
-    from supernet.bundle_card import CARD
+    from supernet.bundles.bundle_card import CARD
 
     if isinstance(source, Bundle):
         return source

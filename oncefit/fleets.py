@@ -16,7 +16,7 @@ from search.reports import fleet as reporting
 from search.runs.fleet import FleetResult, ShowMember, conclude_fleet, start_fleet
 from search.runs.fleet import open_fleet as open_recorded
 from search.runs.own import AccuracyFunction, CostFunction, OwnSupernet
-from supernet.arch import Arch, Choice
+from supernet.archs.arch import Arch, Choice
 from supernet.messages import Say, say
 from supernet.ofa_format.given import Given
 

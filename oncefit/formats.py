@@ -34,6 +34,6 @@ def convert(
     asked = asked_for(batch, image_size, opset, threads)
     images = str(data) if data is not None else None
     summary = convert_summary(given.opened, formats, asked, images, given.opened.supernet, say)
-    from supernet.bundle import open_bundle as opened
+    from supernet.bundles.bundle import open_bundle as opened
 
     return Bundle(opened(given.folder, given.opened.supernet), summary)

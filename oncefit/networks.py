@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oncefit.supernets import Supernet, as_supernet
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
 from supernet.messages import Say, say
 from supernet.ofa_format.given import Given, called, read

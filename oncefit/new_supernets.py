@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oncefit.supernets import Supernet, open_supernet
-from supernet import catalog
 from supernet.errors import InputError
+from supernet.families import catalog
 
 if TYPE_CHECKING:
-    from supernet.network_scaling import Bounds
-    from supernet.new_supernet import NewSupernet
+    from supernet.making.network_scaling import Bounds
+    from supernet.making.new_supernet import NewSupernet
 
 
 def new_supernet(
@@ -34,8 +34,8 @@ def new_supernet(
     ``data`` is a folder of images whose training images say classes, size, channels, mean and std where these are not
     given. Raises InputError for bounds that no supernet meets, and where its files are there already.
     """
-    from supernet import new_supernet as made
-    from supernet.network_scaling import checked_bounds
+    from supernet.making import new_supernet as made
+    from supernet.making.network_scaling import checked_bounds
 
     file = Path(out) if out is not None else Path(f"{name}.yaml")
     made.check_new_name(name, file)
@@ -63,8 +63,8 @@ def designed_for(
     bounds: Bounds,
 ) -> NewSupernet:
     """A supernet for the training images in a folder, which say what is not given."""
-    from supernet.image_statistics import looks_of, measured_pixels, training_part
-    from supernet.new_supernet import designed
+    from supernet.making.image_statistics import looks_of, measured_pixels, training_part
+    from supernet.making.new_supernet import designed
 
     part = training_part(folder)
     names = classes or tuple(part.names)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from oncefit.supernets import Supernet, as_supernet
 from supernet.accuracy import PredictedAccuracy
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.bounds import MOST_SEED, check_at_most
 from supernet.errors import InputError
 from supernet.messages import Say, say
@@ -220,7 +220,7 @@ def warn_outside(card: PredictorCard, rows: Measured, say: Say) -> None:
 
 def read_state(path: Path) -> dict[str, Any]:
     """The arrays of a state dict. Raises InputError for a file that holds anything else."""
-    from supernet.conversion import read_tensors
+    from supernet.weights.conversion import read_tensors
 
     state = read_tensors(path, str(path))
     return {name: tensor.float().numpy() for name, tensor in state.items()}

@@ -26,7 +26,7 @@ from search.runs.own import GIVEN, AccuracyFunction, CostFunction, Own, OwnSuper
 from search.runs.run import Progress, Result, conclude, start
 from search.runs.run import open_run as open_recorded
 from supernet.accuracy import Accuracy
-from supernet.arch import Arch, Choice
+from supernet.archs.arch import Arch, Choice
 from supernet.errors import InputError
 from supernet.formats.protocol import BatchSize
 from supernet.messages import Say, say

@@ -21,14 +21,14 @@ from search.reports.formats import FormatsAsked, extending
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.own import OwnSupernet, adapted
 from search.runs.run import free_costs
-from supernet import catalog
 from supernet.accuracy import Accuracy
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
+from supernet.archs.space import SearchSpace
 from supernet.errors import InputError
+from supernet.families import catalog
 from supernet.formats.protocol import BatchSize
 from supernet.messages import Say, say
 from supernet.ofa_format.given import Given, given_arch
-from supernet.space import SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn

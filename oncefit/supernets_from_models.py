@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oncefit.supernets import Supernet, open_supernet
+from supernet.families.residual_source import INNER_SHARES, resolutions_around
 from supernet.messages import Say, say
-from supernet.residual_source import INNER_SHARES, resolutions_around
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from supernet.catalog import PreprocessingKeys
-    from supernet.torchvision_models import TrainedModel
+    from supernet.families.catalog import PreprocessingKeys
+    from supernet.making.torchvision_models import TrainedModel
 
 SIDE, CROP = 224, 0.875
 """Of images, where nothing is said of a model in memory: as torchvision's references train and evaluate."""
@@ -45,8 +45,8 @@ def supernet_from_model(
     ``preprocessing`` the keys of a supernet's YAML; None for the model's own. Raises InputError where a part of the
     model is not known, and where logits differ by more than 1e-4.
     """
-    from supernet.from_model import make_supernet
-    from supernet.torchvision_models import named_classes, trained_model, untrained_model
+    from supernet.making.from_model import make_supernet
+    from supernet.making.torchvision_models import named_classes, trained_model, untrained_model
 
     named = named_classes(classes)
     if not isinstance(model, str):
@@ -68,9 +68,9 @@ def model_in_memory(model: nn.Module, classes: tuple[str, ...] | None) -> Traine
     """A model that the caller has, and what is taken for granted where nothing is said of it."""
     from torch import nn
 
-    from supernet.catalog import PreprocessingKeys
     from supernet.errors import InputError
-    from supernet.torchvision_models import TrainedModel, classes_of
+    from supernet.families.catalog import PreprocessingKeys
+    from supernet.making.torchvision_models import TrainedModel, classes_of
 
     if not isinstance(model, nn.Module):
         raise InputError(f"a model is torchvision:NAME or a torch module, got {type(model).__name__}")
@@ -85,7 +85,7 @@ def model_in_memory(model: nn.Module, classes: tuple[str, ...] | None) -> Traine
 
 def preprocessing_keys(given: Mapping[str, Any] | None, found: TrainedModel) -> PreprocessingKeys:
     from supernet import documents
-    from supernet.catalog import PreprocessingKeys
+    from supernet.families.catalog import PreprocessingKeys
 
     if given is None:
         return found.preprocessing

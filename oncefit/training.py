@@ -14,9 +14,9 @@ from supernet.errors import InputError, unknown
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:
-    from supernet.recipes import Recipe
-    from supernet.training_job import Trained, TrainingTask
-    from supernet.training_state import TrainingProgress
+    from supernet.training.recipes import Recipe
+    from supernet.training.training_job import Trained, TrainingTask
+    from supernet.training.training_state import TrainingProgress
 
 TRAININGS = Path("runs") / "training"
 """Where trainings are kept if nothing is said."""
@@ -45,9 +45,9 @@ def train(
     that nothing can be learned from, a loss that is no number, and where another process trains the same in ``out``.
     """
     from supernet import documents
-    from supernet.recipes import read_recipe
-    from supernet.supernet_template import read_template
-    from supernet.training_job import SIZES, TrainingTask
+    from supernet.training.recipes import read_recipe
+    from supernet.training.supernet_template import read_template
+    from supernet.training.training_job import SIZES, TrainingTask
 
     if alone is not None and alone not in SIZES:
         raise unknown("size", alone, SIZES)
@@ -86,12 +86,12 @@ def adapt(
     where the network can be built for both. ``recipe`` is a YAML file of keys of ``configs/training/adapt.yaml`` that
     shall be otherwise. All else is as in :func:`train`; ``out`` is ``runs/training/SUPERNET-DATA`` by default.
     """
-    from supernet.adapting import name_for, template_for
-    from supernet.catalog import open_supernet
-    from supernet.processes import is_first_process
-    from supernet.recipes import read_adapting_recipe
-    from supernet.training_images import training_classes
-    from supernet.training_job import TrainingTask
+    from supernet.families.catalog import open_supernet
+    from supernet.training.adapting import name_for, template_for
+    from supernet.training.processes import is_first_process
+    from supernet.training.recipes import read_adapting_recipe
+    from supernet.training.training_images import training_classes
+    from supernet.training.training_job import TrainingTask
 
     keys = read_adapting_recipe(
         Path(recipe) if recipe is not None else None, {"epochs": epochs, "seed": seed, "threads": threads}
@@ -120,10 +120,10 @@ def trained_here(
     """Train in the processes that there are, on a device of the type; the first one speaks."""
     from cost_models.tracking import TRACKED, tracked_here
     from search.reports.progress import training_progress
-    from supernet import training_job
     from supernet.atomic import check_writable
-    from supernet.finetuning import torch_device
-    from supernet.processes import joined_processes
+    from supernet.training import training_job
+    from supernet.training.finetuning import torch_device
+    from supernet.training.processes import joined_processes
 
     check_writable(task.out)
     ledger = task.weights.with_suffix(f".{TRACKED}")

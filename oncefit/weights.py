@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:
-    from supernet.kept_weights import Record
+    from supernet.weights.kept_weights import Record
 
 
 def list_weights(*, cache_dir: Path | None = None) -> Mapping[str, Record | None]:
@@ -19,7 +19,7 @@ def list_weights(*, cache_dir: Path | None = None) -> Mapping[str, Record | None
 
     ``cache_dir`` is where they are kept, else ``ONCEFIT_CACHE``.
     """
-    from supernet import kept_weights
+    from supernet.weights import kept_weights
 
     return {name: kept_weights.read_record(name, cache_dir) for name in kept_weights.kept_names(cache_dir)}
 
@@ -40,7 +40,7 @@ def fetch_weights(
     was stopped is continued. Raises InputError that lists why each address failed.
     """
     from search.reports.progress import download_progress
-    from supernet import weights
+    from supernet.families import fetched_weights as weights
 
     today = date.today().isoformat()
     with download_progress() if progress else nullcontext(lambda *_: None) as show:
@@ -60,6 +60,6 @@ def import_weights(
 
     Raises InputError where it is none of that supernet, and where others are here, unless ``replace`` is given.
     """
-    from supernet import weights
+    from supernet.families import fetched_weights as weights
 
     return weights.import_file(name, Path(file), date.today().isoformat(), say, cache_dir, replace, key)

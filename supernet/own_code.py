@@ -92,4 +92,4 @@ def told_error(error: BaseException, ours: str) -> str:
 
 
 def is_ours(file: str, ours: str) -> bool:
-    return file == ours or file.startswith("<") or Path(file).parent == Path(__file__).parent
+    return file == ours or file.startswith("<") or Path(file).is_relative_to(Path(__file__).parent)

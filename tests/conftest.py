@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from search.feasible import certificate
-from supernet.catalog import Supernet, open_supernet
-from supernet.data import Dataset, Images, load_dataset
-from supernet.networks import ElasticNet
+from supernet.families.catalog import Supernet, open_supernet
+from supernet.images.data import Dataset, Images, load_dataset
+from supernet.networks.inverted_residual_networks import ElasticNet
 
 torch.set_num_threads(1)  # threads that wait for each other are slower than one on a busy machine
 

@@ -29,10 +29,10 @@ from cost_models.kit.documents import (
     content_sha256,
     seal_of,
 )
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.atomic import check_writable, whole
-from supernet.catalog import Supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 from supernet.messages import Say
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def write_models(
     """A file without weights for each arch, and how many bytes of weights the largest needs."""
     import onnx
 
-    from supernet.onnx_export import export_onnx
+    from supernet.bundles.onnx_export import export_onnx
 
     files, largest = [], 0
     for i, arch in enumerate(archs):

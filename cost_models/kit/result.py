@@ -22,9 +22,9 @@ from cost_models.measurements import (
 )
 from cost_models.timing import BUSY_PERCENT
 from supernet import documents
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError, short, some
+from supernet.families.catalog import Supernet
 
 AGAIN = "measure again, or send the file anew"
 

@@ -23,7 +23,7 @@ CALIBRATION_SEED = 1
 
 def onnx_of(subnet: nn.Module, images: InputImages, setup: Setup, folder: Path) -> Path:
     """The file of a subnet for images of their shape, in the setup's precision if that is int8."""
-    from supernet.onnx_export import export_onnx
+    from supernet.bundles.onnx_export import export_onnx
 
     path = folder / "model.onnx"
     export_onnx(subnet, images.shape[1], images.shape[2], path)
@@ -55,7 +55,7 @@ def reader(shape: tuple[int, ...]) -> Any:
     """Random images of a shape (channels, side, side), one at a time."""
     from onnxruntime.quantization import CalibrationDataReader
 
-    from supernet.onnx_export import INPUT
+    from supernet.bundles.onnx_export import INPUT
 
     drawn = np.random.default_rng(CALIBRATION_SEED).standard_normal(
         (RANGE_IMAGES, 1, *shape), dtype=np.float32

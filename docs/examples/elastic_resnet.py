@@ -47,8 +47,7 @@ class Block(nn.Module):
         self.conv2 = ConvNorm(shape.mid, shape.out, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.shortcut(x)
-        return F.relu(self.conv2(F.relu(self.conv1(x))) + shortcut)
+        return F.relu(self.conv2(F.relu(self.conv1(x))) + self.shortcut(x))
 
 
 class ElasticResNet(nn.Module):
@@ -57,28 +56,32 @@ class ElasticResNet(nn.Module):
     def __init__(
         self,
         classes: Sequence[str],
+        name: str = "elastic_resnet",
         in_channels: int = 3,
+        stem: int = 16,
+        strides: Sequence[int] = (1, 2, 2),
         widths: Sequence[int] = (16, 32, 64),
         depths: Sequence[int] = (1, 2, 3),
         expands: Sequence[float] = (0.5, 0.75, 1.0),
         resolutions: Sequence[int] = (24, 28, 32),
     ) -> None:
         super().__init__()
-        self.outputs, self.in_channels, self.widths = len(classes), in_channels, widths
+        self.outputs, self.in_channels, self.stem = len(classes), in_channels, stem
+        self.widths, self.strides = widths, strides
         dimensions = [Dimension("resolution", tuple(resolutions))]
         for s in range(1, len(widths) + 1):
             dimensions.append(Dimension(f"depth.{s}", tuple(depths)))
             for b in range(1, max(depths) + 1):
                 dimensions.append(Dimension(f"expand.{s}.{b}", tuple(expands), needs=(f"depth.{s}", b)))
-        self.space = SearchSpace("elastic_resnet", tuple(dimensions))
+        self.space = SearchSpace(name, tuple(dimensions))
         self.largest = self.network(self.space.largest())
 
     def shapes(self, arch: Arch) -> list[Shape]:
         """The blocks of an arch, in order."""
-        found, inp, size = [], self.widths[0], arch.resolution
-        for s, out in enumerate(self.widths, 1):
+        found, inp, size = [], self.stem, arch.resolution
+        for s, (out, first) in enumerate(zip(self.widths, self.strides, strict=True), 1):
             for b in range(1, int(arch[f"depth.{s}"]) + 1):
-                stride = 2 if s > 1 and b == 1 else 1
+                stride = first if b == 1 else 1
                 mid = round(out * arch[f"expand.{s}.{b}"])
                 found.append(Shape(f"stage{s}_block{b}", inp, mid, out, size, stride))
                 inp, size = out, math.ceil(size / stride)
@@ -89,18 +92,17 @@ class ElasticResNet(nn.Module):
     def network(self, arch: Arch) -> nn.Module:
         """The static network of an arch: images (n, c, r, r) to logits (n, classes)."""
         net = nn.Sequential()
-        net.add_module("stem", ConvNorm(self.in_channels, self.widths[0], 3))
+        net.add_module("stem", ConvNorm(self.in_channels, self.stem, 3))
         net.add_module("relu", nn.ReLU())
         for shape in self.shapes(arch):
             net.add_module(shape.name, Block(shape))
-        net.add_module("pool", nn.AdaptiveAvgPool2d(1))
-        net.add_module("flat", nn.Flatten())
+        net.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
         net.add_module("classifier", nn.Linear(self.widths[-1], self.outputs))
         return net
 
     def layers(self, arch: Arch) -> list[Layer]:
         """The same as layers, which all costs are summed over; those of a block are called BLOCK.layer."""
-        r, first, last = arch.resolution, self.widths[0], self.widths[-1]
+        r, first, last = arch.resolution, self.stem, self.widths[-1]
         found = [Layer("stem", "conv", self.in_channels, first, r, r, 3, norm=True, act="relu")]
         for name, inp, mid, out, size, stride in self.shapes(arch):
             small = math.ceil(size / stride)
@@ -119,8 +121,6 @@ class ElasticResNet(nn.Module):
         found.append(Layer("head.pool", "pool", last, last, found[-1].out_size, 1))
         found.append(Layer("head.classifier", "linear", last, self.outputs, 1, 1, bias=True))
         return found
-
-    # -- its weights --------------------------------------------------------------------------
 
     def first_entries(self, net: nn.Module) -> dict[str, Tensor]:
         """Of the largest network's tensors those that a static one has, shared with it."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from cost_models.protocol import Target
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
+from supernet.families.catalog import Supernet
 
 BITS = 8
 

@@ -42,7 +42,7 @@ def finetune(
     import oncefit
     from search.cli import terminal
     from search.reports import words as readable
-    from supernet.processes import is_first_process
+    from supernet.training.processes import is_first_process
 
     with terminal.resumable():
         bundle = oncefit.finetune(

@@ -48,7 +48,7 @@ def new_supernet(
     """
     import oncefit
     from search.cli import terminal
-    from supernet.new_supernet import recipe_path
+    from supernet.making.new_supernet import recipe_path
 
     made = oncefit.new_supernet(
         name, max_macs=max_macs, max_params=max_params, image_size=image_size, channels=channels,

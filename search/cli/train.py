@@ -62,7 +62,7 @@ def train(
     import oncefit
     from search.cli import terminal
     from search.reports import words as readable
-    from supernet.processes import is_first_process
+    from supernet.training.processes import is_first_process
 
     common: dict[str, Any] = {
         "threads": threads, "device_type": device_type, "out": out, "track_carbon": track_carbon, "progress": True,

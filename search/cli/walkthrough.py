@@ -30,7 +30,7 @@ from search.runs.run import Progress, Result, Run, conclude, start
 from search.runs.study import Candidate, exclusive
 from search.runs.trials import search
 from search.runs.verifying import verify_run
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.atomic import check_writable
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def searched(folder: Path, config: RunConfig, terminal: ModuleType, notes: list[
 
 def onnx_bytes(run: Run, arch: Arch, folder: Path) -> int:
     """The size of the ONNX model of a subnet with its weights."""
-    from supernet.onnx_export import export_onnx
+    from supernet.bundles.onnx_export import export_onnx
 
     channels = run.supernet.layers(arch)[0].in_channels
     with tempfile.TemporaryDirectory(dir=folder) as made:
@@ -243,7 +243,7 @@ def onnx_bytes(run: Run, arch: Arch, folder: Path) -> int:
 
 def side_by_side(result: Result, out: Path) -> dict[str, Any]:
     """The winner, the largest and the smallest subnet: all measured here, costs predicted."""
-    from supernet.evaluation import evaluate
+    from supernet.evaluating.evaluation import evaluate
 
     run, winner = result.run, result.chosen
     space = run.supernet.space

@@ -13,7 +13,7 @@ from search.cli.options import Json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from supernet.kept_weights import Record
+    from supernet.weights.kept_weights import Record
 
 app = typer.Typer(
     help="List, fetch and import weights that do not ship.", no_args_is_help=True, rich_markup_mode=None
@@ -39,7 +39,7 @@ def list_weights(cache_dir: CacheDir = None, as_json: Json = False) -> None:
     """Show which weights are here, and where from."""
     import oncefit
     from search.cli import terminal
-    from supernet import kept_weights
+    from supernet.weights import kept_weights
 
     found = oncefit.list_weights(cache_dir=cache_dir)
     if as_json:
@@ -120,7 +120,7 @@ def weights_table(found: Mapping[str, Record | None]) -> Table:
 
 def record_dict(name: str, record: Record | None, cache_dir: Path | None) -> dict[str, Any]:
     """``here``, and what is known of weights that are."""
-    from supernet.kept_weights import weights_path
+    from supernet.weights.kept_weights import weights_path
 
     if record is None:
         return {"here": False}
@@ -130,9 +130,9 @@ def record_dict(name: str, record: Record | None, cache_dir: Path | None) -> dic
 def tell(name: str, record: Record, cache_dir: Path | None, as_json: bool) -> None:
     """What is kept now, and how other commands find it."""
     from search.cli import terminal
-    from supernet import kept_weights
     from supernet.cache import VARIABLE, default_cache
-    from supernet.catalog import open_supernet
+    from supernet.families.catalog import open_supernet
+    from supernet.weights import kept_weights
 
     name = open_supernet(name).name
     path = kept_weights.locate(name, cache_dir).path

@@ -14,9 +14,9 @@ from search.feasible.neighbours import descend, neighbours
 from search.feasible.region import Region
 from search.problem.limits import over_budget
 from search.problem.problem import Problem
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
+from supernet.archs.space import Codes
 from supernet.errors import InputError
-from supernet.space import Codes
 
 
 def check_feasible(problem: Problem, where: str) -> Arch | None:

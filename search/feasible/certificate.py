@@ -20,8 +20,8 @@ import numpy as np
 from cost_models.tables import Factor, TableCost, extreme
 from search.feasible.integer_program import Line, Program, Total, solve_program
 from search.problem.problem import Problem
+from supernet.archs.space import Codes
 from supernet.arrays import Floats
-from supernet.space import Codes
 
 NEAREST_SECONDS = 5.0
 """For the integer program; whole spaces of ImageNet's supernets take a second or two."""

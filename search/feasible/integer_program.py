@@ -38,8 +38,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_models.tables import Factor
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.space import Codes, SearchSpace
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -11,8 +11,8 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.space import Codes, SearchSpace
 
 Score = Callable[[Codes], Floats]
 """Codes (n, dimensions) -> how good they are, shape (n,); more is better."""

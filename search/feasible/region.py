@@ -22,8 +22,8 @@ import numpy as np
 from search.feasible.certificate import certify, nearest_of
 from search.feasible.neighbours import descend, distinct, keys, neighbours
 from search.problem.problem import Problem
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.space import Codes, SearchSpace
 
 WALK_STEP = 20
 WALK_LIMIT = 20_000

@@ -9,10 +9,10 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from supernet.arch import Choice
+from supernet.archs.arch import Choice
+from supernet.archs.space import Codes, SearchSpace
+from supernet.archs.steps import Groups, Steps, grouped_places, skipped_as_negative, steps_of, summing
 from supernet.errors import InputError
-from supernet.space import Codes, SearchSpace
-from supernet.steps import Groups, Steps, grouped_places, skipped_as_negative, steps_of, summing
 
 EncodedRows = npt.NDArray[np.float32]
 """One row an arch, or one column an arch where a function says so."""

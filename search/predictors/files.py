@@ -15,13 +15,13 @@ import numpy.typing as npt
 from search.predictors.kinds import KINDS
 from search.predictors.protocol import Prediction, Predictor, PredictorCard
 from supernet import documents
+from supernet.archs.space import SearchSpace
 from supernet.atomic import whole
 from supernet.cache import default_cache
 from supernet.errors import InputError, some, unknown
-from supernet.space import SearchSpace
 
 if TYPE_CHECKING:
-    from supernet.catalog import Supernet
+    from supernet.families.catalog import Supernet
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
 

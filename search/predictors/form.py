@@ -9,8 +9,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from cost_models.tables import Factor
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.space import Codes, SearchSpace
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from search.predictors.top1_columns import COLUMNS, FRACTIONS, PERCENT, entry_of, fractions
-from supernet.arch import Arch, Choice
+from supernet.archs.arch import Arch, Choice
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
 from supernet.errors import InputError, some
 from supernet.ofa_format import files, reader
-from supernet.space import Codes, SearchSpace
 
 if TYPE_CHECKING:
-    from supernet.catalog import Supernet
+    from supernet.families.catalog import Supernet
 
 SUBNET = "Sub-network"
 ARCH_ID_COLUMN = "arch_id"

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from search.predictors.protocol import Prediction, PredictorCard
-from supernet.arch import Choice
+from supernet.archs.arch import Choice
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats, Slopes, SlopesOf
 from supernet.errors import InputError
-from supernet.space import Codes, SearchSpace
 
 KIND = "mlp"
 INPUTS = "inputs"
@@ -307,7 +307,7 @@ def import_published(
 
 def check_published(known: PublishedPredictor, space: SearchSpace, fingerprint: str) -> None:
     """Raises InputError where one of OFA's files is to be the predictor of a supernet that it is not of."""
-    from supernet.catalog import open_supernet
+    from supernet.families.catalog import open_supernet
 
     theirs = open_supernet(known.supernet)
     if fingerprint != theirs.fingerprint:

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from supernet.accuracy import PredictedAccuracy
-from supernet.arch import Choice
+from supernet.archs.arch import Choice
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
 from supernet.documents import Document
-from supernet.space import Codes, SearchSpace
 
 
 class HeldOut(Document):

@@ -20,9 +20,9 @@ from search.predictors.features import EncodedRows, StepEncoding
 from search.predictors.form import Form
 from search.predictors.protocol import Prediction, PredictorCard
 from search.predictors.saturating_form import form_of
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
 from supernet.errors import InputError
-from supernet.space import Codes, SearchSpace
 
 KIND = "saturating"
 CHOICES = "choices"

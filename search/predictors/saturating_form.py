@@ -35,8 +35,8 @@ from cost_models.tables import Factor
 from search.feasible.integer_program import closed, grid
 from search.predictors.features import StepEncoding
 from search.predictors.form import Bend, Form, Mixtures
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.space import Codes, SearchSpace
 
 MOST_ENTRIES = 100_000
 """Of a table."""

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Protocol, runtime_checkable
 
 from search.predictors.protocol import Predictor
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats, SlopesOf
-from supernet.space import Codes, SearchSpace
 
 
 @runtime_checkable

@@ -27,9 +27,9 @@ from supernet.arrays import Floats
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
-    from supernet.arch import Choice
-    from supernet.catalog import Supernet
-    from supernet.space import Codes
+    from supernet.archs.arch import Choice
+    from supernet.archs.space import Codes
+    from supernet.families.catalog import Supernet
 
 LEAST_ROWS = 10
 FOLDS_OF_TRAINING = 5
@@ -238,7 +238,7 @@ def domain_of_rows(supernet: Supernet, rows: Measured) -> dict[str, tuple[Choice
     for i, d in enumerate(rows.space.dimensions):
         seen = rows.codes[active[:, i], i]
         within = d.choices[int(seen.min()) : int(seen.max()) + 1] if len(seen) else ()
-        if within and len(within) < len(supernet.family.space.by_name[d.name].choices):
+        if within and len(within) < len(supernet.space.by_name[d.name].choices):
             found[d.name] = within
     return found
 

@@ -22,7 +22,7 @@ from search.feasible.integer_program import Line, Program, Total, above, finish,
 from search.predictors.form import Form, Formed
 from search.predictors.protocol import Predictor
 from search.problem.problem import Problem
-from supernet.space import Codes
+from supernet.archs.space import Codes
 
 BOUND_SECONDS = 5.0
 FORMS = 4

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from search.problem.objectives import Objective
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
 from supernet.errors import InputError, unknown
-from supernet.space import Codes, SearchSpace
 
 if TYPE_CHECKING:
     from cost_models.protocol import Reach

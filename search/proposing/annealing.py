@@ -30,8 +30,8 @@ import numpy as np
 
 from search.problem.problem import Problem
 from search.proposing.changes import Places, SingleChanges
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats, Slopes, SlopesOf
-from supernet.space import Codes, SearchSpace
 
 Slope = Callable[[Codes], tuple[Floats, SlopesOf]]
 """Codes (n, dimensions) -> how good they are, shape (n,), and the slopes of those that are asked for."""

@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from search.feasible.neighbours import Score, single_changes
 from search.problem.problem import Problem
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats, Slopes
-from supernet.space import Codes, SearchSpace
 
 Places = npt.NDArray[np.intp]
 

@@ -24,7 +24,7 @@ from search.problem.problem import Problem
 from search.proposing.around import ArchValues, Around
 from search.proposing.following import storage_of
 from search.proposing.history import CLAIM, History, codes_of, values_of
-from supernet.space import Codes
+from supernet.archs.space import Codes
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler

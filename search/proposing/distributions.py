@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from supernet.space import SearchSpace
+from supernet.archs.space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

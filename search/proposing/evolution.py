@@ -22,8 +22,8 @@ import numpy as np
 
 from search.feasible.neighbours import Score, ascend, best_first, distinct, join, neighbours
 from search.feasible.region import Region
+from supernet.archs.space import Codes
 from supernet.arrays import Floats
-from supernet.space import Codes
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from search.feasible.neighbours import distinct
 from search.feasible.region import Region
 from search.problem.problem import Problem
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.space import Codes, SearchSpace
 
 DRAWN_FIRST = 256
 

@@ -44,9 +44,9 @@ from search.proposing.surrogate import (
     logs,
     scaling_of,
 )
-from supernet.arch import Choice
+from supernet.archs.arch import Choice
+from supernet.archs.space import Codes
 from supernet.arrays import Floats
-from supernet.space import Codes
 
 MOST_TOLD = 128
 """Archs that the surrogate is fitted to; its time grows with their cube."""

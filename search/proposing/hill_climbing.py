@@ -24,8 +24,8 @@ from search.feasible.neighbours import Score
 from search.problem.problem import Problem
 from search.proposing.annealing import Slope
 from search.proposing.changes import Places, SingleChanges
+from supernet.archs.space import Codes
 from supernet.arrays import Floats
-from supernet.space import Codes
 
 KEPT = 48
 """Single changes of an arch that are put together: the most gainful, and those that save most for what they lose."""

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from search.feasible.neighbours import keys
 from search.problem.problem import Problem
 from search.proposing.following import ARCH_ID, IDENTITY, Follower
-from supernet.arch import Choice
+from supernet.archs.arch import Choice
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.space import Codes, SearchSpace
 
 if TYPE_CHECKING:
     from optuna.study import Study

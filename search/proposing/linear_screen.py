@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from supernet.archs.space import Codes, SearchSpace
+from supernet.archs.steps import skipped_as_negative, steps_of
 from supernet.arrays import Floats
-from supernet.space import Codes, SearchSpace
-from supernet.steps import skipped_as_negative, steps_of
 
 GUESS_RIDGE = 1.0
 """Keeps the weights of choices that few archs have small."""

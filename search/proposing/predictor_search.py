@@ -29,8 +29,8 @@ from search.proposing.first_archs import skewed
 from search.proposing.hill_climbing import climb
 from search.proposing.linear_screen import linear_guess
 from search.proposing.waves import Sea, Tides, search_in_waves
+from supernet.archs.space import Codes
 from supernet.arrays import Floats, SlopesOf
-from supernet.space import Codes
 
 Predict = Callable[[Codes], Floats]
 """Codes (n, dimensions) -> predicted accuracy, shape (n,)."""

@@ -27,9 +27,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from supernet.archs.space import Codes, SearchSpace
+from supernet.archs.steps import grouped_places, skipped_as_negative, steps_of, summing
 from supernet.arrays import Floats
-from supernet.space import Codes, SearchSpace
-from supernet.steps import grouped_places, skipped_as_negative, steps_of, summing
 
 LENGTH_SCALES = (0.7, 1.0, 1.5, 2.5, 4.0)
 """In units of the root mean square distance of a measured arch from their mean."""

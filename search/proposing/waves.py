@@ -27,8 +27,8 @@ from search.problem.problem import Problem
 from search.proposing.annealing import Cooling, Slope, anneal
 from search.proposing.first_archs import skewed
 from search.proposing.hill_climbing import climb
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.space import Codes, SearchSpace
 
 EQUAL = 1e-7
 """Accuracies that differ by less are the same: predictors compute in single precision."""

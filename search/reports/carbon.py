@@ -24,7 +24,7 @@ from search.reports.words import how_known
 from search.runs.fleet import fleet_of
 from search.runs.run import Result, Run
 from search.runs.study import search_seconds
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
 
 LARGEST = "largest"
@@ -183,8 +183,8 @@ def arch_called(name: str, result: Result) -> Arch:
 
 def of_bundle(folder: Path, run: Run) -> Arch:
     """A bundle's arch, which must be of the run's supernet."""
-    from supernet.bundle import open_bundle
-    from supernet.bundle_card import read_card
+    from supernet.bundles.bundle import open_bundle
+    from supernet.bundles.bundle_card import read_card
 
     card = read_card(folder)
     if card.supernet.fingerprint != run.supernet.fingerprint:

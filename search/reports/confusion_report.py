@@ -15,7 +15,7 @@ from supernet import documents
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from supernet.confusion import Confusion
+    from supernet.evaluating.confusion import Confusion
 
 NAMED_CLASSES = 60
 """So many classes can be named on an axis; counts are written into the cells of half as many."""

@@ -11,8 +11,8 @@ from search.reports.units import counted, short_number
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from supernet.data_check import FolderCheck, PartFigures, Sides
-    from supernet.split_folder import WrittenSplit
+    from supernet.images.data_check import FolderCheck, PartFigures, Sides
+    from supernet.images.split_folder import WrittenSplit
 
 MOST_CLASSES = 30
 """So many classes are all shown; of more, the smallest and the largest ones."""
@@ -21,7 +21,7 @@ ENDS = 5
 
 def counted_findings(found: FolderCheck) -> str:
     """``1 error, 2 warnings, 1 note``."""
-    from supernet.data_check import SEVERITIES
+    from supernet.images.data_check import SEVERITIES
 
     return ", ".join(counted(found.count(severity), severity) for severity in SEVERITIES)
 

@@ -22,17 +22,17 @@ from search.runs.run import Result, check_images, free_costs
 from search.runs.study import Candidate, judged, save
 from supernet import documents
 from supernet.accuracy import Accuracy
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 from supernet.messages import Say, say
 from supernet.ofa_format.given import Given, called, is_inline, within_space
 
 if TYPE_CHECKING:
-    from supernet.bundle import Bundle
-    from supernet.bundle_card import Card, DeviceKeys
-    from supernet.confusion import Confusion
-    from supernet.data import Dataset
+    from supernet.bundles.bundle import Bundle
+    from supernet.bundles.bundle_card import Card, DeviceKeys
+    from supernet.evaluating.confusion import Confusion
+    from supernet.images.data import Dataset
 
     Extend = Callable[[Bundle, Dataset | None], None]
     """Adds to a bundle that is not in place yet, which is of these images."""
@@ -201,7 +201,7 @@ def write_arch(
     extend: Extend | None = None,
 ) -> dict[str, Any]:
     """Write the bundle of an arch, measured on the report split where that is not known, and timed likewise."""
-    from supernet.bundle import write_bundle
+    from supernet.bundles.bundle import write_bundle
 
     supernet = measuring.supernet
     say(f"reading the weights of {supernet.name}")
@@ -279,10 +279,10 @@ def update_summary(
 
     Costs stay, and a predicted accuracy is left out: it was of other weights.
     """
-    from supernet.bundle import write_bundle
-    from supernet.bundle_update import updated_subnet
-    from supernet.data_summary import suspicion
-    from supernet.evaluation import evaluate
+    from supernet.bundles.bundle import write_bundle
+    from supernet.bundles.bundle_update import updated_subnet
+    from supernet.evaluating.evaluation import evaluate
+    from supernet.images.data_summary import suspicion
 
     if bundle.card.data is None and data is None:
         raise InputError(
@@ -318,7 +318,7 @@ def update_summary(
 
 def device_keys(device: Device) -> DeviceKeys:
     """What a card says of the device that costs are predicted for."""
-    from supernet.bundle_card import DeviceKeys
+    from supernet.bundles.bundle_card import DeviceKeys
 
     return DeviceKeys(
         name=device.name,
@@ -345,12 +345,12 @@ def latency_of(arch: Arch, supernet: Supernet) -> Callable[[Path], profiling.Lat
 
 
 def verify_summary(folder: Path, supernet: str | None = None, data: str | None = None) -> dict[str, Any]:
-    """What :func:`supernet.bundle.verify_bundle` finds; a card only names its supernet and data set.
+    """What :func:`supernet.bundles.bundle.verify_bundle` finds; a card only names its supernet and data set.
 
     Raises InputError where they are not found by these names and not given.
     """
-    from supernet.bundle import open_bundle, verify_bundle
-    from supernet.data_summary import left_out, suspicion
+    from supernet.bundles.bundle import open_bundle, verify_bundle
+    from supernet.images.data_summary import left_out, suspicion
 
     bundle = open_bundle(folder)
     if supernet is None:
@@ -382,7 +382,7 @@ def require_shipped(bundle: Bundle) -> None:
 
 def data_set(bundle: Bundle, given: str | None = None) -> Dataset:
     """The data set that a bundle's figures are of, by its card or where it is now."""
-    from supernet.data import load_dataset
+    from supernet.images.data import load_dataset
 
     known = bundle.card.data
     name = given or (known.name if known is not None else None)
@@ -400,11 +400,11 @@ def data_set(bundle: Bundle, given: str | None = None) -> Dataset:
 
 def evaluate_summary(folder: Path, images: Path | None) -> tuple[dict[str, Any], Confusion]:
     """Accuracy and latency of a bundle, both measured here and now, and which classes are taken for which."""
-    from supernet.bundle import logits_of_bundle, open_bundle
-    from supernet.confusion import confusion_of_logits
-    from supernet.data import load_folder
-    from supernet.data_summary import left_out, of_images, suspicion
-    from supernet.evaluation import accuracy_of_logits
+    from supernet.bundles.bundle import logits_of_bundle, open_bundle
+    from supernet.evaluating.confusion import confusion_of_logits
+    from supernet.evaluating.evaluation import accuracy_of_logits
+    from supernet.images.data import load_folder
+    from supernet.images.data_summary import left_out, of_images, suspicion
 
     bundle = open_bundle(folder)
     if images is None:

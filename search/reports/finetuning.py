@@ -10,9 +10,9 @@ from search.reports.export import file_sizes
 from search.runs.run import free_costs
 
 if TYPE_CHECKING:
-    from supernet.arch import Arch
-    from supernet.bundle import Bundle
-    from supernet.catalog import Supernet
+    from supernet.archs.arch import Arch
+    from supernet.bundles.bundle import Bundle
+    from supernet.families.catalog import Supernet
 
 
 def compute_costs(supernet: Supernet, arch: Arch) -> dict[str, float]:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from search.reports.export import Extend
-    from supernet.bundle import Bundle
-    from supernet.catalog import Supernet
-    from supernet.data import Dataset
+    from supernet.bundles.bundle import Bundle
+    from supernet.families.catalog import Supernet
+    from supernet.images.data import Dataset
 
 NOT_RUN = "not run"
 

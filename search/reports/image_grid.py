@@ -13,9 +13,9 @@ from search.reports.plots import new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from supernet.catalog import PreprocessingKeys
-    from supernet.image_folder import ImageFiles
-    from supernet.images import Images
+    from supernet.families.catalog import PreprocessingKeys
+    from supernet.images.image_folder import ImageFiles
+    from supernet.images.images import Images
 
 AT_MOST = 25
 LONGEST_TITLE = 22
@@ -30,7 +30,7 @@ def batch_figure(
     """
     import torch
 
-    from supernet.preprocessing import denormalised
+    from supernet.images.preprocessing import denormalised
 
     places = torch.linspace(0, len(images) - 1, min(AT_MOST, len(images))).round().long().tolist()
     inputs, labels = images.picked(places).batch(slice(0, len(places)), resolution, how)

@@ -15,8 +15,8 @@ def probe(name: str) -> str:
 
     Raises whatever its converter or its runtime does.
     """
-    from supernet.bundle import write_bundle
-    from supernet.catalog import open_supernet
+    from supernet.bundles.bundle import write_bundle
+    from supernet.families.catalog import open_supernet
     from supernet.formats.conversion import convert_bundle
     from supernet.formats.protocol import FormatRequest
     from supernet.formats.registry import export_format

@@ -17,7 +17,7 @@ from supernet.messages import say
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from supernet.training_state import TrainingProgress as TrainingProgress
+    from supernet.training.training_state import TrainingProgress as TrainingProgress
 
 WIDTH_WITHOUT_TERMINAL = 130
 SECONDS_BETWEEN_LINES = 10

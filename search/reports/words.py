@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cost_models.ranges import Range
     from cost_models.timing import LatencyMeasurement
     from search.runs.correction import Corrected
-    from supernet.training_job import Trained
+    from supernet.training.training_job import Trained
 
 Lines = list[tuple[str, str]]
 """A name and a figure each."""

@@ -19,8 +19,8 @@ from search.runs.fleet_devices import DEVICES, FleetDevice, parse_devices
 from search.runs.own import is_given
 from supernet import documents
 from supernet.amounts import Count, NameOrPath, Seed
-from supernet.catalog import DATA_SETS
 from supernet.errors import InputError, prefixed, unknown
+from supernet.families.catalog import DATA_SETS
 from supernet.ofa_format.given import is_inline
 
 How = Literal["measured", "predicted", "predicted-then-measured", "own"]

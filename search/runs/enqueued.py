@@ -8,11 +8,11 @@ from typing import Any
 from cost_models.registry import Cost
 from search.problem.limits import over_budget
 from search.runs.config import BOTH, RunConfig
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
+from supernet.archs.space import SearchSpace
 from supernet.errors import InputError, prefixed
+from supernet.families.catalog import Supernet
 from supernet.ofa_format.given import called, within_space
-from supernet.space import SearchSpace
 
 
 def with_enqueued(

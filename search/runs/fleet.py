@@ -27,7 +27,7 @@ from search.runs.own import Own
 from search.runs.run import Progress, Result, Run, check_folder, conclude, open_run, start
 from search.runs.study import Candidate
 from supernet import documents
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.atomic import check_writable
 from supernet.errors import InputError
 from supernet.messages import Say

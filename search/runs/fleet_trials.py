@@ -24,7 +24,7 @@ from search.runs.trials import PROPOSALS_PER_TRIAL, attempt, begin, enqueue, ful
 from search.runs.trials import search as search_one
 from search.runs.workers import Worker, at_work
 from supernet import documents
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 
 if TYPE_CHECKING:
     import optuna

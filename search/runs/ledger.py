@@ -14,8 +14,8 @@ from search.proposing.history import CLAIM, codes_of_trial
 from search.runs.racing import Raced, from_attribute
 from search.runs.study import RACED, Candidate, candidate_of, own, trial_seconds
 from search.runs.workers import places_of
-from supernet.arch import Arch
-from supernet.space import SearchSpace
+from supernet.archs.arch import Arch
+from supernet.archs.space import SearchSpace
 
 if TYPE_CHECKING:
     import optuna

@@ -8,8 +8,8 @@ from pathlib import Path
 from search.predictors.measured import Measured, from_csv, joined, labels, of_rows
 from search.runs.run import open_run
 from search.runs.study import candidates
-from supernet.catalog import Supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 
 
 def read_all(

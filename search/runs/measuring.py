@@ -7,16 +7,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from search.runs.racing import Race, Raced, Rival, packed
-from supernet.arch import Arch
-from supernet.catalog import Elastic, Supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
+from supernet.families.catalog import Elastic, Supernet
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:
     from torch import nn
 
     from supernet.accuracy import Accuracy
-    from supernet.data import Dataset
+    from supernet.images.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class MeasuredAccuracy:
     @cached_property
     def data(self) -> Dataset:
         """Raises InputError where there are no images, or wrong ones."""
-        from supernet.data import load_dataset
+        from supernet.images.data import load_dataset
 
         return load_dataset(self.given_data, self.supernet)
 
@@ -68,12 +68,12 @@ class MeasuredAccuracy:
 
     def images(self) -> list[str]:
         """Sentences on how many images of how many classes each split has, and what was left out."""
-        from supernet.data_summary import of_dataset
+        from supernet.images.data_summary import of_dataset
 
         return of_dataset(self.data)
 
     def subnet(self, arch: Arch) -> nn.Module:
-        from supernet.evaluation import specialise
+        from supernet.evaluating.evaluation import specialise
 
         subnet = specialise(self.net, arch, self.data)
         self.tell()
@@ -81,7 +81,7 @@ class MeasuredAccuracy:
 
     def evaluate(self, subnet: nn.Module, arch: Arch, split: str) -> Accuracy:
         """Of a subnet that :meth:`subnet` gave."""
-        from supernet import evaluation
+        from supernet.evaluating import evaluation
 
         found = evaluation.evaluate(subnet, arch, self.data, split)
         self.tell()
@@ -107,7 +107,7 @@ class MeasuredAccuracy:
         """
         import torch
 
-        from supernet.evaluation import accuracy_of_hits, hits_by_part
+        from supernet.evaluating.evaluation import accuracy_of_hits, hits_by_part
 
         split = "validation"
         before, hits_before = self.known.get((arch.id, split), (None, None))
@@ -129,7 +129,7 @@ class MeasuredAccuracy:
 
     def doubt(self, found: Accuracy) -> None:
         """Say of a split, once, that a top-1 on it is no better than guessing, if it is not."""
-        from supernet.data_summary import suspicion
+        from supernet.images.data_summary import suspicion
 
         images = getattr(self.data, found.split)
         doubt = suspicion(found, images, len(self.data.classes), self.data.preprocessing)
@@ -139,7 +139,7 @@ class MeasuredAccuracy:
 
     def tell(self) -> None:
         """Say which images were left out since the last time."""
-        from supernet.data_summary import left_out
+        from supernet.images.data_summary import left_out
 
         new = {file: why for file, why in self.data.undecodable.items() if file not in self.told}
         if new:

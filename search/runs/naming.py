@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search.runs.config import NO_PREDICTOR
-from supernet.catalog import DATA_SETS
+from supernet.families.catalog import DATA_SETS
 
 FILE_SUFFIXES = (".safetensors", ".yaml")
 MOST_NAMED = 3

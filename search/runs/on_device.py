@@ -19,8 +19,8 @@ from cost_models.runtimes.registry import open_runtime
 from cost_models.timing import LatencyMeasurement
 from search.runs.study import Candidate
 from supernet import documents
-from supernet.catalog import Supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 
 ON_DEVICE = "on_device.yaml"
 

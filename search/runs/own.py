@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 from cost_models.registry import Cost
 from supernet import documents
 from supernet.accuracy import Accuracy, OwnAccuracy
-from supernet.arch import Arch
-from supernet.catalog import PreprocessingKeys, Supernet
+from supernet.archs.arch import Arch
+from supernet.archs.space import SearchSpace
 from supernet.errors import InputError
-from supernet.own_networks import described_by
-from supernet.space import SearchSpace
+from supernet.families.catalog import PreprocessingKeys, Supernet
+from supernet.families.own_networks import described_by
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -130,8 +130,8 @@ class OwnSupernet(Protocol):
 
     ``classes`` (names), ``preprocessing`` (a mapping with ``mean``, ``std``, and ``stored`` or ``crop``) and
     ``extract(arch) -> torch.nn.Module`` are needed where its subnets are measured here; ``layers(arch)`` or ``segments`` (see
-    :mod:`supernet.layers`) give it the built-in costs. What else it may have is what the class of a supernet's YAML
-    has, see :mod:`supernet.own_networks`.
+    :mod:`supernet.archs.layers`) give it the built-in costs. What else it may have is what the class of a supernet's YAML
+    has, see :mod:`supernet.families.own_networks`.
     """
 
     @property

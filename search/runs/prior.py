@@ -6,7 +6,7 @@ from search.predictors import files
 from search.problem.objectives import parse_objectives
 from search.proposing.samplers import GUIDED
 from search.runs.config import MEASURED, NO_PREDICTOR, RunConfig
-from supernet.catalog import Supernet
+from supernet.families.catalog import Supernet
 
 
 def may_have_prior(config: RunConfig) -> bool:

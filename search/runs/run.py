@@ -47,10 +47,10 @@ from search.runs.racing import Raced
 from search.runs.study import Candidate
 from supernet import documents
 from supernet.accuracy import Accuracy
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.atomic import check_writable
-from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 from supernet.messages import Say
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from search.proposing.following import ARCH_ID, IDENTITY
 from search.runs.racing import Raced, from_attribute
 from supernet import documents, locks
 from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.atomic import check_writable, make_folder, unwritable
 from supernet.errors import InputError, short
 from supernet.messages import say

@@ -36,9 +36,9 @@ from search.runs.study import Candidate
 from search.runs.workers import Worker, at_work, others_at_work
 from supernet import documents
 from supernet.accuracy import PredictedAccuracy
-from supernet.arch import Arch, Choice
+from supernet.archs.arch import Arch, Choice
+from supernet.archs.space import SearchSpace
 from supernet.messages import say
-from supernet.space import SearchSpace
 
 if TYPE_CHECKING:
     import optuna

@@ -13,7 +13,7 @@ from search.runs import study as studies
 from search.runs.front import by_accuracy
 from search.runs.on_device import latencies_of, read_sessions, setup_at_hand, verified_of, write_sessions
 from search.runs.run import Run, settled
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 
 
 def verify_run(run: Run, bar: Bar, again: bool = False, clock: Callable[[], float] = time.monotonic) -> None:

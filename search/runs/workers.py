@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.proposing.following import storage_of
 from supernet import locks
-from supernet.space import SearchSpace
+from supernet.archs.space import SearchSpace
 
 WORKERS = ".workers"
 """The folder in a run with a lock file for each process."""

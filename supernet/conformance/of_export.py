@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
+from supernet.bundles.onnx_export import INPUT, OUTPUT, export_onnx
 from supernet.conformance.subject import Mismatch, Subject, difference
-from supernet.onnx_export import INPUT, OUTPUT, export_onnx
 
 EXPORTED = 2
 """Of the archs: the largest and the smallest; each takes half a second."""

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
+from supernet.archs.layers import Layer, grouped, is_beside
 from supernet.conformance.subject import Mismatch, NotApplicable, Subject, difference
-from supernet.layer_networks import GATES, LayersNet
-from supernet.layers import Layer, grouped, is_beside
-from supernet.networks import ACTIVATIONS
+from supernet.networks.inverted_residual_networks import ACTIVATIONS
+from supernet.networks.layer_networks import GATES, LayersNet
 
 HAVE_WEIGHTS = ("conv", "depthwise", "linear")
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from supernet.arch import Arch
-from supernet.checkpoints import load_weights, save_weights
+from supernet.archs.arch import Arch
 from supernet.conformance.subject import Mismatch, NotApplicable, Subject, difference
+from supernet.weights.checkpoints import load_weights, save_weights
 
 
 def runs_any_subnet(net: Any) -> bool:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
+from supernet.families.catalog import Supernet
 
 OF_SPREAD, OF_SIZE = 1e-3, 1e-5
 """Differences of logits that rounding explains: shares of how far images differ, and of the largest."""

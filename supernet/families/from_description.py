@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from supernet.arch import Arch
-from supernet.catalog import Elastic, Family
-from supernet.inverted_residuals import MobileNetV3Spec, segments, space
+from supernet.archs.arch import Arch
+from supernet.families.catalog import Elastic, Family
+from supernet.networks.inverted_residuals import MobileNetV3Spec, segments, space
 
 if TYPE_CHECKING:
-    from supernet.networks import Subnet
+    from supernet.networks.inverted_residual_networks import Subnet
 
 
 def described_family(
@@ -23,6 +23,6 @@ def described_family(
 
 def untrained_subnet(spec: MobileNetV3Spec, arch: Arch) -> Subnet:
     """The static network of an arch, with untrained weights."""
-    from supernet.networks import Subnet
+    from supernet.networks.inverted_residual_networks import Subnet
 
     return Subnet(spec, arch.values)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from supernet import documents, inverted_residuals
+from supernet import documents
 from supernet.amounts import Count, Few, Stride
 from supernet.bounds import MOST_LAYERS
-from supernet.catalog import Family, label_names
+from supernet.families.catalog import Family, label_names
 from supernet.families.from_description import described_family
+from supernet.networks import inverted_residuals
 
 if TYPE_CHECKING:
-    from supernet.networks import ElasticNet
+    from supernet.networks.inverted_residual_networks import ElasticNet
 
 Choices = Annotated[tuple[Few, ...], Field(min_length=1, max_length=MOST_LAYERS)]
 
@@ -53,6 +54,6 @@ def parse(name: str, network: Mapping[str, Any], where: str) -> Family:
 
 
 def elastic(spec: inverted_residuals.MobileNetV3Spec) -> ElasticNet:
-    from supernet.networks import ElasticNet
+    from supernet.networks.inverted_residual_networks import ElasticNet
 
     return ElasticNet(spec)

@@ -15,12 +15,12 @@ from pydantic import Field
 
 from supernet import documents
 from supernet.bounds import FREE_RESOLUTIONS, MOST_LAYERS
-from supernet.catalog import Family, label_names
+from supernet.families.catalog import Family, label_names
 from supernet.families.from_description import described_family
-from supernet.inverted_residuals import MobileNetV3Spec, Stage, make_divisible
+from supernet.networks.inverted_residuals import MobileNetV3Spec, Stage, make_divisible
 
 if TYPE_CHECKING:
-    from supernet.ofa_networks import OfaNet
+    from supernet.networks.ofa_networks import OfaNet
 
 RESOLUTIONS = tuple(range(128, 225, 4))
 DEPTHS, KERNELS, EXPANDS = (2, 3, 4), (3, 5, 7), (3, 4, 6)
@@ -109,6 +109,6 @@ parse_proxyless = partial(parse, PROXYLESS)
 
 
 def elastic(table: Table, spec: MobileNetV3Spec, width: float) -> OfaNet:
-    from supernet.ofa_networks import mobile_net
+    from supernet.networks.ofa_networks import mobile_net
 
     return mobile_net(getattr(importlib.import_module(OFA_NETWORKS), table.made_by), spec, width)

@@ -8,17 +8,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supernet import documents
-from supernet.arch import Arch, Choice
+from supernet.archs.arch import Arch, Choice
+from supernet.archs.layers import SHORTCUT, Layer, Segment
+from supernet.archs.space import Dimension, SearchSpace
 from supernet.bounds import FREE_RESOLUTIONS
-from supernet.catalog import Family, label_names
-from supernet.inverted_residuals import make_divisible
-from supernet.layers import SHORTCUT, Layer, Segment
-from supernet.space import Dimension, SearchSpace
+from supernet.families.catalog import Family, label_names
+from supernet.networks.inverted_residuals import make_divisible
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from supernet.ofa_networks import OfaNet
+    from supernet.networks.ofa_networks import OfaNet
 
 RESOLUTIONS = tuple(range(128, 225, 4))
 WIDTHS, EXPANDS = (0.65, 0.8, 1.0), (0.2, 0.25, 0.35)
@@ -211,7 +211,7 @@ def blocks(values: Values) -> list[tuple[int, Bottleneck]]:
 def elastic(classes: int) -> OfaNet:
     from ofa.imagenet_classification.elastic_nn.networks import OFAResNets
 
-    from supernet.ofa_networks import OfaNet
+    from supernet.networks.ofa_networks import OfaNet
 
     net = OFAResNets(
         n_classes=classes, dropout_rate=0, depth_list=list(range(MORE + 1)),
@@ -274,7 +274,7 @@ def static(classes: int, arch: Arch) -> nn.Module:
 
 def cut(classes: int, net: Any, arch: Arch) -> nn.Module:
     """The subnet of an ``OFAResNets``; ``ofa``'s modules have no types."""
-    from supernet.ofa_networks import copy_elastic_layer
+    from supernet.networks.ofa_networks import copy_elastic_layer
 
     values = arch.values
     subnet: Any = static(classes, arch)

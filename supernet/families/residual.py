@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from supernet import documents, residual_spec
+from supernet import documents
 from supernet.amounts import Count, Few, Stride
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.bounds import FREE_RESOLUTIONS, MOST_LAYERS
-from supernet.catalog import Family, label_names
 from supernet.errors import InputError
-from supernet.residual_spec import BlockSpec, HeadSpec, ResidualSpec, StageSpec, StemSpec
+from supernet.families.catalog import Family, label_names
+from supernet.networks import residual_spec
+from supernet.networks.residual_spec import BlockSpec, HeadSpec, ResidualSpec, StageSpec, StemSpec
 
 if TYPE_CHECKING:
-    from supernet.residual_networks import ElasticResidualNet, ResidualNet
+    from supernet.networks.residual_networks import ElasticResidualNet, ResidualNet
 
 Activation = Literal["relu", "relu6", "h_swish"]
 ShareKept = Annotated[float, Field(gt=0, le=1)]
@@ -133,13 +134,13 @@ def check_spec(spec: ResidualSpec, where: str) -> None:
 
 
 def elastic(spec: ResidualSpec) -> ElasticResidualNet:
-    from supernet.residual_networks import ElasticResidualNet
+    from supernet.networks.residual_networks import ElasticResidualNet
 
     return ElasticResidualNet(spec)
 
 
 def static(spec: ResidualSpec, arch: Arch) -> ResidualNet:
     """The static network of an arch, with untrained weights."""
-    from supernet.residual_networks import ResidualNet
+    from supernet.networks.residual_networks import ResidualNet
 
     return ResidualNet(spec, arch.values)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from supernet.accuracy import Accuracy
-from supernet.bundle import COMPARED_IMAGES, MAX_DIFFERENCE, ROUNDING_ERRORS, Bundle, Disagreement
-from supernet.data import Dataset
-from supernet.evaluation import accuracy_of_logits, logits_of
+from supernet.bundles.bundle import COMPARED_IMAGES, MAX_DIFFERENCE, ROUNDING_ERRORS, Bundle, Disagreement
+from supernet.evaluating.evaluation import accuracy_of_logits, logits_of
 from supernet.formats.protocol import Opened
+from supernet.images.data import Dataset
 
 NOISE_BATCH = 8
 OF_SPREAD = 1e-3

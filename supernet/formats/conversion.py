@@ -15,7 +15,7 @@ import numpy as np
 
 from supernet import documents
 from supernet.atomic import make_folder, unwritable
-from supernet.bundle import (
+from supernet.bundles.bundle import (
     Bundle,
     check_classes,
     check_images_of,
@@ -23,11 +23,10 @@ from supernet.bundle import (
     open_bundle,
     replace_folder,
 )
-from supernet.bundle_card import CARD, FORMATS_FOLDER, MODEL, FormatKeys, render
-from supernet.catalog import Supernet
-from supernet.checkpoints import sha256_of
-from supernet.data import Dataset
+from supernet.bundles.bundle_card import CARD, FORMATS_FOLDER, MODEL, FormatKeys, render
+from supernet.bundles.ports import OPSET
 from supernet.errors import InputError, paragraph
+from supernet.families.catalog import Supernet
 from supernet.formats.checking import Agreement, compare_with_torch, require_likeness
 from supernet.formats.protocol import (
     DYNAMIC,
@@ -40,8 +39,9 @@ from supernet.formats.protocol import (
     check_writable_format,
 )
 from supernet.formats.registry import EXPORT_FORMATS, export_format
+from supernet.images.data import Dataset
 from supernet.messages import Say
-from supernet.ports import OPSET
+from supernet.weights.checkpoints import sha256_of
 
 Timer = Callable[[Callable[[], object]], Any]
 """Milliseconds of a call, as a dataclass."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from supernet.bundles.ports import INPUT, OUTPUT
 from supernet.formats.protocol import ExportFormat, ToWrite
 from supernet.formats.quiet import quietly
-from supernet.ports import INPUT, OUTPUT
 
 MODEL_MLPACKAGE = "model.mlpackage"
 

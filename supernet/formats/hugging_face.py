@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from supernet import documents
-from supernet.bundle_card import WEIGHTS, Card
-from supernet.bundled_programs import NETWORK
-from supernet.checkpoints import load_weights, sha256_of
+from supernet.bundles.bundle_card import WEIGHTS, Card
+from supernet.bundles.bundled_programs import NETWORK
 from supernet.errors import InputError
 from supernet.formats.protocol import ExportFormat, Opened, Reading, ToWrite
 from supernet.formats.torch_module import opened_module
+from supernet.weights.checkpoints import load_weights, sha256_of
 
 MODEL_SAFETENSORS, CONFIG, MODEL_CARD = "model.safetensors", "config.json", "README.md"
 TASK = "image-classification"

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from supernet.bundles.onnx_export import export_onnx
+from supernet.bundles.ports import INPUT, OUTPUT
 from supernet.errors import InputError
 from supernet.formats.protocol import ExportFormat, Logits, NetworkInputs, Opened, Reading, ToWrite, batched
-from supernet.onnx_export import export_onnx
-from supernet.ports import INPUT, OUTPUT
 
 MODEL_ONNX = "model.onnx"
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from supernet.bundles.onnx_export import export_onnx
 from supernet.errors import InputError
 from supernet.formats.protocol import ExportFormat, Logits, NetworkInputs, Opened, Reading, ToWrite, batched
-from supernet.onnx_export import export_onnx
 
 MODEL_XML = "model.xml"
 

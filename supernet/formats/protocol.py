@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from supernet.bundles.ports import OPSET, OPSETS
 from supernet.errors import InputError
-from supernet.ports import OPSET, OPSETS
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from supernet.bundle import Bundle
+    from supernet.bundles.bundle import Bundle
 
 NetworkInputs = npt.NDArray[np.float32]
 Logits = npt.NDArray[np.float32]

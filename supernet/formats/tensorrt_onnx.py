@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from supernet import documents
+from supernet.bundles.ports import INPUT
 from supernet.formats.onnx_file import MODEL_ONNX, opened_onnx, write_onnx
 from supernet.formats.protocol import ExportFormat, Opened, Reading, ToWrite
-from supernet.ports import INPUT
 
 PROFILE = "profile.json"
 BATCHES = {"min": 1, "opt": 8, "max": 32}

@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
-from supernet.bundle import Bundle
-from supernet.bundle_card import FormatKeys
-from supernet.data import Dataset
+from supernet.bundles.bundle import Bundle
+from supernet.bundles.bundle_card import FormatKeys
 from supernet.formats.checking import compare_with_torch, require_likeness
 from supernet.formats.conversion import reading_of
 from supernet.formats.registry import EXPORT_FORMATS, export_format
+from supernet.images.data import Dataset
 
 VERIFYING_THREADS = 1
 

@@ -17,9 +17,9 @@ from pydantic import Field
 
 from supernet import documents
 from supernet.amounts import Count
+from supernet.archs.layers import Layer
 from supernet.errors import InputError
-from supernet.inverted_residuals import Block, make_divisible
-from supernet.layers import Layer
+from supernet.networks.inverted_residuals import Block, make_divisible
 from supernet.ofa_format.net_config_keys import KernelSize
 
 FORMAT_NAME = "AttentiveNAS"

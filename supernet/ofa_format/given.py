@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError, prefixed, short
+from supernet.families.catalog import Supernet
 from supernet.ofa_format import files, reader
 
 Given = str | Path | Mapping[str, Any] | Arch

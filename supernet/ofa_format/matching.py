@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from supernet import documents
-from supernet.arch import Arch, Choice
-from supernet.catalog import Supernet, open_supernet
-from supernet.layers import Layer, Segment
+from supernet.archs.arch import Arch, Choice
+from supernet.archs.layers import Layer, Segment
+from supernet.archs.space import SearchSpace
+from supernet.families.catalog import Supernet, open_supernet
 from supernet.ofa_format.net_config import NetConfig
-from supernet.space import SearchSpace
 
 
 def shipped() -> list[Supernet]:

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from supernet.catalog import Supernet
+from supernet.archs.layers import Layer
 from supernet.errors import InputError
-from supernet.layers import Layer
+from supernet.families.catalog import Supernet
 
 KEY = r"backbone\.layers\.(\d+)(?:\.(\d+))?\.(kernel_size|expand_ratio|expand_ratio_se|depth|out_channels)"
 """``expand_ratio_se`` says again which channels a block has, and in published files not always the same."""
@@ -124,7 +124,7 @@ def widths(data: Mapping[str, Any], file: str) -> list[int]:
 
 def widths_of(supernet: Supernet) -> list[int]:
     """The same of all subnets of a supernet with stages of fixed width; none for another."""
-    layers: dict[str, Layer] = {x.name: x for x in supernet.layers(supernet.family.space.largest())}
+    layers: dict[str, Layer] = {x.name: x for x in supernet.layers(supernet.space.largest())}
     last = layers["classifier"]
     behind = [layers.get(name) for name in ("stem", "first.project")]
     numbers = range(1, 1 + sum(d.kind == "depth" for d in supernet.family.space.dimensions))

@@ -2,7 +2,7 @@
 
 MCUNet's files are the same with the image size among their keys, NAT's with an address.
 
-Blocks are those of the families (:class:`supernet.inverted_residuals.Block` and the ResNet
+Blocks are those of the families (:class:`supernet.networks.inverted_residuals.Block` and the ResNet
 ``Bottleneck``), so that a network of a file and an arch of a space are walked by the same
 code.
 """
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from supernet import documents
+from supernet.archs.layers import Layer
 from supernet.bounds import MOST
 from supernet.errors import InputError, unknown
 from supernet.families.ofa_resnet import Bottleneck
-from supernet.inverted_residuals import Block, make_divisible
-from supernet.layers import Layer
+from supernet.networks.inverted_residuals import Block, make_divisible
 from supernet.ofa_format import files
 from supernet.ofa_format.net_config_keys import (
     BottleneckKeys,

@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Arch
+from supernet.archs.layers import Layer
 from supernet.errors import InputError, prefixed, some
-from supernet.layers import Layer
+from supernet.families.catalog import Supernet, open_supernet
 from supernet.ofa_format import attentive_nas, files, matching, mmrazor, net_config, settings
 
 Data = Mapping[str, Any]

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from supernet import documents
-from supernet.arch import Arch, Choice
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Arch, Choice
+from supernet.archs.space import Dimension, SearchSpace
 from supernet.errors import InputError, unknown
-from supernet.space import Dimension, SearchSpace
+from supernet.families.catalog import Supernet, open_supernet
 
 KEYS = {"depth": "d", "kernel": "ks", "expand": "e", "width": "w"}
 """``ofa``'s names of the kinds of dimensions."""
@@ -157,7 +157,7 @@ def value_of(dimension: Dimension, number: Choice, counted: bool) -> Choice:
 def check_width(given: Settings, supernet: Supernet) -> None:
     """Raises InputError where the settings name the width multiplier of another supernet."""
     width = given.get("w")
-    if is_number(width) and not has_widths(supernet.family.space) and width != supernet.family.width:
+    if is_number(width) and not has_widths(supernet.space) and width != supernet.family.width:
         raise InputError(
             f"w is the width multiplier {width:g}, but that of {supernet.name} is "
             + (f"{supernet.family.width:g}" if supernet.family.width is not None else "not known")

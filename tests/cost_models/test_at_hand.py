@@ -13,7 +13,7 @@ from cost_models.device import Device, LatencyTable
 from cost_models.measurements import Measurements, Setup
 from cost_models.runtimes.run_onnxruntime import PROVIDER
 from supernet import documents
-from supernet.catalog import Supernet
+from supernet.families.catalog import Supernet
 from tests.helpers import tiny
 from tests.helpers.timed import measured_of
 

@@ -12,10 +12,10 @@ from cost_models import registry
 from cost_models.protocol import Target
 from cost_models.registry import build
 from cost_models.tables import Factor, TableCost
-from supernet.catalog import open_supernet
+from supernet.archs.space import Dimension, SearchSpace
 from supernet.errors import InputError
-from supernet.inverted_residuals import Block, make_divisible
-from supernet.space import Dimension, SearchSpace
+from supernet.families.catalog import open_supernet
+from supernet.networks.inverted_residuals import Block, make_divisible
 from tests.helpers.paths import ROOT
 
 SUPERNET = open_supernet("fmnist_mbv3")
@@ -122,7 +122,7 @@ def test_a_cost_that_is_none_is_refused(path: str, message: str) -> None:
 def test_costs_need_no_torch() -> None:
     code = (
         "import sys; from cost_models.registry import build; from cost_models.protocol import Target;"
-        "from supernet.catalog import open_supernet; s = open_supernet('fmnist_mbv3');"
+        "from supernet.families.catalog import open_supernet; s = open_supernet('fmnist_mbv3');"
         "build('macs', Target(s))(s.space.largest()); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

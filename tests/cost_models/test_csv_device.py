@@ -14,9 +14,9 @@ from cost_models.latency import latency_ms
 from cost_models.protocol import Target
 from search.cli.app import main
 from search.reports.words import of_device
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 from tests.helpers import tiny
 
 

@@ -18,9 +18,9 @@ from cost_models.grid import carbon_intensity, open_grid
 from cost_models.host import cached_path, host_device
 from cost_models.profiling import LatencyMeasurement
 from supernet import documents
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 from supernet.messages import Say
 
 

@@ -10,7 +10,7 @@ import pytest
 from cost_models import drift, latency_fit
 from cost_models.measurements import Measurements, Reference, Setup, Timing, measured_arch, subnets_of
 from cost_models.measuring import Taken, take_rounds
-from supernet.catalog import Supernet
+from supernet.families.catalog import Supernet
 from tests.helpers.tiny import all_archs, open_tiny
 
 TRUE_MS = (1.0, 2.0, 5.0, 3.0)

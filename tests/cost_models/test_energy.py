@@ -14,10 +14,10 @@ from cost_models import energy, latency
 from cost_models.device import Device, LatencyModel, Power
 from cost_models.protocol import Target
 from supernet import documents
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Arch
+from supernet.archs.layers import Layer
 from supernet.errors import InputError
-from supernet.layers import Layer
+from supernet.families.catalog import Supernet, open_supernet
 from tests.cost_models.test_peak_memory import Shapes
 from tests.helpers import tiny
 

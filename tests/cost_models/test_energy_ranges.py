@@ -13,8 +13,8 @@ from cost_models.protocol import Target
 from cost_models.registry import build
 from cost_models.variants import Variant, varied
 from supernet import documents
-from supernet.catalog import Supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 from tests.helpers import tiny
 
 WIDE = {

@@ -18,10 +18,10 @@ from cost_models.devices import open_device
 from cost_models.grid import GRID
 from cost_models.protocol import CostModel, Target
 from cost_models.registry import COSTS, OF_A_DEVICE, Cost, build
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
+from supernet.archs.layers import Layer
 from supernet.errors import InputError
-from supernet.layers import Layer
+from supernet.families.catalog import Supernet
 from tests.helpers import tiny
 
 GRAMS_PER_KWH = yaml.safe_load(GRID.read_text())["regions"][tiny.REGION]["grams_per_kwh"]

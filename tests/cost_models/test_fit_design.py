@@ -16,8 +16,8 @@ from cost_models.latency import latency_ms
 from cost_models.profiling import LatencyMeasurement
 from cost_models.protocol import Target
 from supernet import documents
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Arch
+from supernet.families.catalog import Supernet, open_supernet
 from tests.helpers.tiny import all_archs, open_tiny
 
 SHIPPED = documents.names("supernets")

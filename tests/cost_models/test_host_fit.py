@@ -14,7 +14,7 @@ from cost_models.latency import latency_ms
 from cost_models.protocol import Target
 from search.cli.cost import cost
 from supernet import documents
-from supernet.catalog import open_supernet
+from supernet.families.catalog import open_supernet
 
 EMBEDDED = "fmnist_mbv3"
 LARGE = [name for name in documents.names("supernets") if name != EMBEDDED]

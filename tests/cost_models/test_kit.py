@@ -30,8 +30,8 @@ from cost_models.measurements import archs_of
 from cost_models.protocol import Target
 from search.cli.app import main
 from supernet import documents
-from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 from tests.helpers import tiny
 
 ALLOWED = set(sys.stdlib_module_names) | {"numpy", "onnxruntime"}
@@ -149,7 +149,7 @@ def test_a_kit_is_small_and_its_models_are_whole_on_the_device(
 def test_no_activation_is_subnormal_or_infinite(tmp_path: Path) -> None:
     """In the largest network of a supernet as deep as any; such numbers would take another time than real ones."""
     from cost_models.kit.making import WEIGHTS, share_weights, weights
-    from supernet.onnx_export import export_onnx
+    from supernet.bundles.onnx_export import export_onnx
 
     net = open_supernet("ofa_mbv3_w1.0")
     arch = net.space.arch({**net.space.largest().values, "resolution": 128})

@@ -18,11 +18,11 @@ from cost_models.layer_features import features
 from cost_models.profiling import LatencyMeasurement, measure_in_turns, measure_latency_ms
 from cost_models.protocol import Target
 from cost_models.robust_prices import FOLDS
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Arch
+from supernet.archs.layers import Layer
+from supernet.bundles.onnx_export import export_onnx
 from supernet.errors import InputError
-from supernet.layers import Layer
-from supernet.onnx_export import export_onnx
+from supernet.families.catalog import Supernet, open_supernet
 
 INTERCEPT_MS = 0.004
 

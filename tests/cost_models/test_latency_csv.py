@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cost_models.latency_csv import LatencyRows, read_latency_csv
-from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 
 SIZES = tuple(range(128, 225, 4))
 D, KS, E = "2 3 4 2 4", " ".join("3575" * 5), " ".join("3464" * 5)

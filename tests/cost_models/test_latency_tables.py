@@ -33,9 +33,9 @@ from cost_models.protocol import Target
 from cost_models.published_tables import FORMATS
 from cost_models.registry import BOUNDS, OF_A_DEVICE, build
 from search.cli.app import main
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 from supernet.ofa_format import files, matching, net_config
 from tests.helpers import tiny
 from tests.helpers.ofa_settings import settings

@@ -29,10 +29,10 @@ from cost_models.published_tables import FORMATS
 from cost_models.runtimes.protocol import Loaded
 from cost_models.runtimes.registry import runtime_of
 from supernet import documents
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Arch
+from supernet.archs.layers import Layer
 from supernet.errors import InputError
-from supernet.layers import Layer
+from supernet.families.catalog import Supernet, open_supernet
 from tests.helpers.tiny import all_archs, open_tiny
 
 LAUNCH_MS, WARMTH = 0.005, 0.8

@@ -21,8 +21,8 @@ from cost_models.measurements import (
     subnets_of,
 )
 from supernet import documents
-from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 from tests.helpers.tiny import open_tiny
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, fx, nn
 
 from cost_models.protocol import Target
 from cost_models.registry import build
-from supernet.arch import Arch
-from supernet.catalog import Supernet
-from supernet.networks import ElasticNet
+from supernet.archs.arch import Arch
+from supernet.families.catalog import Supernet
+from supernet.networks.inverted_residual_networks import ElasticNet
 from tests.helpers import tiny
 
 IN_PLACE = (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Identity)

@@ -9,7 +9,7 @@ from cost_models.csv_device import AskedColumn, device_of_csv
 from cost_models.latency_csv import read_latency_csv
 from cost_models.published_tables import FORMATS, read_tables
 from cost_models.table_lint import SLOWEST_LAUNCH_MS, exponent_of, findings
-from supernet.catalog import Supernet, open_supernet
+from supernet.families.catalog import Supernet, open_supernet
 from tests.helpers.paths import REFERENCE
 
 GPUS = REFERENCE / "measured" / "latency" / "latency_ms_gpu.csv"

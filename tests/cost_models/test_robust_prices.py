@@ -9,7 +9,7 @@ from cost_models.fit_design import choose_rows
 from cost_models.latency_bound import upper_quantile
 from cost_models.robust_prices import Sums, fit_prices, non_negative, validated
 from supernet.arrays import Floats
-from supernet.catalog import open_supernet
+from supernet.families.catalog import open_supernet
 
 PRICES = np.array([2.0, 0.5, 3.0, 0.0])
 

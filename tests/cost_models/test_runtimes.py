@@ -14,9 +14,9 @@ from cost_models.measuring import load_checked, measure, said, settings, untrain
 from cost_models.runtimes import registry, run_onnxruntime
 from cost_models.runtimes.protocol import TOLERANCES, Loaded, Runtime, check_answer, check_input
 from cost_models.runtimes.registry import RUNTIMES, open_runtime, processors, runtime_of
-from supernet.catalog import Supernet
+from supernet.bundles.onnx_export import export_onnx
 from supernet.errors import InputError
-from supernet.onnx_export import export_onnx
+from supernet.families.catalog import Supernet
 from tests.helpers.tiny import all_archs, open_tiny
 
 INSTALLED = [name for name in RUNTIMES if not runtime_of(name).missing()]

@@ -18,8 +18,8 @@ from cost_models.latency import latency_ms, latency_std_ms
 from cost_models.protocol import Target
 from cost_models.published_tables import FORMATS
 from search.cli.app import main
-from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 from supernet.ofa_format.settings import settings_of_arch
 
 PUBLISHED = {

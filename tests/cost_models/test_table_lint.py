@@ -11,8 +11,8 @@ import pytest
 from cost_models.device import LatencyTable, ResolutionTable
 from cost_models.published_tables import FORMATS, PublishedEntries, PublishedEntry, in_ms, read_tables
 from cost_models.table_lint import Files, block_macs, findings, lint
-from supernet.catalog import open_supernet
 from supernet.errors import InputError
+from supernet.families.catalog import open_supernet
 
 SIZES = (160, 192, 224)
 FILE, OTHER = "160.yaml", "224.yaml"

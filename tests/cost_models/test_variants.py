@@ -19,9 +19,9 @@ from search.runs.config import RunConfig, differences, load_config, to_yaml
 from search.runs.naming import run_name
 from search.runs.run import DEVICE, make_run, write_down
 from supernet import documents
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 from supernet.messages import Say
 from tests.helpers import tiny
 

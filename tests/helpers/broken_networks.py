@@ -8,10 +8,10 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from supernet.arch import Arch
-from supernet.layers import Layer, Segment
+from supernet.archs.arch import Arch
+from supernet.archs.layers import Layer, Segment
+from supernet.archs.space import SearchSpace
 from supernet.own_code import import_class
-from supernet.space import SearchSpace
 from tests.helpers.paths import ROOT
 
 ElasticResNet = import_class("elastic_resnet:ElasticResNet", ROOT / "docs" / "examples", "the docs' example")

@@ -25,8 +25,8 @@ from search.runs.config import RunConfig
 from search.runs.run import Run, make_run
 from search.runs.trials import search
 from supernet.accuracy import OwnAccuracy
-from supernet.arch import Arch
-from supernet.catalog import open_supernet
+from supernet.archs.arch import Arch
+from supernet.families.catalog import open_supernet
 from tests.helpers.paths import ROOT
 
 BUDGETS = {"macs": 3e6}

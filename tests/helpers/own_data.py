@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from supernet.class_folders import folder_name
-from supernet.data import Dataset
+from supernet.images.class_folders import folder_name
+from supernet.images.data import Dataset
 
 PER_CLASS = {"calibration": 6, "validation": 5, "report": 5}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import yaml
 from torch import nn
 
-from supernet.arch import Arch
-from supernet.layers import Layer
-from supernet.space import Dimension, SearchSpace
+from supernet.archs.arch import Arch
+from supernet.archs.layers import Layer
+from supernet.archs.space import Dimension, SearchSpace
 
 SMALL = {
     "classes": ["bag", "dress", "shoe"], "in_channels": 1, "widths": [4, 6], "depths": [1, 2], "expands": [0.5, 1.0],

@@ -9,7 +9,7 @@ import numpy as np
 from search.predictors import files
 from search.predictors.mlp import INPUTS, KIND, Mlp, from_tensors
 from search.predictors.protocol import PredictorCard
-from supernet.catalog import Supernet
+from supernet.families.catalog import Supernet
 
 
 def make_mlp(supernet: Supernet, seed: int = 0, domain: dict | None = None) -> Mlp:

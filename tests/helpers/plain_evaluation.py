@@ -1,6 +1,6 @@
 """Top-1 and top-5 of a subnet in plain torch and Pillow: what evaluations are held against.
 
-Nothing of ``supernet.evaluation``, ``calibration``, ``folding`` or ``preprocessing`` takes part: images are resized one
+Nothing of ``supernet.evaluating.evaluation``, ``calibration``, ``folding`` or ``preprocessing`` takes part: images are resized one
 by one, batch norms are recalibrated by their definition, and images are classified one at a time.
 """
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from supernet.augmentation import augment
-from supernet.catalog import Supernet
-from supernet.preprocessing import prepare
-from supernet.recipes import Recipe
+from supernet.families.catalog import Supernet
+from supernet.images.preprocessing import prepare
+from supernet.training.augmentation import augment
+from supernet.training.recipes import Recipe
 
 
 def plainly_trained(recipe: Recipe, supernet: Supernet, images: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from supernet.catalog import Supernet, open_supernet
 from supernet.conformance.subject import randomise
-from supernet.networks import ElasticNet
+from supernet.families.catalog import Supernet, open_supernet
+from supernet.networks.inverted_residual_networks import ElasticNet
 
 
 def random_supernet(name: str) -> tuple[Supernet, ElasticNet]:

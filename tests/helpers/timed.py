@@ -17,8 +17,8 @@ from cost_models.measurements import (
     readings_of,
     subnets_of,
 )
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
+from supernet.families.catalog import Supernet
 from tests.helpers import tiny
 
 EVERY = 8

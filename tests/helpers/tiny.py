@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Arch
+from supernet.families.catalog import Supernet, open_supernet
 
 INTERCEPT_MS = 0.0031
 PRICES_MS = {

@@ -10,7 +10,7 @@ import pytest
 import oncefit
 from oncefit.testing import CHECKS, SupernetCheck, check_supernet, look_at_supernet
 from search.cli.app import main
-from supernet.catalog import open_supernet
+from supernet.families.catalog import open_supernet
 from tests.helpers.broken_networks import Whole
 from tests.helpers.ofa_settings import OFA_SUPERNETS
 from tests.helpers.own_network import SMALL, write_own

@@ -13,9 +13,9 @@ from PIL import Image
 
 import oncefit
 from search.cli.app import main
-from supernet.catalog import PreprocessingKeys
-from supernet.data import Dataset
-from supernet.preprocessing import denormalised, prepare
+from supernet.families.catalog import PreprocessingKeys
+from supernet.images.data import Dataset
+from supernet.images.preprocessing import denormalised, prepare
 from tests.helpers.own_data import WNIDS, write_folders, write_train_and_val
 
 

@@ -20,17 +20,18 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import oncefit
-from supernet import catalog, finetuning_job
 from supernet.accuracy import Accuracy, mcnemar
-from supernet.bundle import write_bundle
-from supernet.bundle_card import read_card
-from supernet.catalog import Supernet
-from supernet.checkpoints import save_weights
-from supernet.class_folders import folder_name
-from supernet.data import Dataset, Images, load_dataset
+from supernet.bundles import finetuning_job
+from supernet.bundles.bundle import write_bundle
+from supernet.bundles.bundle_card import read_card
 from supernet.errors import InputError
-from supernet.preprocessing import prepare
-from supernet.training_images import TrainingData
+from supernet.families import catalog
+from supernet.families.catalog import Supernet
+from supernet.images.class_folders import folder_name
+from supernet.images.data import Dataset, Images, load_dataset
+from supernet.images.preprocessing import prepare
+from supernet.training.training_images import TrainingData
+from supernet.weights.checkpoints import save_weights
 from tests.helpers.digits import NAMES, write_digits
 from tests.helpers.own_data import WNIDS, write_train_and_val
 from tests.helpers.struck import struck
@@ -321,7 +322,10 @@ def test_a_killed_command_ends_with_the_same_weights(
     given = ("finetune", parent.folder, "--data", digits, "--recipe", recipe, "--epochs", 3)
     straight = command(*given, "--out", "straight", "--json", cwd=tmp_path)
     assert straight.returncode == 0, straight.stderr
-    for place, nth in (("supernet.finetuning:Learner.learn", 15), ("supernet.bundle:export_onnx", 1)):
+    for place, nth in (
+        ("supernet.training.finetuning:Learner.learn", 15),
+        ("supernet.bundles.bundle:export_onnx", 1),
+    ):
         killed = struck(place, nth, signal.SIGKILL, *given, "--out", "killed", cwd=tmp_path)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert (tmp_path / "killed.checkpoint").is_file()

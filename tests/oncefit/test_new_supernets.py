@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save
 import oncefit
 from search.cli.app import main
 from supernet import documents
-from supernet.checkpoints import save_weights
-from supernet.recipes import RecipeFile
-from supernet.weights_size import DTYPE_NAMES, bytes_of_safetensors
+from supernet.families.weights_size import DTYPE_NAMES, bytes_of_safetensors
+from supernet.training.recipes import RecipeFile
+from supernet.weights.checkpoints import save_weights
 from tests.helpers import tiny
 
 CLASSES = ("cat", "dog", "fox")

@@ -8,12 +8,12 @@ import pytest
 
 import oncefit
 from oncefit.one_at_a_time import one_at_a_time
-from supernet import training_job
-from supernet.bundle import write_bundle
-from supernet.catalog import Supernet
-from supernet.data import Dataset
+from supernet.bundles.bundle import write_bundle
 from supernet.errors import InputError
-from supernet.training_job import Trained, TrainingTask
+from supernet.families.catalog import Supernet
+from supernet.images.data import Dataset
+from supernet.training import training_job
+from supernet.training.training_job import Trained, TrainingTask
 from tests.helpers.digits import write_digits
 
 RECIPE = "fmnist_mbv3"

@@ -8,9 +8,9 @@ import pytest
 
 import oncefit
 from cost_models.tracking import read_tracked
-from supernet import training_job
 from supernet.errors import InputError
-from supernet.training_job import Trained, TrainingTask
+from supernet.training import training_job
+from supernet.training.training_job import Trained, TrainingTask
 
 RECIPE = "fmnist_mbv3"
 

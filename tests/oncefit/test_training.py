@@ -18,9 +18,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import oncefit
-from supernet.catalog import open_supernet
 from supernet.errors import InputError
-from supernet.training_job import Trained
+from supernet.families.catalog import open_supernet
+from supernet.training.training_job import Trained
 from tests.helpers.digits import NAMES, write_digits
 from tests.helpers.own_supernet import write_own
 from tests.helpers.struck import struck
@@ -138,8 +138,8 @@ def test_a_killed_command_ends_with_the_same_weights(digits: Path, tmp_path: Pat
     straight = command(*given, "--out", "straight", "--json", cwd=tmp_path)
     assert straight.returncode == 0, straight.stderr
     for place, nth in (
-        ("supernet.training:ElasticLearner.learn", 48),
-        ("supernet.training_job:save_weights", 1),
+        ("supernet.training.elastic_training:ElasticLearner.learn", 48),
+        ("supernet.training.training_job:save_weights", 1),
     ):
         killed = struck(place, nth, signal.SIGKILL, *given, "--out", "killed", cwd=tmp_path)
         assert killed.returncode == -signal.SIGKILL, killed.stderr

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from supernet import documents
-from supernet.catalog import PreprocessingKeys, open_supernet
 from supernet.errors import InputError, some, unknown
+from supernet.families.catalog import PreprocessingKeys, open_supernet
 
 
 def test_a_short_list_is_shown_whole() -> None:

@@ -15,11 +15,11 @@ from search.cli.app import app, main
 from search.cli.search import devices_of
 from search.runs.config import load_config, parse_budgets, resolved, with_device
 from supernet import documents
-from supernet.catalog import Supernet
-from supernet.data import Dataset
+from supernet.families.catalog import Supernet
+from supernet.images.data import Dataset
 from supernet.parsing import parse_yaml
-from supernet.recipes import RecipeFile, recipe_of
-from supernet.supernet_template import Template, TemplateFile
+from supernet.training.recipes import RecipeFile, recipe_of
+from supernet.training.supernet_template import Template, TemplateFile
 from tests.helpers import tiny
 from tests.helpers.own_data import write_folders
 from tests.helpers.paths import ROOT

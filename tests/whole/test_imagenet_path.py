@@ -21,11 +21,11 @@ from torchvision.datasets import ImageFolder
 
 from search.runs.measuring import MeasuredAccuracy
 from supernet.accuracy import Accuracy
-from supernet.arch import Arch
-from supernet.bundle import Bundle, evaluate_bundle, open_bundle, verify_bundle, write_bundle
-from supernet.catalog import Supernet, open_supernet
-from supernet.data import load_folder
+from supernet.archs.arch import Arch
+from supernet.bundles.bundle import Bundle, evaluate_bundle, open_bundle, verify_bundle, write_bundle
 from supernet.documents import CONFIGS
+from supernet.families.catalog import Supernet, open_supernet
+from supernet.images.data import load_folder
 from tests.helpers.ofa_settings import settings
 from tests.helpers.own_data import WNIDS, write_train_and_val
 

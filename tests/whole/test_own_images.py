@@ -11,11 +11,11 @@ from PIL import Image
 
 from search.reports.export import evaluate_summary, verify_summary
 from search.runs.measuring import MeasuredAccuracy
-from supernet.bundle import Bundle, write_bundle
-from supernet.catalog import PreprocessingKeys, Supernet
-from supernet.data import Dataset, Images
-from supernet.data_summary import suspicion
-from supernet.evaluation import accuracy_of_hits, specialise
+from supernet.bundles.bundle import Bundle, write_bundle
+from supernet.evaluating.evaluation import accuracy_of_hits, specialise
+from supernet.families.catalog import PreprocessingKeys, Supernet
+from supernet.images.data import Dataset, Images
+from supernet.images.data_summary import suspicion
 
 
 @pytest.fixture(scope="module")

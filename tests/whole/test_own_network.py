@@ -16,9 +16,9 @@ from cost_models.devices import open_device
 from cost_models.layer_table import plan_layers
 from cost_models.protocol import Target
 from cost_models.registry import build
-from supernet.catalog import Supernet, open_supernet
-from supernet.checkpoints import save_weights
-from supernet.layer_networks import LayersNet
+from supernet.families.catalog import Supernet, open_supernet
+from supernet.networks.layer_networks import LayersNet
+from supernet.weights.checkpoints import save_weights
 from tests.cost_models.test_peak_memory import peak_bytes
 from tests.helpers import tiny
 from tests.helpers.broken_networks import ElasticResNet

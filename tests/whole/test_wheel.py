@@ -109,7 +109,7 @@ def test_the_wheel_holds_what_it_needs_and_no_more(wheel: Path) -> None:
         "configs/supernets/fmnist_mbv3.yaml",
         "supernet/pretrained/fmnist_mbv3.safetensors",
         "supernet/pretrained/LICENSE.fashion-mnist",
-        "supernet/standalone/predict.py",
+        "supernet/bundles/standalone/predict.py",
         "search/predictors/pretrained/ofa_mbv3_w1.0.safetensors",
     ):
         assert needed in names

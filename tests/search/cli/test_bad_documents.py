@@ -22,12 +22,12 @@ import yaml
 from safetensors.numpy import save_file
 
 from search.cli.app import main
-from supernet.bundle_card import ZEROS, hash_entry
-from supernet.catalog import open_supernet
-from supernet.checkpoints import sha256_of
+from supernet.bundles.bundle_card import ZEROS, hash_entry
 from supernet.documents import CONFIGS
 from supernet.errors import InputError
+from supernet.families.catalog import open_supernet
 from supernet.parsing import parse_json, parse_yaml
+from supernet.weights.checkpoints import sha256_of
 
 SEARCH = """\
 supernet: fmnist_mbv3

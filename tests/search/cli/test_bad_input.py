@@ -20,11 +20,11 @@ from cost_models import profiling
 from cost_models.protocol import Target
 from cost_models.registry import build
 from search.cli.app import main
-from supernet.bundle_card import FILES
-from supernet.catalog import Supernet
-from supernet.data import Dataset
+from supernet.bundles.bundle_card import FILES
 from supernet.documents import CONFIGS
-from supernet.stored_weights import PRETRAINED
+from supernet.families.catalog import Supernet
+from supernet.images.data import Dataset
+from supernet.weights.stored_weights import PRETRAINED
 from tests.helpers.own_data import write_folders
 
 Refused = Callable[..., str]

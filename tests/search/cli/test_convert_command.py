@@ -11,7 +11,7 @@ import pytest
 import oncefit
 from search.cli.app import main
 from search.reports import formats as of_formats
-from supernet.bundle_card import CARD, read_card, render
+from supernet.bundles.bundle_card import CARD, read_card, render
 from supernet.errors import InputError
 
 
@@ -20,7 +20,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch, data, few) -> None:
     """On 300 images, and timed once."""
     monkeypatch.setattr(of_formats.timing, "ROUNDS", 1)
     monkeypatch.setattr(of_formats.timing, "SLICE_S", 1e-4)
-    monkeypatch.setattr("supernet.data.load_dataset", lambda name, network: few)
+    monkeypatch.setattr("supernet.images.data.load_dataset", lambda name, network: few)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[str, str]:
@@ -40,8 +40,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory, few, supernet, random_net) -> Path:
-    from supernet.bundle import write_bundle
-    from supernet.evaluation import specialise
+    from supernet.bundles.bundle import write_bundle
+    from supernet.evaluating.evaluation import specialise
 
     folder, arch = tmp_path_factory.mktemp("exported") / "bundle", supernet.space.smallest()
     write_bundle(folder, supernet, None, arch, few, {}, {}, subnet=specialise(random_net, arch, few))

@@ -20,9 +20,9 @@ from cost_models.protocol import Target
 from cost_models.published_tables import FORMATS
 from cost_models.registry import BOUNDS, OF_A_DEVICE, build
 from search.cli.cost import cost
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 from tests.helpers import tiny
 from tests.helpers.published_subnets import LARGER, OFA
 

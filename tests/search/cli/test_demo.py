@@ -24,8 +24,8 @@ from search.runs.on_device import verified_of
 from search.runs.run import Progress, Result
 from search.runs.study import Candidate, exclusive
 from supernet.accuracy import Accuracy
-from supernet.catalog import Supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 
 BUDGET_MS = 0.1
 BUSY_AT = 0.6

@@ -23,8 +23,8 @@ from cost_models.protocol import Target
 from cost_models.ranges import Range
 from search.cli.app import main
 from supernet import documents
-from supernet.catalog import open_supernet
 from supernet.errors import InputError
+from supernet.families.catalog import open_supernet
 from tests.helpers.tiny import open_tiny
 
 

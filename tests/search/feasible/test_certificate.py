@@ -19,10 +19,10 @@ from search.feasible.neighbours import descend, neighbours
 from search.feasible.region import Region
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
+from supernet.archs.space import Codes, Dimension, SearchSpace
 from supernet.arrays import Floats
 from supernet.errors import InputError
-from supernet.space import Codes, Dimension, SearchSpace
 
 SPACE = SearchSpace("small", tuple(Dimension(name, (1, 2, 3)) for name in "abcde"))
 ALL: Codes = np.array(list(itertools.product(range(3), repeat=5)), dtype=np.int16)

@@ -13,9 +13,9 @@ from cost_models.registry import build
 from cost_models.tables import Factor, TableCost
 from search.feasible import integer_program as programs
 from search.feasible.integer_program import Line, Program, Total, above, relaxations, solve_program
+from supernet.archs.space import Codes, Dimension, SearchSpace
 from supernet.arrays import Floats
-from supernet.catalog import Supernet, open_supernet
-from supernet.space import Codes, Dimension, SearchSpace
+from supernet.families.catalog import Supernet, open_supernet
 
 SPACE = SearchSpace(
     "small",

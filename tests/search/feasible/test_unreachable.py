@@ -14,8 +14,8 @@ from search.proposing.distributions import distributions
 from search.proposing.predictor_search import Effort, search_directly
 from search.proposing.samplers import SAMPLERS, build_sampler
 from supernet import documents
-from supernet.catalog import open_supernet
 from supernet.errors import InputError
+from supernet.families.catalog import open_supernet
 
 PROPOSALS = 6
 LED = [name for name in SAMPLERS if name != "tpe"]

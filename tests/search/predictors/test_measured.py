@@ -21,9 +21,9 @@ from search.runs.config import RunConfig
 from search.runs.measured_subnets import from_run, read_all
 from search.runs.run import conclude, start, write_down
 from search.runs.trials import search
-from supernet.catalog import Supernet, open_supernet
-from supernet.data import Dataset
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
+from supernet.images.data import Dataset
 from tests.helpers.ofa_settings import OFA_SUPERNETS, settings
 from tests.helpers.own_data import write_folders
 

@@ -13,9 +13,9 @@ import torch
 
 from search.predictors import files
 from search.predictors.mlp import PUBLISHED, RESNET_RESOLUTIONS, Mlp, import_published
-from supernet.catalog import Supernet, open_supernet
 from supernet.documents import CONFIGS
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 from tests.helpers.ofa_settings import settings
 from tests.helpers.paths import REFERENCE
 

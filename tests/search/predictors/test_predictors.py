@@ -22,9 +22,9 @@ from search.predictors.kinds import KINDS
 from search.predictors.measured import from_csv
 from search.predictors.protocol import Prediction, PredictorCard
 from search.predictors.scores import score
-from supernet.catalog import Supernet, open_supernet
 from supernet.documents import CONFIGS
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 from tests.helpers.ofa_settings import settings
 from tests.helpers.own_predictor import write_mlp
 
@@ -620,7 +620,7 @@ def test_predictions_take_no_torch(tmp_path: Path) -> None:
 import sys
 import numpy as np
 from search.predictors import files
-from supernet.catalog import open_supernet
+from supernet.families.catalog import open_supernet
 supernet = open_supernet({LARGE!r})
 predictor = files.open_predictor({str(tmp_path / "p.safetensors")!r}, supernet)
 space = supernet.restricted(predictor.card.domain).space

@@ -8,7 +8,7 @@ import torch
 
 from search.predictors.mlp import INPUTS, Mlp, one_hot
 from search.predictors.slopes import Sloped, slope_of
-from supernet.catalog import open_supernet
+from supernet.families.catalog import open_supernet
 from tests.search.predictors.test_mlp import KINDS, imported, random_state
 
 ARCHS = 40

@@ -19,10 +19,10 @@ from search.predictors.measured import Measured, joined, of_rows
 from search.predictors.saturating import Curve, Saturating, from_tensors
 from search.predictors.scores import score
 from search.runs.measured_subnets import read_all
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from supernet.arrays import Floats
-from supernet.catalog import Supernet, open_supernet
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 from tests.helpers.paths import REFERENCE
 
 SHIPPED = "ofa_mbv3_w1.0"
@@ -301,7 +301,10 @@ def test_skipped_blocks_do_not_count(supernet: Supernet, trained: Saturating) ->
 
 def test_an_order_of_archs_does_not_matter(supernet: Supernet, trained: Saturating) -> None:
     codes = supernet.space.sample(700, np.random.default_rng(0))
-    there, back = trained.predict(supernet.space, codes), trained.predict(supernet.space, codes[::-1])
+    there, back = (
+        trained.predict(supernet.space, codes),
+        trained.predict(supernet.space, codes[::-1]),
+    )
     assert there.top1 == pytest.approx(back.top1[::-1], abs=1e-6)
     assert trained.predict(supernet.space, codes[:0]).top1.shape == (0,)
 

@@ -24,9 +24,9 @@ from search.predictors.saturating import Saturating
 from search.predictors.upper_bound import upper_bound
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
-from supernet.space import Codes, SearchSpace
+from supernet.archs.arch import Arch
+from supernet.archs.space import Codes, SearchSpace
+from supernet.families.catalog import Supernet, open_supernet
 from tests.helpers.own_predictor import make_mlp, write_mlp
 
 SHIPPED = "ofa_mbv3_w1.0"

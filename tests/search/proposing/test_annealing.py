@@ -16,9 +16,9 @@ from search.proposing.annealing import Chains, Cooling, anneal, chances, changes
 from search.proposing.changes import SingleChanges
 from search.proposing.predictor_search import Effort, search_directly
 from search.proposing.waves import Tides, mixed
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats, SlopesOf
-from supernet.catalog import open_supernet
-from supernet.space import Codes, SearchSpace
+from supernet.families.catalog import open_supernet
 from tests.search.proposing.test_predictor_search import every_code, problem
 
 

@@ -11,9 +11,9 @@ from search.feasible.neighbours import single_changes
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.changes import SingleChanges
+from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
-from supernet.catalog import open_supernet
-from supernet.space import Codes, SearchSpace
+from supernet.families.catalog import open_supernet
 
 
 @pytest.fixture(params=["ofa_mbv3_w1.0", "ofa_resnet50"])

@@ -36,9 +36,9 @@ from search.proposing.promises import promises
 from search.proposing.samplers import build_sampler
 from search.proposing.surrogate import conditioned, features_of_archs, fit_surrogate
 from search.runs.study import open_storage
+from supernet.archs.space import Codes, Dimension, SearchSpace
 from supernet.arrays import Floats
-from supernet.catalog import Supernet, open_supernet
-from supernet.space import Codes, Dimension, SearchSpace
+from supernet.families.catalog import Supernet, open_supernet
 from tests.helpers.paths import ROOT
 
 

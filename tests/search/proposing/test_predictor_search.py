@@ -17,9 +17,9 @@ from search.proposing.acquisition import front
 from search.proposing.hill_climbing import climb
 from search.proposing.linear_screen import inputs_of_guess, linear_guess
 from search.proposing.predictor_search import Effort, search_directly
+from supernet.archs.space import Codes
 from supernet.arrays import Floats
-from supernet.catalog import open_supernet
-from supernet.space import Codes
+from supernet.families.catalog import open_supernet
 from tests.helpers import tiny
 
 

@@ -15,9 +15,9 @@ from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.distributions import distributions
 from search.proposing.samplers import SAMPLERS, build_sampler
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 
 
 @pytest.fixture(scope="module")

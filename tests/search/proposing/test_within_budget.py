@@ -15,7 +15,7 @@ from search.problem.problem import Problem
 from search.proposing.distributions import distributions
 from search.proposing.samplers import build_sampler
 from search.proposing.within_budget import DRAWS, WithinBudget
-from supernet.catalog import Supernet
+from supernet.families.catalog import Supernet
 
 LED = {"random": RandomSampler, "nsga2": NSGAIISampler}
 

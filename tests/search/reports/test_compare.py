@@ -15,7 +15,7 @@ from search.feasible.budget_messages import round_up
 from search.reports import compare as comparing
 from search.runs.run import open_run
 from search.runs.study import candidates
-from supernet.catalog import open_supernet
+from supernet.families.catalog import open_supernet
 from tests.helpers.own_predictor import write_mlp
 from tests.helpers.tiny import write_device
 

@@ -26,13 +26,14 @@ from search.runs.config import RunConfig
 from search.runs.run import conclude, open_run, start
 from search.runs.study import REPORT, saved
 from search.runs.trials import search
-from supernet import bundle as bundles
-from supernet import documents, evaluation
-from supernet.catalog import PRETRAINED, open_supernet
-from supernet.data import load_dataset
+from supernet import documents
+from supernet.bundles import bundle as bundles
+from supernet.bundles.onnx_export import INPUT, OUTPUT, export_onnx
 from supernet.errors import InputError
-from supernet.evaluation import evaluate, specialise
-from supernet.onnx_export import INPUT, OUTPUT, export_onnx
+from supernet.evaluating import evaluation
+from supernet.evaluating.evaluation import evaluate, specialise
+from supernet.families.catalog import PRETRAINED, open_supernet
+from supernet.images.data import load_dataset
 from tests.helpers.own_data import write_folders
 from tests.helpers.own_predictor import write_mlp
 

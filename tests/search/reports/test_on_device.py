@@ -13,7 +13,7 @@ from search.reports.on_device import advice, line_of_timed, told_versions, verdi
 from search.runs.on_device import OtherVersion, Verified, verified_of
 from search.runs.study import Candidate
 from supernet.accuracy import PredictedAccuracy
-from supernet.catalog import Supernet
+from supernet.families.catalog import Supernet
 
 LIMIT = 25.0
 OVER, WITHIN, BUSY = (26.0, 26.0, 26.1), (24.2, 24.5, 24.6), (20.0, 27.0, 40.0)

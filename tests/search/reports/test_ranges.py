@@ -20,7 +20,7 @@ from oncefit import open_run
 from search.reports.plots import front_figure
 from search.reports.words import told_power
 from supernet import documents
-from supernet.catalog import Supernet
+from supernet.families.catalog import Supernet
 from tests.helpers.command_here import command_here
 from tests.helpers.own_predictor import write_mlp
 from tests.helpers.tiny import write_device

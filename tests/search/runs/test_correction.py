@@ -16,9 +16,9 @@ from search.runs.racing import Bits, packed, packed_bits
 from search.runs.run import open_run, settled
 from search.runs.study import Candidate
 from supernet.accuracy import Accuracy, wilson
-from supernet.arch import Arch
-from supernet.catalog import open_supernet
-from supernet.data import Dataset
+from supernet.archs.arch import Arch
+from supernet.families.catalog import open_supernet
+from supernet.images.data import Dataset
 from tests.helpers.own_data import write_folders
 from tests.helpers.own_predictor import write_mlp
 

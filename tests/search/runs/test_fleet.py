@@ -22,9 +22,9 @@ from search.runs.measuring import MeasuredAccuracy
 from search.runs.study import SHARED
 from supernet import documents
 from supernet.accuracy import Accuracy
-from supernet.arch import Arch
-from supernet.catalog import Supernet, open_supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet, open_supernet
 from tests.helpers.tiny import PRICES_MS, all_archs, open_tiny
 
 SCALES = {"slow": 1.0, "wide": 0.7, "deep": 1.3}

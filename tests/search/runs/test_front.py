@@ -16,8 +16,8 @@ from search.runs.front import Points, best, coverage, dominated_share, front, kn
 from search.runs.run import Result
 from search.runs.study import Candidate
 from supernet.accuracy import Accuracy
-from supernet.catalog import open_supernet
 from supernet.errors import InputError
+from supernet.families.catalog import open_supernet
 
 SPACE = open_supernet("fmnist_mbv3").space
 AXES = parse_objectives(["top1", "macs"])

@@ -18,7 +18,7 @@ from search.runs.run import conclude
 from search.runs.trials import consider, search
 from search.runs.workers import BEAT, MARK, PATIENCE_S, Worker, at_work, worker_lock_path
 from supernet.accuracy import Accuracy
-from supernet.arch import Arch
+from supernet.archs.arch import Arch
 from tests.helpers.free_search import FreeRun, at_once, busy, free_run, judged
 from tests.helpers.postgresql import NoServerError, server
 

@@ -28,9 +28,9 @@ from search.runs.run import open_run
 from search.runs.study import Candidate, search_seconds
 from search.runs.verifying import verify_run
 from supernet.accuracy import PredictedAccuracy
-from supernet.arch import Arch
-from supernet.catalog import Supernet
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
+from supernet.families.catalog import Supernet
 from tests.helpers.own_predictor import write_mlp
 from tests.helpers.timed import measured_of, write_device_here
 from tests.helpers.tiny import write_device

@@ -22,8 +22,8 @@ from search.predictors.protocol import HeldOut
 from search.proposing.samplers import SAMPLERS
 from search.runs.run import open_run, settled
 from supernet.accuracy import Accuracy
-from supernet.catalog import open_supernet
-from supernet.data import Dataset, load_dataset
+from supernet.families.catalog import open_supernet
+from supernet.images.data import Dataset, load_dataset
 from tests.helpers.imports import loaded_after
 from tests.helpers.own_data import write_folders
 from tests.helpers.own_predictor import make_mlp, write_mlp
@@ -409,7 +409,14 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
     given = config(accuracy="predicted-then-measured", measure=8, trials=10)
     here("search", given, "--out", "whole")
     killed = struck(
-        "supernet.evaluation:specialise", 3, signal.SIGKILL, "search", given, "--out", "run", cwd=tmp_path
+        "supernet.evaluating.evaluation:specialise",
+        3,
+        signal.SIGKILL,
+        "search",
+        given,
+        "--out",
+        "run",
+        cwd=tmp_path,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     database = tmp_path / "run" / "study.db"

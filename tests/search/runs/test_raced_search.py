@@ -25,12 +25,12 @@ from search.runs.racing import (
 from search.runs.run import Run, conclude, start
 from search.runs.study import candidates, raced
 from search.runs.trials import full_values, search
-from supernet import evaluation
-from supernet.arch import Arch
-from supernet.catalog import PreprocessingKeys, Supernet
-from supernet.data import Dataset, load_dataset
+from supernet.archs.arch import Arch
 from supernet.errors import InputError
-from supernet.evaluation import hits_by_part
+from supernet.evaluating import evaluation
+from supernet.evaluating.evaluation import hits_by_part
+from supernet.families.catalog import PreprocessingKeys, Supernet
+from supernet.images.data import Dataset, load_dataset
 from tests.helpers.own_data import WNIDS, write_folders, write_train_and_val
 from tests.helpers.plain_evaluation import plain_accuracy
 

@@ -23,11 +23,11 @@ from search.runs.run import conclude, open_run, start, write_down
 from search.runs.study import candidates
 from search.runs.trials import search
 from supernet.accuracy import Accuracy
-from supernet.catalog import open_supernet, parse_supernet
-from supernet.data import Dataset, load_dataset
 from supernet.documents import CONFIGS
 from supernet.errors import InputError
-from supernet.stored_weights import PRETRAINED
+from supernet.families.catalog import open_supernet, parse_supernet
+from supernet.images.data import Dataset, load_dataset
+from supernet.weights.stored_weights import PRETRAINED
 from tests.helpers.command_here import command_here
 from tests.helpers.own_data import write_folders
 from tests.helpers.paths import ROOT

@@ -1,0 +1,1 @@
+"""Subnets that leave: bundles, their cards, and the programs in them."""

@@ -1,0 +1,1 @@
+"""Weights on disk: checked, kept, and read from the files of others."""
