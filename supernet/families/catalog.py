@@ -74,6 +74,10 @@ class Family:
         """Of an image: 1 or 3."""
         return layers(self.segments, self.space.smallest())[0].in_channels
 
+    def part(self, only: Mapping[str, Iterable[Choice]]) -> Family:
+        """The same network, of whose choices only some count as its own: those that its weights were trained for."""
+        return replace(self, space=self.space.restricted(only)) if only else self
+
 
 OWN_FAMILY = "supernet.families.own_networks:parser_of"
 """Of a class that a YAML names as its family: imported only where one does."""
@@ -115,7 +119,7 @@ class SupernetFile(documents.Document):
 
     ``family`` is a name of :data:`FAMILIES`, or ``module:Class``, which is in the folder ``code`` or beside the file.
     ``also`` are other names of it. ``data`` is absent where no images ship, ``weights`` where they come from
-    ``oncefit weights``.
+    ``oncefit weights``. ``space`` are the choices that its weights were trained for, where those are not all.
     """
 
     name: str
@@ -125,6 +129,7 @@ class SupernetFile(documents.Document):
     data: str | None = None
     preprocessing: PreprocessingKeys
     weights: WeightsFile | None = None
+    space: dict[str, tuple[Choice, ...]] = Field(default_factory=dict)
     network: dict[str, Any]
 
 
@@ -281,7 +286,7 @@ def parse_supernet(path: Path) -> Supernet:
 def described_supernet(document: SupernetFile, path: Path) -> Supernet:
     """The supernet of a document that is, or will be, in the file ``path``, from whose folder its paths start."""
     described = family_of_outputs(document.family, document.name, path, document.code)
-    parsed = described(document.network)
+    parsed = described(document.network).part(document.space)
     channels = parsed.channels
     if len(document.preprocessing.mean) != channels:
         raise InputError(
@@ -298,7 +303,9 @@ def described_supernet(document: SupernetFile, path: Path) -> Supernet:
         stored=stored_weights(document, path) if document.weights is not None else None,
         family=parsed,
         net=parsed.carried if document.weights is None else None,
-        with_outputs=lambda classes: described(document.network | {"classes": list(classes)}),
+        with_outputs=lambda classes: described(document.network | {"classes": list(classes)}).part(
+            document.space
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from supernet import documents
 from supernet.amounts import Count
+from supernet.archs.arch import Choice
 from supernet.families.catalog import (
     DATA_SETS,
     FAMILIES,
@@ -53,6 +54,7 @@ class TemplateFile(documents.Document):
     data: str | None = None
     preprocessing: TemplatePreprocessing
     weights: WeightsFile | None = None
+    space: dict[str, tuple[Choice, ...]] = Field(default_factory=dict)
     network: dict[str, Any]
 
 
@@ -94,7 +96,7 @@ class Template:
     def family(self, classes: tuple[str, ...]) -> Family:
         """The network with outputs for ``classes``."""
         parse = family_of_outputs(self.keys.family, self.keys.name, self.path, self.keys.code)
-        return parse(self.keys.network | {"classes": list(classes)})
+        return parse(self.keys.network | {"classes": list(classes)}).part(self.keys.space)
 
     def document(
         self, classes: tuple[str, ...], mean: tuple[float, ...], std: tuple[float, ...], **keys: object
@@ -106,6 +108,7 @@ class Template:
             "family": self.keys.family,
             "code": self.code,
             "preprocessing": {"mean": mean, "std": std} | of_file,
+            "space": self.keys.space,
             "network": self.keys.network | {"classes": list(classes)},
             **{key: value for key, value in keys.items() if value is not None},
         }

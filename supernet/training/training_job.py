@@ -268,6 +268,7 @@ def written_weights(task: TrainingTask, given: TrainingMaterial, kept: nn.Module
             supernet.classes, how.mean, how.std,
             data=task.data if task.data == FASHION_MNIST else str(Path(task.data).absolute()),
             weights={"file": task.weights.name, "sha256": sha256},
+            space=task.template.keys.space | dict(task.recipe.space),
         )  # fmt: skip
         keys = document.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
         documents.write_text(described, documents.dump(keys, flow=None, width=110))

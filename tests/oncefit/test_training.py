@@ -72,6 +72,23 @@ def test_a_supernet_learns_a_persons_own_images(trained: Any, digits: Path) -> N
     assert float(rows[-1]["validation_top1_large"]) == pytest.approx(made.validation["large"].top1, abs=1e-4)
 
 
+def test_choices_that_were_not_trained_are_not_offered(trained: Any, digits: Path, tmp_path: Path) -> None:
+    made = oncefit.train(
+        write_own(tmp_path, epochs=1, space={"resolution": [16], "depth": [1]}),
+        data=digits, out=tmp_path / "out", say=quiet,
+    )  # fmt: skip
+    supernet = open_supernet(str(made.supernet))
+    assert {d.kind: d.choices for d in supernet.space.dimensions if d.kind in ("resolution", "depth")} == {
+        "resolution": (16,), "depth": (1,)
+    }  # fmt: skip
+    assert supernet.of_classes(("one", "two")).space == supernet.space
+    whole = open_supernet(str(trained[0].supernet)).space.largest()
+    with pytest.raises(InputError, match=r"depth.*2"):
+        supernet.space.arch(whole.values)
+    adapted = oncefit.adapt(made.supernet, digits, epochs=1, out=tmp_path / "adapted", say=quiet)
+    assert open_supernet(str(adapted.supernet)).space.dimensions == supernet.space.dimensions
+
+
 def test_what_was_trained_is_searched_exported_and_evaluated(trained: Any, tmp_path: Path) -> None:
     made, _ = trained
     run = oncefit.search(
