@@ -6,7 +6,7 @@ FOLDER has images of 32 pixels or so in ``train/``, ``calibration/``, ``validati
 For each method and seed, a few steps are timed and the number of steps is chosen to take so many processor seconds on
 one thread; what they really took is printed. Figures are top-1 on the report split, batch norms calibrated, means over
 seeds with their standard errors: of the smallest, the medium and the largest subnet, and the mean of random ones. PART
-is ``methods`` (a small network from scratch) or ``pretraining`` (fmnist_mbv3 adapted, and the same from scratch).
+is ``methods`` (a small network from scratch) or ``pretraining`` (fmnist_mbv3 adapted by both methods, and the same from scratch, at equal learning rates).
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ ELASTIC = {
     "expand": ("resolution", "kernel", "depth", "expand"),
 }
 EPOCHS = sum(SHARES.values())
+RATES = (0.05, 0.1)
+"""Of the trainings with and without a beginning."""
 
 
 class Way(NamedTuple):
@@ -133,10 +135,14 @@ def pretraining(folder: Path, images: int) -> tuple[Lessons, list[Way]]:
     template = template_for(source, source.name, folder, print)
     base = read_adapting_recipe(None, {"ema_decay": 0.98, "batch_size": BATCH, "validate_every": 10**6})
     sandwich = replace(base, phases=(Phase("sandwich", EPOCHS, None),))
+    # phases of the shipped recipe: the largest subnet is adapted first, then what is elastic grows
+    phases = tuple(Phase(name, epochs, ELASTIC[name]) for name, epochs in SHARES.items())
     ways = [
-        Way("fmnist_mbv3 adapted, rate 0.05", sandwich, source),
-        Way("from scratch, rate 0.1", replace(sandwich, learning_rate=0.1)),
+        Way(f"{begun}, rate {rate}", replace(sandwich, learning_rate=rate), start)
+        for begun, start in (("fmnist_mbv3 adapted", source), ("from scratch", None))
+        for rate in RATES
     ]
+    ways.append(Way("adapted, progressive, rate 0.05", replace(base, phases=phases), source))
     return lessons_in(folder, template, source.classes, images), ways
 
 

@@ -46,10 +46,11 @@ def of_check_json(found: FolderCheck) -> dict[str, Any]:
 
 
 def parts_table(found: FolderCheck) -> Table:
-    """A row a part: images, classes, sizes, modes."""
-    made = new_table("", "images", "unreadable", "classes", "largest : smallest", "width", "height", "modes")
+    """A row a part: images, classes, how many times the largest class is the smallest, sizes, modes."""
+    made = new_table("", "images", "unreadable", "classes", "imbalance", "width", "height", "modes")
     for name, part in found.parts.items():
         modes = ", ".join(f"{mode} {count:,}" for mode, count in part.modes.items())
+        modes = next(iter(part.modes)) if len(part.modes) == 1 else modes
         held = sum(count > 0 for count in part.classes.values())
         made.add_row(
             name, f"{part.images:,}", f"{part.unreadable:,}", f"{held:,}",
