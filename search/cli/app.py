@@ -25,6 +25,7 @@ from search.cli import (
     predictor,
     profile,
     profile_kit,
+    reselect,
     search,
     sizes,
     supernet,
@@ -66,6 +67,7 @@ def options(
 
 
 app.command()(search.search)
+app.command()(reselect.reselect)
 app.command()(export.export)
 app.command()(convert.convert)
 app.command()(verify.verify)

@@ -250,6 +250,7 @@ def card_summary(card: Card, folder: Path) -> dict[str, Any]:
         **({"updated": card.updated.model_dump(mode="json")} if card.updated is not None else {}),
         **card.figures.model_dump(exclude_none=True),
         **formats_of_card(card),
+        **({"formats_gone": card.formats_gone} if card.formats_gone else {}),
         "size_bytes": file_sizes(folder),
     }
 
@@ -308,6 +309,7 @@ def update_summary(
         {name: value for name, value in figures.predicted.items() if not name.startswith("top")},
         measured,
         updated=about,
+        parent=bundle.card,
         subnet=subnet,
         device=bundle.card.device,
         measure_latency=latency_of(arch, supernet) if "latency" in figures.measured else None,

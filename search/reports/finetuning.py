@@ -32,5 +32,6 @@ def tuned_summary(bundle: Bundle) -> dict[str, Any]:
         "classes": list(card.classes),
         **card.figures.model_dump(mode="json", exclude_none=True),
         "finetuning": about,
+        **({"formats_gone": card.formats_gone} if card.formats_gone else {}),
         "size_bytes": file_sizes(bundle.folder),
     }

@@ -163,13 +163,26 @@ def format_notes(formats: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def verified_title(formats: Mapping[str, Mapping[str, Any]]) -> str:
+    """Whether all of a bundle was run, to be said beside its being sound."""
+    missed = sum(found["not_run"] is not None for found in formats.values())
+    if not missed:
+        return ""
+    return (
+        f"; of its {counted(len(formats), 'format')} {missed} {'was' if missed == 1 else 'were'} not run here"
+    )
+
+
 def verified_lines(formats: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     """What was found of each format of a bundle that is verified."""
     rows = []
     for name, found in formats.items():
         told = []
         if "max_difference" in found:
-            told.append(f"differs by {found['max_difference']:.1e} (allowed: {found['allowed']:.0e})")
+            by = ", ".join(f"{package} {version}" for package, version in found["runtime"].items())
+            told.append(
+                f"differs by {found['max_difference']:.1e} (allowed: {found['allowed']:.0e}), run by {by}"
+            )
             if found["accuracy"] is not None:
                 told.append(f"top-1 {100 * found['accuracy']['top1']:.2f} %")
         if found["not_run"] is not None:

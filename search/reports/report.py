@@ -25,10 +25,11 @@ from search.reports import words as readable
 from search.reports.csv_text import csv_text
 from search.reports.on_device import advice, told_versions, verdict, verified_dict
 from search.reports.plots import draw_front
+from search.reports.reselection import origin_figures, told_reselection
 from search.reports.units import amount, counted, heading, percent, predicted_percent, scaled, short_number
 from search.runs.config import OWN
 from search.runs.correction import Corrected
-from search.runs.front import knee
+from search.runs.front import by_accuracy, knee
 from search.runs.racing import images_saved
 from search.runs.run import Result, Run
 from search.runs.study import Candidate
@@ -133,6 +134,7 @@ def result_dict(result: Result) -> dict[str, Any]:
         "chosen": candidate_figures(result, result.chosen, run.stds(result.chosen.arch)),
         "knee": knee(result.front, run.axes).arch.id,
         "front": [candidate_figures(result, candidate) for candidate in result.front],
+        **origin_figures(result),
     }
 
 
@@ -224,8 +226,13 @@ def name_of(run: Run) -> str:
     return run.axes[0].name.replace("top", "top-")
 
 
-def front_table(result: Result) -> Table:
-    """One line a subnet; what 80 columns do not hold beside predictions and costs is in front.csv."""
+def most_accurate_table(result: Result, count: int) -> Table:
+    """The ``count`` most accurate candidates, a line each."""
+    return front_table(result, by_accuracy(result.candidates, result.run.axes)[:count])
+
+
+def front_table(result: Result, shown: Sequence[Candidate] | None = None) -> Table:
+    """One line a subnet, of the front by default; what 80 columns do not hold beside predictions and costs is in front.csv."""
     from rich import box
     from rich.table import Table
 
@@ -258,7 +265,7 @@ def front_table(result: Result) -> Table:
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for head in columns:
         made.add_column(head, justify="right" if made.columns else "left")
-    for candidate in result.shown:
+    for candidate in result.shown if shown is None else shown:
         report = result.reports.get(candidate.arch.id)
         made.add_row(*(figure(candidate, report) for figure in columns.values()))
     return made
@@ -317,7 +324,9 @@ def legend(result: Result) -> str:
     if both(result):
         lines.append(f"Rank correlation of predicted and measured top-1: {told_scores(agreement(result))}.")
     what = "measured" if run.measures else "kept" if run.predictor is not None else "evaluated"
-    lines.append(f"{count} {what}, {result.proposals:,} {asked}.")
+    if result.reselected is None or result.proposals:
+        lines.append(f"{count} {what}, {result.proposals:,} {asked}.")
+    lines += told_reselection(result)
     if result.raced:
         stopped = stopped_early(result)
         share = f"{100 * stopped['share_of_images_saved']:.0f} % fewer images evaluated"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -61,6 +61,8 @@ PREDICTIONS = "predictions"
 """The attribute of a study that says how many archs a predictor was asked about outside its trials."""
 UPPER_BOUND = "upper_bound_top1"
 """The attribute that says what no arch within the budgets is predicted above; null where nothing is proven."""
+RESELECTED = "reselected"
+"""The attribute of a study that began with candidates of another run's (:mod:`search.runs.reselection`): which, and how many."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,8 @@ class Result:
     """What was expected of the trials that were not made, where the search ended for its carbon."""
     verified: Verified | None = None
     """The candidates that were timed on the device, where some were: then the chosen is the winner among them, if any."""
+    reselected: Mapping[str, Any] | None = None
+    """Which run its first candidates are of, where they are of another one."""
 
     @property
     def shown(self) -> list[Candidate]:
@@ -475,7 +479,8 @@ def conclude(run: Run, say: Say, measure: bool = True) -> Result:
     bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
     missing = len({*(c.arch.id for c in found), *raced}) < run.config.trials
     stopped = study.user_attrs.get(STOPPED) if missing else None  # another process may have made the rest
-    return Result(run, found, members, chosen, reports, proposals, bound, raced, stopped, verified)
+    origin = study.user_attrs.get(RESELECTED)
+    return Result(run, found, members, chosen, reports, proposals, bound, raced, stopped, verified, origin)
 
 
 def verified_among(run: Run, found: Sequence[Candidate]) -> Verified | None:

@@ -44,6 +44,7 @@ from supernet.bundles.bundle_card import (
     render,
 )
 from supernet.bundles.bundled_programs import PROGRAMS, write_programs
+from supernet.bundles.formats_again import formats_left, told_gone
 from supernet.bundles.onnx_export import INPUT, OUTPUT, export_onnx
 from supernet.errors import InputError, some
 from supernet.evaluating.evaluation import accuracy_of_logits, logits_of, specialise
@@ -169,7 +170,16 @@ def open_bundle(folder: Path, supernet: Supernet | None = None) -> Bundle:
 
 def predictor(session: InferenceSession) -> Callable[[Tensor], Tensor]:
     """ONNX Runtime as a function of inputs (n, c, r, r) to logits (n, classes)."""
-    return lambda inputs: torch.from_numpy(session.run([OUTPUT], {INPUT: inputs.contiguous().numpy()})[0])
+
+    def run(inputs: Tensor) -> Tensor:
+        try:
+            return torch.from_numpy(session.run([OUTPUT], {INPUT: inputs.contiguous().numpy()})[0])
+        except Exception as error:  # ONNX Runtime's errors have no common base but this
+            raise InputError(
+                f"ONNX Runtime cannot run {MODEL} on inputs of the shape {tuple(inputs.shape)}: {error}"
+            ) from error
+
+    return run
 
 
 def evaluate_bundle(bundle: Bundle, images: Images | ImageFiles, split: str = "report") -> Accuracy:
@@ -321,6 +331,7 @@ def write_bundle(
     tuned: TunedFrom | None = None,
     created: datetime | None = None,
     extend: Callable[[Bundle], object] | None = None,
+    parent: Card | None = None,
     say: Say = lambda _: None,
 ) -> Bundle:
     """Write the bundle of ``arch``, read it again, verify it, and only then let it appear as ``folder``.
@@ -330,7 +341,8 @@ def write_bundle(
     calibrated, and says so. ``corrected`` is the validation accuracy without what having been chosen by it added. ``say`` is told what goes on. ``device`` is the one that ``predicted`` is for;
     ``measure_latency`` is given the ONNX file, and what it returns is the card's measured latency. ``tuned`` says how
     the weights of ``subnet`` were trained on, which may have other classes then, and ``updated`` of which bundle they were.
-    ``extend`` may add to the bundle, and to its card, before it is in place.
+    ``extend`` may add to the bundle, and to its card, before it is in place. Formats of the bundle that it is made of,
+    whose card is ``parent``, and of one that it replaces are not taken over, which the card says.
     A bundle that is there already is replaced. Raises InputError where ``folder`` cannot be written or holds something else, and Disagreement as
     :func:`verify_bundle` does; nothing is left behind then.
     """
@@ -363,6 +375,7 @@ def write_bundle(
         now = created or datetime.now(UTC)
         about_weights = (corrected, tuned, updated)
         card = describe(supernet, arch, data, predicted, measured, files, now, device, *about_weights)
+        card = card.model_copy(update={"formats_gone": formats_left(parent, folder) or None})
         documents.write_text(partial / CARD, render(card))
         on = f"{len(data.report):,} report images" if data is not None else f"{RANDOM_INPUTS} random inputs"
         say(f"comparing ONNX Runtime with torch on {on}")
@@ -375,7 +388,10 @@ def write_bundle(
         raise unwritable(folder, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return open_bundle(folder, supernet)
+    written = open_bundle(folder, supernet)
+    if (told := told_gone(written.card, folder)) is not None:
+        say(told)
+    return written
 
 
 def check_replaceable(folder: Path) -> None:

@@ -34,7 +34,11 @@ FORMATS_FOLDER = "formats"
 """The folder of a bundle with what it was converted to, each format in a folder of its own."""
 REMEDY = "export the bundle again or copy it once more"
 
-PACKAGES = ("oncefit", "torch", "onnx", "onnxruntime", "numpy", "safetensors", "ofa")
+VERSION, OLDEST = 3, 2
+"""Of bundles, as their cards have it: that which is written, and the oldest that is read."""
+CARD_FORMAT = "oncefit bundle"
+
+PACKAGES = ("oncefit", "torch", "onnx", "onnxruntime", "numpy", "pillow", "safetensors", "ofa")
 ZEROS = "0" * 64
 
 
@@ -192,9 +196,10 @@ class Card(documents.Document):
 
     Batch norms then have the supernet's statistics, which are of other subnets, and no accuracy is measured.
     ``supernet`` is what the weights were cut out of; with ``finetuning`` they are others, and so may the classes be.
+    ``formats_gone`` are those that the bundle before this one had, with what to type for each.
     """
 
-    format: Literal["oncefit bundle 2"] = "oncefit bundle 2"
+    format: Literal["oncefit bundle 2", "oncefit bundle 3"] = "oncefit bundle 3"
     created: str
     supernet: SupernetKeys
     arch_id: str
@@ -211,8 +216,13 @@ class Card(documents.Document):
     output: Port
     versions: dict[str, str]
     formats: dict[str, FormatKeys] | None = None
+    formats_gone: dict[str, str] | None = None
     files: dict[str, str]
     card_sha256: str = ZEROS
+
+    @property
+    def version(self) -> int:
+        return int(self.format.removeprefix(CARD_FORMAT))
 
 
 class TunedFrom(NamedTuple):
@@ -348,12 +358,32 @@ def parse_card(content: bytes, path: Path) -> Card:
     actual = sha256_of(text.replace(found[0], hash_entry(ZEROS)).encode())
     if actual != found[1]:
         raise InputError(f"{path} was changed: its sha256 is {actual}, expected {found[1]}; {REMEDY}")
+    check_version(text, path)
     try:
         card = documents.check_json(text, Card, str(path))
     except InputError as error:
         raise InputError(f"{error}; {REMEDY}") from error
     check_files_listed(card, path)
     return card
+
+
+def check_version(text: str, path: Path) -> None:
+    """Raises InputError for a card of a version that is not read here, and says what to do."""
+    values = documents.json_object(text, str(path))
+    found = re.fullmatch(rf"{CARD_FORMAT} (\d+)", str(values.get("format")))
+    number = int(found[1]) if found is not None else VERSION
+    if OLDEST <= number <= VERSION:
+        return
+    versions = values.get("versions")
+    wrote = versions.get("oncefit", "that wrote it") if isinstance(versions, dict) else "that wrote it"
+    here = f"{path} is of version {number} of bundles, and oncefit {version('oncefit')} reads {OLDEST} to {VERSION}"
+    if number > VERSION:
+        raise InputError(
+            f"{here}: upgrade it (pip install --upgrade oncefit), at least to the oncefit {wrote}"
+        )
+    raise InputError(
+        f"{here}: export the subnet again from its run (oncefit export RUN), or use the oncefit {wrote}"
+    )
 
 
 def check_files_listed(card: Card, path: Path) -> None:

@@ -75,11 +75,15 @@ def write_self_test(
 
 
 def kept_of(inputs: Tensor) -> dict[str, Tensor]:
-    """What is kept of an input (channels, side, side): mean and deviation of each channel, and a diagonal."""
+    """What is kept of an input (channels, side, side): mean and deviation of each channel, a diagonal and a row.
+
+    A transposed image has the same of all but the row.
+    """
     return {
         "mean": inputs.mean((1, 2)),
         "std": inputs.std((1, 2), correction=0),
         "diagonal": inputs.diagonal(dim1=1, dim2=2),
+        "row": inputs[:, inputs.shape[1] // 3],
     }
 
 

@@ -263,5 +263,6 @@ def write_tuned(
         subnet=subnet,
         device=card.device if same_layers else None,
         tuned=TunedFrom(card.supernet, about),
+        parent=card,
         say=say,
     )

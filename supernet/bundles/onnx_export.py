@@ -12,7 +12,7 @@ from supernet.atomic import whole
 from supernet.bundles.ports import INPUT as INPUT
 from supernet.bundles.ports import OPSET, OPSETS
 from supernet.bundles.ports import OUTPUT as OUTPUT
-from supernet.errors import InputError
+from supernet.errors import InputError, paragraph
 
 
 def export_onnx(
@@ -26,7 +26,8 @@ def export_onnx(
     """Write ``subnet`` to ``path``: ``images`` (n, c, r, r) float32 to ``logits`` (n, classes); n is ``batch`` or any.
 
     The TorchScript exporter needs 0.3 s where the newer one needs 5 s, and gives the
-    same graph after fusion; see docs/decisions. Raises InputError for an opset that it does not write.
+    same graph after fusion; see docs/decisions. Raises InputError for an opset that it does not write, and for an
+    operation that the opset has not.
     """
     if opset not in OPSETS:
         raise InputError(f"--opset: got {opset}; torch's exporter writes {OPSETS[0]} to {OPSETS[-1]}")
@@ -34,7 +35,16 @@ def export_onnx(
     axes = {INPUT: {0: "n"}, OUTPUT: {0: "n"}} if batch is None else None
     with whole(path) as partial, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            subnet, (example,), str(partial), dynamo=False, opset_version=opset,
-            input_names=[INPUT], output_names=[OUTPUT], dynamic_axes=axes,
-        )  # fmt: skip
+        torch._C._jit_set_onnx_log_enabled(
+            False
+        )  # of an operation that it cannot write it prints the whole graph
+        try:
+            torch.onnx.export(
+                subnet, (example,), str(partial), dynamo=False, opset_version=opset,
+                input_names=[INPUT], output_names=[OUTPUT], dynamic_axes=axes,
+            )  # fmt: skip
+        except torch.onnx.OnnxExporterError as error:
+            raise InputError(
+                f"the network cannot be written as ONNX: {paragraph(str(error))[:400]}. Write its forward pass with other "
+                "operations, or give another --opset where one is named"
+            ) from error

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from supernet.accuracy import Accuracy
 from supernet.bundles.bundle import COMPARED_IMAGES, MAX_DIFFERENCE, ROUNDING_ERRORS, Bundle, Disagreement
+from supernet.errors import paragraph
 from supernet.evaluating.evaluation import accuracy_of_logits, logits_of
 from supernet.formats.protocol import Opened
 from supernet.images.data import Dataset
@@ -44,7 +45,7 @@ def compare_with_torch(
 ) -> dict[str, Agreement]:
     """Each format on 256 validation images, evenly spread, and on the report split; without ``data`` on random inputs."""
     exact = copy.deepcopy(subnet).double()
-    all_of = torch_beside(subnet, list(opened.values()))
+    all_of = torch_beside(subnet, opened)
 
     def with_exact(inputs: Tensor) -> Tensor:
         return torch.cat([exact(inputs.double())[:, :, None], all_of(inputs).double()], dim=2)
@@ -80,7 +81,7 @@ def allowed_difference(ours: Tensor, exact: Tensor) -> float:
     return max(min(MAX_DIFFERENCE, OF_SPREAD * spread), ROUNDING_ERRORS * rounding)
 
 
-def torch_beside(subnet: nn.Module, formats: list[Opened]) -> Callable[[Tensor], Tensor]:
+def torch_beside(subnet: nn.Module, opened: Mapping[str, Opened]) -> Callable[[Tensor], Tensor]:
     """Logits (n, classes, 1 + formats) of torch and of each format, whose runtimes are not asked by two threads at once."""
     alone = Lock()
 
@@ -88,15 +89,31 @@ def torch_beside(subnet: nn.Module, formats: list[Opened]) -> Callable[[Tensor],
         given = inputs.contiguous()
         ours = subnet(given)
         with alone:
-            theirs = [torch.from_numpy(format.predict(given.numpy())) for format in formats]
-        for found in theirs:
-            if found.shape != ours.shape:
-                raise Disagreement(
-                    f"a format answers with shape {tuple(found.shape)}, and {tuple(ours.shape)} is due"
-                )
+            theirs = [answer_of(name, format, given, ours) for name, format in opened.items()]
         return torch.stack([ours, *theirs], dim=2)
 
     return run
+
+
+def answer_of(name: str, format: Opened, inputs: Tensor, ours: Tensor) -> Tensor:
+    """Logits of a format. Raises Disagreement where its runtime fails, or answers in another shape than torch's ``ours``."""
+    try:
+        found = torch.from_numpy(format.predict(inputs.numpy()))
+    except Exception as error:  # runtimes raise of every kind
+        raise Disagreement(
+            f"the format {name} is loaded and fails when it is run: {type(error).__name__}: {paragraph(str(error))[:400]}"
+        ) from error
+    if found.shape != ours.shape:
+        raise Disagreement(
+            f"the format {name} answers with shape {tuple(found.shape)}, and {tuple(ours.shape)} is due"
+        )
+    return found
+
+
+def check_runs(name: str, format: Opened, bundle: Bundle, resolution: int) -> None:
+    """Raises Disagreement for a format that does not answer at all, before it is asked beside others."""
+    image = torch.zeros(1, bundle.card.preprocessing.channels, resolution, resolution)
+    answer_of(name, format, image, torch.zeros(1, len(bundle.classes)))
 
 
 @torch.inference_mode()
@@ -124,11 +141,11 @@ def accuracy_of(logits: Tensor, labels: Tensor | None) -> Accuracy | None:
     return accuracy_of_logits(logits.float(), labels, "report")
 
 
-def require_likeness(name: str, found: Agreement, where: object) -> None:
-    """Raises Disagreement for a format that does not answer as torch does."""
+def require_likeness(name: str, found: Agreement, where: object, then: str = "nothing was written") -> None:
+    """Raises Disagreement for a format that does not answer as torch does; ``then`` says what became of it."""
     if not found.max_difference <= found.allowed or found.other_classes:
         raise Disagreement(
             f"{where}: the format {name} and torch disagree: logits differ by up to {found.max_difference:.3g} on "
             f"{found.compared} {found.compared_with} (allowed: {found.allowed:g}), and the best class of "
-            f"{found.other_classes} inputs (allowed: 0); nothing was written"
+            f"{found.other_classes} inputs (allowed: 0); {then}"
         )

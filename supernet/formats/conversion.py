@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -23,7 +24,16 @@ from supernet.bundles.bundle import (
     open_bundle,
     replace_folder,
 )
-from supernet.bundles.bundle_card import CARD, FORMATS_FOLDER, MODEL, FormatKeys, render
+from supernet.bundles.bundle_card import (
+    CARD,
+    CARD_FORMAT,
+    FORMATS_FOLDER,
+    MODEL,
+    VERSION,
+    FormatKeys,
+    render,
+)
+from supernet.bundles.formats_again import without_made
 from supernet.bundles.ports import OPSET
 from supernet.errors import InputError, paragraph
 from supernet.families.catalog import Supernet
@@ -46,6 +56,8 @@ from supernet.weights.checkpoints import sha256_of
 Timer = Callable[[Callable[[], object]], Any]
 """Milliseconds of a call, as a dataclass."""
 TIMED_SEED = 0
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+"""What is wrong with the folder, not with the network."""
 
 
 def convert_bundle(
@@ -149,6 +161,8 @@ def write_format(format: ExportFormat, material: ToWrite, asked: FormatRequest, 
         except InputError:
             raise
         except Exception as error:  # converters raise of every kind
+            if isinstance(error, OSError) and error.errno in UNWRITABLE:
+                raise
             told = paragraph(str(error))[:400]
             raise InputError(
                 f"the format {format.name} cannot be written: its converter says {type(error).__name__}: {told}"
@@ -219,7 +233,15 @@ def write_new_card(bundle: Bundle, written: dict[str, FormatKeys]) -> None:
     files = {name: sha256 for name, sha256 in card.files.items() if name not in gone}
     for about in written.values():
         files |= {name: sha256_of((bundle.folder / name).read_bytes()) for name in about.files}
-    made = card.model_copy(update={"formats": formats, "files": files})
+    gone = without_made(card.formats_gone, written)
+    made = card.model_copy(
+        update={
+            "format": f"{CARD_FORMAT} {VERSION}",
+            "formats": formats,
+            "formats_gone": gone,
+            "files": files,
+        }
+    )
     documents.write_text(bundle.folder / CARD, render(made))
 
 

@@ -46,7 +46,9 @@ def write_pt2(material: ToWrite, folder: Path) -> None:
     sizes = None if material.batch else ({0: torch.export.Dim("n", min=1)},)
     with torch.no_grad():
         program = torch.export.export(material.subnet, (material.example,), dynamic_shapes=sizes)
-    torch.export.save(program, folder / MODEL_PT2)
+    stored = io.BytesIO()  # where a disk is full torch's own writer ends the process
+    torch.export.save(program, stored)
+    (folder / MODEL_PT2).write_bytes(stored.getvalue())
 
 
 @contextmanager

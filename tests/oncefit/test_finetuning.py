@@ -27,6 +27,9 @@ from supernet.bundles.bundle_card import read_card
 from supernet.errors import InputError
 from supernet.families import catalog
 from supernet.families.catalog import Supernet
+from supernet.formats.conversion import add_formats
+from supernet.formats.protocol import FormatRequest
+from supernet.formats.registry import export_formats
 from supernet.images.class_folders import folder_name
 from supernet.images.data import Dataset, Images, load_dataset
 from supernet.images.preprocessing import prepare
@@ -41,10 +44,13 @@ Saying = list[str]
 
 @pytest.fixture(scope="module")
 def parent(supernet: Supernet, few: Dataset, tmp_path_factory: pytest.TempPathFactory) -> oncefit.Bundle:
-    """The smallest subnet with its trained weights."""
+    """The smallest subnet with its trained weights, and a format."""
     folder = tmp_path_factory.mktemp("bundles") / "parent"
     figures = {"macs": 1.0, "latency_ms": 0.5, "top1": 0.9}
-    write_bundle(folder, supernet, supernet.load(), supernet.space.smallest(), few, figures, {})
+    write_bundle(
+        folder, supernet, supernet.load(), supernet.space.smallest(), few, figures, {},
+        extend=lambda made: add_formats(made, export_formats("onnx"), FormatRequest(2), None, None, lambda _: None),
+    )  # fmt: skip
     return oncefit.open_bundle(folder)
 
 
@@ -121,6 +127,15 @@ def test_the_bundle_is_one_as_any(tuned: Any, digits: Path) -> None:
     assert opened.verify(supernet="fmnist_mbv3")["images"] == 480
     assert opened.evaluate()["measured"]["accuracy"]["top1"] == found["top1_torch"]
     assert opened.evaluate(digits / "train")["measured"]["accuracy"]["images"] == 600
+
+
+def test_formats_of_the_weights_before_are_gone_and_it_is_said_what_makes_them_again(tuned: Any) -> None:
+    bundle, said = tuned
+    assert bundle.card.formats is None
+    assert not (bundle.folder / "formats").exists()
+    again = {"onnx": "oncefit convert BUNDLE --format onnx --batch 2"}
+    assert bundle.card.formats_gone == bundle.summary["formats_gone"] == again
+    assert f"oncefit convert {bundle.folder} --format onnx --batch 2" in said[-1]
 
 
 def test_statistics_are_those_of_the_calibration_images(tuned: Any, digits: Path) -> None:

@@ -20,7 +20,7 @@ NAMES = {
     "check_data", "compare", "convert", "cost", "costs", "device", "fetch_weights", "finetune", "import_device",
     "import_kit_result", "import_predictor", "import_weights", "list_predictors", "list_weights", "make_kit",
     "new_supernet", "open_bundle", "open_fleet", "open_predictor", "open_run", "open_supernet", "profile",
-    "profile_from_csv", "search", "search_fleet", "sizes", "split_images", "supernet_from_model", "train",
+    "profile_from_csv", "reselect", "search", "search_fleet", "sizes", "split_images", "supernet_from_model", "train",
     "train_predictor",
 }  # fmt: skip
 MEMBERS = {

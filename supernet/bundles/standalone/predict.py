@@ -18,9 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime  # type: ignore[import-untyped, unused-ignore]
-from PIL import Image
+try:
+    import numpy as np
+    import onnxruntime  # type: ignore[import-untyped, unused-ignore]
+    import PIL
+    from PIL import Image
+except ImportError as missing:
+    print(f"predict.py: {missing}; pip install numpy pillow onnxruntime", file=sys.stderr)
+    sys.exit(2)
 
 HERE = Path(__file__).resolve().parent
 CARD, MODEL, TEST_ANSWER = "card.json", "model.onnx", "selftest.json"
@@ -38,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 when all is well, 1 where the self-test differs, 2 for what is refused."""
     options = told(arguments)
     try:
-        card = json.loads((HERE / CARD).read_text(encoding="utf-8"))
+        card = read_json(CARD)
         session = opened_session(card, options.threads)
         if options.self_test:
             return self_test(card, session)
@@ -71,16 +76,32 @@ def told(arguments: list[str] | None) -> argparse.Namespace:
 
 def opened_session(card: dict[str, Any], threads: int) -> Any:
     """The model in ONNX Runtime. Raises Refused where it is not the one that the card is of."""
+    check_unchanged(MODEL, card)
     model = (HERE / MODEL).read_bytes()
-    found, expected = hashlib.sha256(model).hexdigest(), card["files"][MODEL]
-    if found != expected:
-        raise Refused(
-            f"{MODEL} was changed: its sha256 is {found}, expected {expected}; copy the bundle anew"
-        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors only
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common base but this
+        raise Refused(f"onnxruntime {onnxruntime.__version__} cannot load {MODEL}: {error}") from error
+
+
+def read_json(name: str) -> dict[str, Any]:
+    """What is in a file of the bundle. Raises Refused for what is no JSON."""
+    try:
+        found = json.loads((HERE / name).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise Refused(f"{name} is damaged: {error}; copy the bundle anew") from error
+    if not isinstance(found, dict):
+        raise Refused(f"{name} is damaged: it holds no object; copy the bundle anew")
+    return found
+
+
+def check_unchanged(name: str, card: dict[str, Any]) -> None:
+    found, expected = hashlib.sha256((HERE / name).read_bytes()).hexdigest(), card["files"].get(name)
+    if found != expected:
+        raise Refused(f"{name} was changed: its sha256 is {found}, expected {expected}; copy the bundle anew")
 
 
 def classify(options: argparse.Namespace, card: dict[str, Any], session: Any) -> None:
@@ -177,32 +198,45 @@ def middle_of(image: Image.Image, how: dict[str, Any]) -> np.ndarray:
 
 def self_test(card: dict[str, Any], session: Any) -> int:
     """Whether the stored image gives the stored logits here; says which step differs where it does not."""
-    stored = json.loads((HERE / TEST_ANSWER).read_text(encoding="utf-8"))
+    for name in (TEST_ANSWER, "selftest.png"):
+        check_unchanged(name, card)
+    stored = read_json(TEST_ANSWER)
     inputs = input_of(image_in(HERE / stored["image"], card), card)
     apart = {
         name: float(np.abs(found - np.asarray(stored[f"input_{name}"])).max())
         for name, found in signature(inputs).items()
+        if f"input_{name}" in stored
     }
     logits = model_logits(session, card, inputs[None])[0]
     difference = float(np.abs(logits - np.asarray(stored["logits"])).max())
     print(f"the input differs by up to {max(apart.values()):.2g} (allowed: {INPUT_TOLERANCE:g})")
     print(f"the logits differ by up to {difference:.2g} (allowed: {stored['allowed']:.2g})")
+    wrote = card["versions"]
     if not max(apart.values()) <= INPUT_TOLERANCE:
-        print(f"DIFFERENT: {stored['image']} becomes another input here than where the bundle was written")
+        print(
+            f"DIFFERENT: {stored['image']} becomes another input here than where the bundle was written: the preprocessing "
+            f"is another. predict.py or {CARD} was edited, or pillow {PIL.__version__} resizes otherwise than pillow "
+            f"{wrote.get('pillow', '(not known)')}, which wrote it; copy the bundle anew, or install that"
+        )
         return 1
     if not difference <= stored["allowed"]:
-        print("DIFFERENT: the model answers otherwise here than where the bundle was written")
+        print(
+            f"DIFFERENT: the model answers otherwise here than where the bundle was written, to the same input: "
+            f"onnxruntime {onnxruntime.__version__} here, {wrote.get('onnxruntime', '(not known)')} there; copy the bundle anew, "
+            "or install that"
+        )
         return 1
     print(f"as where the bundle was written: {best_classes(logits, card, 1)[0]['class']}")
     return 0
 
 
 def signature(inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """What is kept of an input (channels, side, side): mean and deviation of each channel, and a diagonal."""
+    """What is kept of an input (channels, side, side): mean and deviation of each channel, a diagonal and a row."""
     return {
         "mean": inputs.mean((1, 2), dtype=np.float64),
         "std": inputs.std((1, 2), dtype=np.float64),
         "diagonal": np.diagonal(inputs, axis1=1, axis2=2).astype(np.float64),
+        "row": inputs[:, inputs.shape[1] // 3].astype(np.float64),
     }
 
 

@@ -71,7 +71,7 @@ NET = {
     "classifier": {"name": "LinearLayer", "in_features": 8, "out_features": 10, "bias": True, "dropout_rate": 0.2},
 }  # fmt: skip
 CARD = {
-    "format": "oncefit bundle 2", "created": "2027-01-01T00:00:00+00:00",
+    "format": "oncefit bundle 3", "created": "2027-01-01T00:00:00+00:00",
     "supernet": {"name": "fmnist_mbv3", "fingerprint": "0", "weights_sha256": "0"},
     "arch_id": "0", "arch": "r28",
     "device": {"name": "host", "threads": 1, "latency_error_percent": 2.5},

@@ -16,6 +16,9 @@ from search.cli.app import main
 from supernet.bundles.bundle import open_bundle, verify_bundle, write_bundle
 from supernet.errors import InputError
 from supernet.evaluating.evaluation import evaluate, specialise
+from supernet.formats.conversion import add_formats, convert_bundle
+from supernet.formats.protocol import FormatRequest
+from supernet.formats.registry import export_formats
 from supernet.images.data import Dataset
 from supernet.networks.inverted_residual_networks import ElasticNet
 from supernet.networks.ofa_names import in_ofa_names
@@ -168,3 +171,64 @@ def test_a_bundle_without_images_asks_for_some(supernet, random_net: ElasticNet,
     save_file(changed(bundle), tmp_path / "new.safetensors")
     with pytest.raises(InputError, match="give --data FOLDER"):
         bundle.update(tmp_path / "new.safetensors")
+
+
+@pytest.fixture
+def converted(bundle: oncefit.Bundle) -> oncefit.Bundle:
+    """With formats as nobody writes them by default, and one as by default."""
+    convert_bundle(bundle.folder, export_formats("onnx"), FormatRequest(2, 20, 13), None)
+    convert_bundle(bundle.folder, export_formats("tensorrt"), FormatRequest(), None)
+    return oncefit.open_bundle(bundle.folder)
+
+
+def test_formats_of_the_old_weights_are_gone_and_the_card_says_what_makes_them_again(
+    converted: oncefit.Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file(changed(converted), tmp_path / "new.safetensors")
+    said: list[str] = []
+    made = converted.update(tmp_path / "new.safetensors", say=said.append)
+    assert not (made.folder / "formats").exists()
+    assert made.card.formats is None
+    again = {
+        "onnx": "oncefit convert BUNDLE --format onnx --batch 2 --image-size 20 --opset 13",
+        "tensorrt": "oncefit convert BUNDLE --format tensorrt",
+    }
+    assert made.card.formats_gone == made.summary["formats_gone"] == again
+    [told] = [line for line in said if "which the bundle before it had" in line]
+    for command in again.values():
+        typed = command.replace("BUNDLE", str(made.folder))
+        assert typed in told
+        with pytest.raises(SystemExit) as ended:
+            main([*typed.split()[1:], "--json"])
+        assert ended.value.code == 0, capsys.readouterr().err
+    card, before = open_bundle(made.folder).card, converted.card.formats
+    assert card.formats_gone is None
+    assert card.formats is not None
+    assert before is not None
+    for name, about in card.formats.items():
+        assert (about.batch, about.image_size, about.opset) == (
+            before[name].batch, before[name].image_size, before[name].opset,
+        )  # fmt: skip
+
+
+def test_a_bundle_that_is_written_in_place_of_one_with_formats_says_so(
+    converted: oncefit.Bundle, supernet, random_net: ElasticNet
+) -> None:
+    said: list[str] = []
+    made = write_bundle(
+        converted.folder, supernet, random_net, supernet.space.largest(), None, {}, {}, say=said.append
+    )
+    assert made.card.formats_gone is not None
+    assert set(made.card.formats_gone) == {"onnx", "tensorrt"}
+    assert "has no onnx, tensorrt, which the bundle before it had" in said[-1]
+    assert not (converted.folder / "formats").exists()
+
+
+def test_a_format_that_is_made_again_at_once_is_not_gone(
+    converted: oncefit.Bundle, supernet, random_net: ElasticNet
+) -> None:
+    made = write_bundle(
+        converted.folder, supernet, random_net, supernet.space.smallest(), None, {}, {},
+        extend=lambda new: add_formats(new, export_formats("onnx"), FormatRequest(), None, None, lambda _: None),
+    )  # fmt: skip
+    assert made.card.formats_gone == {"tensorrt": "oncefit convert BUNDLE --format tensorrt"}

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import PIL
 import pytest
 import torch
 from PIL import Image
 
 from supernet.bundles.bundle import logits_of_bundle, open_bundle, write_bundle
 from supernet.bundles.bundle_card import describe_preprocessing
+from supernet.bundles.bundled_programs import write_self_test
+from supernet.bundles.onnx_export import export_onnx
 from supernet.bundles.standalone import predict
 from supernet.evaluating.evaluation import evaluate, specialise
 from supernet.families.catalog import PreprocessingKeys
@@ -112,6 +115,110 @@ def test_the_self_test_notices_other_preprocessing(copy) -> None:
     done = run(copy, "--self-test")
     assert done.returncode == 1
     assert "DIFFERENT: selftest.png becomes another input here" in done.stdout
+
+
+def nearest(image: Image.Image, card: dict) -> np.ndarray:
+    how = card["preprocessing"]
+    side = how["resolution"]
+    pixels = np.asarray(image.resize((side, side), Image.Resampling.NEAREST), np.float32)[None]
+    return ((pixels * how["scale"] - how["mean"][0]) / how["std"][0]).astype(np.float32)
+
+
+BROKEN = {
+    "nearest pixels": nearest,
+    "not normalised": lambda image, card: predict.input_of(
+        image, {"preprocessing": {**card["preprocessing"], "mean": [0.0], "std": [1.0]}}
+    ),
+    "0 to 255": lambda image, card: predict.input_of(
+        image, {"preprocessing": {**card["preprocessing"], "scale": 1.0}}
+    ),
+    "256 for 255": lambda image, card: predict.input_of(
+        image, {"preprocessing": {**card["preprocessing"], "scale": 1 / 256}}
+    ),
+    "the middle cut out": lambda image, card: predict.input_of(image.crop((21, 0, 139, 118)), card),
+    "rows for columns": lambda image, card: predict.input_of(image, card).transpose(0, 2, 1).copy(),
+    "upside down": lambda image, card: predict.input_of(image, card)[:, ::-1].copy(),
+    "mirrored": lambda image, card: predict.input_of(image, card)[:, :, ::-1].copy(),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_the_self_test_names_a_broken_preprocessing(fault, written, monkeypatch, capsys) -> None:
+    right = predict.input_of
+    broken = BROKEN[fault]
+
+    def wrong(image: Image.Image, card: dict) -> np.ndarray:
+        with monkeypatch.context() as inner:
+            inner.setattr(predict, "input_of", right)
+            return broken(image, card)
+
+    monkeypatch.setattr(predict, "HERE", written)
+    assert predict.main(["--self-test"]) == 0
+    monkeypatch.setattr(predict, "input_of", wrong)
+    assert predict.main(["--self-test"]) == 1
+    told = capsys.readouterr().out
+    assert "DIFFERENT: selftest.png becomes another input here" in told
+    assert f"pillow {PIL.__version__}, which wrote it; copy the bundle anew, or install that" in told
+
+
+def test_red_for_blue_is_noticed(tmp_path, monkeypatch, capsys) -> None:
+    """Of a network for colours, whose logits are the means of the three channels."""
+
+    class Means(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean((2, 3))
+
+    how = PreprocessingKeys(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.2), stored=40)
+    write_self_test(tmp_path, Means(), 3, 32, how)
+    export_onnx(Means(), 3, 32, tmp_path / "model.onnx")
+    card = {
+        "preprocessing": describe_preprocessing(32, 3, how).model_dump(mode="json", exclude_none=True),
+        "classes": ["red", "green", "blue"], "input": {"name": "images"}, "output": {"name": "logits"}, "versions": {},
+        "files": {path.name: sha256_of(path.read_bytes()) for path in tmp_path.iterdir()},
+    }  # fmt: skip
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    monkeypatch.setattr(predict, "HERE", tmp_path)
+    assert predict.main(["--self-test"]) == 0
+    right = predict.input_of
+    monkeypatch.setattr(predict, "input_of", lambda image, card: right(image, card)[::-1].copy())
+    assert predict.main(["--self-test"]) == 1
+    assert "becomes another input here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("card.json", b"{", "card.json is damaged: "),
+        ("card.json", b"[]", "card.json is damaged: it holds no object; copy the bundle anew"),
+        ("selftest.json", b"{}", "selftest.json was changed: its sha256 is "),
+        ("selftest.png", b"", "selftest.png was changed: its sha256 is "),
+        ("model.onnx", b"", "model.onnx was changed: its sha256 is "),
+    ],
+)
+def test_what_is_damaged_is_told_in_one_sentence(name, content, message, copy, monkeypatch, capsys) -> None:
+    (copy / name).write_bytes(content)
+    monkeypatch.setattr(predict, "HERE", copy)
+    assert predict.main(["--self-test"]) == 2
+    assert capsys.readouterr().err.startswith(f"predict.py: {message}")
+
+
+def test_a_model_that_cannot_be_loaded_is_told(copy, monkeypatch, capsys) -> None:
+    (copy / "model.onnx").write_bytes(b"no model")
+    card = json.loads((copy / "card.json").read_text())
+    card["files"]["model.onnx"] = sha256_of(b"no model")
+    (copy / "card.json").write_text(json.dumps(card))
+    monkeypatch.setattr(predict, "HERE", copy)
+    assert predict.main(["--self-test"]) == 2
+    assert "cannot load model.onnx: " in capsys.readouterr().err
+
+
+def test_a_missing_package_is_named_with_what_to_type(written) -> None:
+    code = "import sys; sys.modules['onnxruntime'] = None; sys.argv = ['predict.py', '--self-test']; "
+    code += "import runpy; runpy.run_path('predict.py', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=written, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "pip install numpy pillow onnxruntime" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_self_test_notices_another_model(copy) -> None:

@@ -149,7 +149,7 @@ def test_what_is_not_installed_is_verified_by_its_hash_alone(copied, monkeypatch
     absent = dataclasses.replace(export_format("openvino"), packages=("oncefit-no-such",))
     monkeypatch.setattr("supernet.formats.openvino_ir.FORMAT", absent)
     found = verify_formats(bundle, None)["openvino"]
-    assert found["not_run"] == "pip install 'oncefit[openvino]'"
+    assert found["not_run"] == "oncefit-no-such is not installed: pip install 'oncefit[openvino]'"
     assert "max_difference" not in found
 
 
