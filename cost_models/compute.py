@@ -1,41 +1,66 @@
-"""Costs that follow from shapes alone: multiply-adds, parameters, peak memory."""
+"""Costs that follow from shapes, and from how many bits an element has: multiply-adds, parameters, memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cost_models.protocol import CostModel, Target
-from cost_models.tables import table_cost
+from cost_models.protocol import Target
+from cost_models.tables import TableCost, table_cost
+from supernet.archs.arch import BITS, INT8
 from supernet.archs.layers import Layer
 
 BYTES_PER_ELEMENT = 4
 """float32."""
+BYTES_PER_WORD = 4
+"""A bias or a scale, at any precision."""
 
 
-def macs(target: Target) -> CostModel:
+def macs(target: Target) -> TableCost:
     """Multiply-adds of one inference, as the OFA paper counts them (half of what others call FLOPs)."""
     return table_cost("macs", target.supernet.space, target.supernet.segments, lambda layer: layer.macs)
 
 
-def params(target: Target) -> CostModel:
+def params(target: Target) -> TableCost:
     """Trainable parameters."""
     return table_cost("params", target.supernet.space, target.supernet.segments, lambda layer: layer.params)
 
 
-def peak_memory_bytes(target: Target) -> CostModel:
-    """Largest sum of live activations in float32 at batch 1: input, output and held tensors of a layer.
+def peak_memory_bytes(target: Target) -> TableCost:
+    """Largest sum of live activations at batch 1, of the precision's bits: input, output and held tensors of a layer.
 
-    Norms and activations run in place; weights are not counted (they are ``params`` x 4).
+    Norms and activations run in place; weights are not counted (they are ``weights_bytes``).
     """
+    size = BITS[target.precision] // 8
     return table_cost(
         "peak_memory_bytes", target.supernet.space, target.supernet.segments,
-        live_bytes, combine="max",
+        lambda layer: layer.live_elements * size, combine="max",
     )  # fmt: skip
 
 
 def live_bytes(layer: Layer) -> int:
     """Activations in float32 that are alive while a layer runs at batch 1."""
     return layer.live_elements * BYTES_PER_ELEMENT
+
+
+def weights_bytes(target: Target) -> TableCost:
+    """Weights and biases as they are deployed, with batch norms folded into them."""
+    precision = target.precision
+    return table_cost(
+        "weights_bytes", target.supernet.space, target.supernet.segments,
+        lambda layer: stored_bytes(layer, precision),
+    )  # fmt: skip
+
+
+def stored_bytes(layer: Layer, precision: str) -> int:
+    """Bytes of a layer's weights, one an entry in int8, and of the bias that it has or its batch norm leaves it.
+
+    In int8 a bias is of 32 bits, and each output channel has a scale of its own.
+    """
+    if not layer.weights:
+        return 0
+    has_bias = layer.bias or layer.norm
+    words = layer.out_channels * (has_bias + (precision == INT8))
+    return layer.weights * BITS[precision] // 8 + words * BYTES_PER_WORD
 
 
 def of_layers(layers: Sequence[Layer]) -> dict[str, int]:
