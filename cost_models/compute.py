@@ -11,8 +11,10 @@ from supernet.archs.layers import Layer
 
 BYTES_PER_ELEMENT = 4
 """float32."""
-BYTES_PER_WORD = 4
-"""A bias or a scale, at any precision."""
+BIAS_BYTES = 4
+"""In float32, and in int8, where a bias has 32 bits."""
+QUANTISED_WEIGHT_BYTES, QUANTISED_BIAS_BYTES = 5, 8
+"""Of an output channel in int8: scale and zero point of its weights, in 32 and 8 bits, and of its bias, in 32 each."""
 
 
 def macs(target: Target) -> TableCost:
@@ -43,7 +45,7 @@ def live_bytes(layer: Layer) -> int:
 
 
 def weights_bytes(target: Target) -> TableCost:
-    """Weights and biases as they are deployed, with batch norms folded into them."""
+    """Weights and biases as they are deployed, batch norms folded into them; in int8 with their scales and zero points."""
     precision = target.precision
     return table_cost(
         "weights_bytes", target.supernet.space, target.supernet.segments,
@@ -52,15 +54,14 @@ def weights_bytes(target: Target) -> TableCost:
 
 
 def stored_bytes(layer: Layer, precision: str) -> int:
-    """Bytes of a layer's weights, one an entry in int8, and of the bias that it has or its batch norm leaves it.
-
-    In int8 a bias is of 32 bits, and each output channel has a scale of its own.
-    """
+    """Bytes of a layer's weights, and of the bias that it has, or that its batch norm leaves it."""
     if not layer.weights:
         return 0
     has_bias = layer.bias or layer.norm
-    words = layer.out_channels * (has_bias + (precision == INT8))
-    return layer.weights * BITS[precision] // 8 + words * BYTES_PER_WORD
+    of_channel = has_bias * BIAS_BYTES
+    if precision == INT8:
+        of_channel += QUANTISED_WEIGHT_BYTES + has_bias * QUANTISED_BIAS_BYTES
+    return layer.weights * BITS[precision] // 8 + layer.out_channels * of_channel
 
 
 def of_layers(layers: Sequence[Layer]) -> dict[str, int]:

@@ -38,7 +38,7 @@ from search.runs.on_device import (
     latencies_of,
     other_versions,
     read_sessions,
-    setup_at_hand,
+    setups_at_hand,
     verified_of,
 )
 from search.runs.own import Own, is_given, own_cost, own_judgement, told
@@ -326,7 +326,7 @@ def start(
     run = make_run(folder, config, supernet, device, storage, kept=by_itself and begun is not None, own=own)
     run = replace(run, beside=beside)
     if config.verify_on_device is not None:
-        setup_at_hand(device, config.verify_on_device)
+        setups_at_hand(device, supernet.precisions, config.verify_on_device)
     check_feasible(run.problem, run.where)
     check_enqueued(config, run.costs, given)
     if beside is not None:
