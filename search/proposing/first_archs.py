@@ -56,11 +56,11 @@ def spread(
     return np.asarray(pool[[differences.argmax()]])
 
 
-def apart(space: SearchSpace, codes: Codes) -> npt.NDArray[np.int16]:
+def apart(space: SearchSpace, codes: Codes) -> npt.NDArray[np.intp]:
     """A number for each resolution, at each precision: their effect on cost hides that of all else; shape (n,)."""
-    found = np.zeros(len(codes), dtype=np.int16)
+    found = np.zeros(len(codes), dtype=np.intp)
     for column in (space.index[name] for name in ("resolution", PRECISION) if name in space.index):
-        found = np.asarray(found * space.sizes[column] + codes[:, column], dtype=np.int16)
+        found = np.asarray(found * space.sizes[column] + codes[:, column], dtype=np.intp)
     return found
 
 

@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
     from supernet.images.data import Dataset
 
-RANGE_IMAGES = 128
-"""Images of the calibration split, the first, that set the ranges of activations; they are mixed, some of each class."""
-
 
 def write_int8(subnet: nn.Module, arch: Arch, data: Dataset, path: Path) -> None:
-    """Write a subnet that is calibrated as an ONNX file in int8; the same subnet and images give the same bytes."""
+    """Write a subnet that is calibrated as an ONNX file in int8; the same subnet and images give the same bytes.
+
+    By one method for all, the default: to try several for each candidate would take many times as long as all else.
+    """
     from supernet.bundles.onnx_export import export_onnx
+    from supernet.quantising.choosing import calibration_inputs
     from supernet.quantising.onnx_quantising import quantise_onnx
 
-    images, _ = data.calibration.batch(slice(0, RANGE_IMAGES), arch.resolution, data.preprocessing)
+    images = calibration_inputs(data, arch.resolution)
     with tempfile.TemporaryDirectory(prefix="oncefit-") as folder:
         source = Path(folder) / "float32.onnx"
         export_onnx(subnet, images.shape[1], arch.resolution, source)
-        quantise_onnx(source, path, images.contiguous().numpy())
+        quantise_onnx(source, path, images)
 
 
 def int8_answers(subnet: nn.Module, arch: Arch, data: Dataset) -> Callable[[Tensor], Tensor]:
-    """Logits (n, classes) of inputs (n, c, r, r) by the file that :func:`write_int8` writes; it may be asked by several threads."""
-    from supernet.bundles.bundle import predictor
-    from supernet.formats.onnx_file import session_of
+    """Logits (n, classes) of inputs (n, c, r, r) by the file that :func:`write_int8` writes; several threads may ask."""
+    from supernet.evaluating.onnx_sessions import network_in
 
     with tempfile.TemporaryDirectory(prefix="oncefit-") as folder:
         path = Path(folder) / "int8.onnx"
         write_int8(subnet, arch, data, path)
-        return predictor(session_of(path, threads=1))
+        return network_in(path)

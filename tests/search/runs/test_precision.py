@@ -79,11 +79,11 @@ def test_an_id_is_that_of_the_network_and_says_int8(supernet: Supernet) -> None:
 def test_every_sampler_chooses_precisions_within_a_budget_of_bytes(sampler: str, tmp_path: Path) -> None:
     run = oncefit.search(
         "fmnist_mbv3", precision=BOTH, accuracy=made_up, trials=8, sampler=sampler, out=tmp_path / "run",
-        budgets={"weights_bytes": 3e5}, say=lambda _: None,
+        budgets={"weights_bytes": 6e5}, say=lambda _: None,
     )  # fmt: skip
     assert len(run.candidates) == 8
     assert set(run.candidates["precision"]) == set(BOTH)
-    assert run.candidates["predicted_weights_bytes"].max() <= 3e5
+    assert run.candidates["predicted_weights_bytes"].max() <= 6e5
     ids = run.candidates.index
     assert [arch_id.endswith("-int8") for arch_id in ids] == list(run.candidates["precision"] == INT8)
 
@@ -157,7 +157,8 @@ def test_subnets_of_a_joint_run(run: oncefit.Run, supernet: Supernet) -> None:
     )
     assert all(c.arch.precision == FLOAT32 for c in run.result.candidates if "-" not in c.arch.id)
     learned = from_run(run.folder, supernet)
-    assert len(learned.top1) == sum(run.candidates["precision"] == FLOAT32)
+    known = oncefit.open_run(run.folder, measure=False).candidates
+    assert len(learned.top1) == sum(known["precision"] == FLOAT32) > 0
 
 
 def test_an_enqueued_network_is_evaluated_at_each_precision(supernet: Supernet, tmp_path: Path) -> None:
