@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import moocore
 import numpy as np
@@ -38,6 +39,8 @@ BUDGETS = (60_000, 100_000, 250_000)
 """Bytes, of 49,802 to 1,399,176 that subnets have in the two precisions."""
 WORST = (0.85, 1_400_000)
 """Top-1 and bytes that hypervolumes are measured from."""
+CALIBRATED_ON = 500
+"""Images of the calibration split, for batch norms; a search takes all 2,000."""
 IN_FLOAT32_FIRST = 2 / 3
 """Of the evaluations, those of the search whose front is quantised with the others."""
 NAME = "joint_precision"
@@ -54,9 +57,10 @@ class Oracle:
         supernet = open_supernet(SUPERNET)
         assert supernet.data is not None
         whole = load_dataset(supernet.data, supernet)
-        some = np.linspace(0, len(whole.validation) - 1, images).round().astype(int).tolist()
         self.images, self.measure = images, MeasuredAccuracy(supernet, supernet.data)
-        self.measure.__dict__["data"] = replace(whole, validation=whole.validation.picked(some))
+        cut = {"validation": spread_over(whole.validation, images),
+               "calibration": spread_over(whole.calibration, CALIBRATED_ON)}  # fmt: skip
+        self.measure.__dict__["data"] = replace(whole, **cut)
         self.known: dict[str, float] = {}
         if ACCURACIES.exists():
             rows = map(json.loads, ACCURACIES.read_text().splitlines())
@@ -70,6 +74,11 @@ class Oracle:
                 row = {"arch": arch.id, "images": self.images, "top1": self.known[arch.id]}
                 file.write(json.dumps(row) + "\n")
         return self.known[arch.id]
+
+
+def spread_over(images: Any, count: int) -> Any:
+    """So many of the images, evenly."""
+    return images.picked(np.linspace(0, len(images) - 1, count).round().astype(int).tolist())
 
 
 def found_by(way: str, seed: int, evaluations: int, accuracy: Callable[[Arch], float]) -> Row:

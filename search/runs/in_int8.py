@@ -12,6 +12,7 @@ from supernet.archs.arch import Arch
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from supernet.accuracy import Accuracy
     from supernet.images.data import Dataset
 
 
@@ -29,6 +30,17 @@ def write_int8(subnet: nn.Module, arch: Arch, data: Dataset, path: Path) -> None
         source = Path(folder) / "float32.onnx"
         export_onnx(subnet, images.shape[1], arch.resolution, source)
         quantise_onnx(source, path, images)
+
+
+def evaluate_int8(subnet: nn.Module, arch: Arch, data: Dataset, split: str) -> Accuracy:
+    """Measured accuracy of a calibrated subnet in int8, on the images of a split that can be decoded."""
+    import torch
+
+    from supernet.evaluating.evaluation import accuracy_of_hits, hits_of_answers
+
+    every = [range(len(getattr(data, split)))]
+    parts = hits_of_answers(int8_answers(subnet, arch, data), arch.resolution, data, split, every)
+    return accuracy_of_hits(torch.cat([hits for _, hits in parts]), split)
 
 
 def int8_answers(subnet: nn.Module, arch: Arch, data: Dataset) -> Callable[[Tensor], Tensor]:

@@ -30,6 +30,8 @@ from supernet.weights.checkpoints import sha256_of
 CARD, ARCH, WEIGHTS, MODEL = "card.json", "arch.json", "weights.safetensors", "model.onnx"
 FILES = (WEIGHTS, MODEL, ARCH)
 """What every bundle has beside the card."""
+INT8_MODEL = "model-int8.onnx"
+"""What a bundle in int8 has too: that is what it runs."""
 FORMATS_FOLDER = "formats"
 """The folder of a bundle with what it was converted to, each format in a folder of its own."""
 REMEDY = "export the bundle again or copy it once more"
@@ -192,6 +194,8 @@ class Card(documents.Document):
 
     Batch norms then have the supernet's statistics, which are of other subnets, and no accuracy is measured.
     ``supernet`` is what the weights were cut out of; with ``finetuning`` they are others, and so may the classes be.
+    With ``precision`` int8 all figures are of ``model-int8.onnx``; ``model.onnx`` and the weights are the network in
+    float32 that it was quantised from.
     """
 
     format: Literal["oncefit bundle 2"] = "oncefit bundle 2"
@@ -199,6 +203,7 @@ class Card(documents.Document):
     supernet: SupernetKeys
     arch_id: str
     arch: str
+    precision: Literal["int8"] | None = None
     device: DeviceKeys | None = None
     calibrated: bool = True
     finetuning: Finetuning | None = None
@@ -213,6 +218,11 @@ class Card(documents.Document):
     formats: dict[str, FormatKeys] | None = None
     files: dict[str, str]
     card_sha256: str = ZEROS
+
+    @property
+    def deployed(self) -> str:
+        """The file that figures are of, and that runs on the device."""
+        return MODEL if self.precision is None else INT8_MODEL
 
 
 class TunedFrom(NamedTuple):
@@ -281,6 +291,7 @@ def describe(
         output=Port(name=OUTPUT, shape=("n", outputs)),
         versions=versions_of_packages(),
         files=dict(files),
+        precision="int8" if INT8_MODEL in files else None,
     )
 
 

@@ -23,7 +23,9 @@ import onnxruntime  # type: ignore[import-untyped, unused-ignore]
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-CARD, MODEL, TEST_ANSWER = "card.json", "model.onnx", "selftest.json"
+CARD, TEST_ANSWER = "card.json", "selftest.json"
+MODELS = {None: "model.onnx", "int8": "model-int8.onnx"}
+"""What runs, by the precision that the card says."""
 IMAGES_AT_ONCE = 100
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 INPUT_TOLERANCE = 1e-4
@@ -71,12 +73,11 @@ def told(arguments: list[str] | None) -> argparse.Namespace:
 
 def opened_session(card: dict[str, Any], threads: int) -> Any:
     """The model in ONNX Runtime. Raises Refused where it is not the one that the card is of."""
-    model = (HERE / MODEL).read_bytes()
-    found, expected = hashlib.sha256(model).hexdigest(), card["files"][MODEL]
+    name = MODELS[card.get("precision")]
+    model = (HERE / name).read_bytes()
+    found, expected = hashlib.sha256(model).hexdigest(), card["files"][name]
     if found != expected:
-        raise Refused(
-            f"{MODEL} was changed: its sha256 is {found}, expected {expected}; copy the bundle anew"
-        )
+        raise Refused(f"{name} was changed: its sha256 is {found}, expected {expected}; copy the bundle anew")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors only

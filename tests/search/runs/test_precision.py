@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from search.runs.measured_subnets import from_run
 from search.runs.measuring import MeasuredAccuracy
 from supernet import documents
 from supernet.archs.arch import FLOAT32, INT8, PRECISION, Arch
+from supernet.bundles.bundle import evaluate_bundle, verify_bundle
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet
 from supernet.images.data import Dataset
@@ -159,6 +162,33 @@ def test_subnets_of_a_joint_run(run: oncefit.Run, supernet: Supernet) -> None:
     learned = from_run(run.folder, supernet)
     known = oncefit.open_run(run.folder, measure=False).candidates
     assert len(learned.top1) == sum(known["precision"] == FLOAT32) > 0
+
+
+def test_a_bundle_in_int8_carries_and_runs_the_file_that_was_measured(
+    run: oncefit.Run, supernet: Supernet, own_data: Path, tmp_path: Path
+) -> None:
+    low = next(c for c in run.result.candidates if c.arch.precision == INT8)
+    bundle = run.export(low.arch, tmp_path / "bundle")
+    card = bundle.card
+    assert (card.arch_id, card.precision, card.deployed) == (low.arch.network.id, INT8, "model-int8.onnx")
+    assert card.figures.predicted["weights_bytes"] == low.costs["weights_bytes"]
+    assert low.validation is not None
+    assert card.figures.measured["validation"]["top1"] == low.validation.top1
+    measuring = MeasuredAccuracy(supernet, str(own_data))
+    write_int8(measuring.subnet(low.arch), low.arch, measuring.data, tmp_path / "int8.onnx")
+    assert (bundle.folder / "model-int8.onnx").read_bytes() == (tmp_path / "int8.onnx").read_bytes()
+    assert (
+        evaluate_bundle(bundle.opened, measuring.data.report).top1 == card.figures.measured["report"]["top1"]
+    )
+    assert verify_bundle(bundle.folder, measuring.data).other_classes == 0  # of the network in float32
+    program = [sys.executable, str(bundle.folder / "predict.py"), "--self-test"]
+    found = subprocess.run(program, capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "")
+    high = next(c for c in run.result.candidates if c.arch.precision == FLOAT32)
+    plain = run.export(high.arch, tmp_path / "plain").card
+    assert (plain.arch_id, plain.precision, plain.deployed) == (high.arch.id, None, "model.onnx")
+    with pytest.raises(InputError, match="in int8, whose ranges are of calibration images"):
+        run.export(low.arch, tmp_path / "without", calibrated=False)
 
 
 def test_an_enqueued_network_is_evaluated_at_each_precision(supernet: Supernet, tmp_path: Path) -> None:
