@@ -175,8 +175,8 @@ def lost(oracle: Oracle) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--evaluations", type=int, default=24)
-    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--evaluations", type=int, default=18)
+    parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--fresh", action="store_true", help="forget what earlier searches found")
     given = parser.parse_args()
     results, oracle = Results(NAME, fresh=given.fresh), Oracle(given.images)

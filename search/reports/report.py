@@ -243,7 +243,8 @@ def front_table(result: Result) -> Table:
     if run.measures:
         columns["top-1 (%)\nreport [95 %]"] = lambda _, report: percent(report, "top1")
     ranged = with_ranges(result, names)
-    taken = len(names) + len(ranged) + (result.verified is not None)
+    # ids in int8 are longer
+    taken = len(names) + len(ranged) + (result.verified is not None) + bool(run.config.precision)
     if run.measures and run.predictor is None and taken < 3:
         columns["top-5 (%)\nreport"] = lambda _, report: f"{100 * report.top5:.2f}" if report else "-"
     if run.measures and taken + (run.predictor is not None) < 3:
