@@ -164,6 +164,29 @@ class UpdateKeys(documents.Document):
     changed: tuple[str, ...]
 
 
+class Int8Keys(documents.Document):
+    """Of a format in 8 bits: how it was made and how it compares with float32; ``method`` was chosen on validation images.
+
+    ``in_float`` is what is left in float32, and why. ``weights_in_8_bits`` is a share of weights. ``agreement`` is the
+    share of report images whose best class is torch's in float32, whose ``float32_accuracy`` is beside it, and
+    ``paired`` on how many only one of the two is right, with McNemar's p-value. ``float32_latency`` is that of the
+    same runtime on the same machine in float32, ``bound`` what the format had to meet.
+    """
+
+    method: str
+    calibration_images: int
+    in_float: dict[str, str]
+    tried: dict[str, float] | None = None
+    validation_images: int | None = None
+    weights_in_8_bits: float
+    bound: dict[str, float]
+    agreement: float | None = None
+    float32_accuracy: dict[str, Any] | None = None
+    paired: dict[str, Any] | None = None
+    float32_bytes: int | None = None
+    float32_latency: dict[str, Any] | None = None
+
+
 class FormatKeys(documents.Document):
     """What a format is and how it was found: ``files`` are of the bundle, and their hashes are in the card's ``files``.
 
@@ -187,6 +210,7 @@ class FormatKeys(documents.Document):
     latency: dict[str, Any] | None = None
     threads: int | None = None
     not_run: str | None = None
+    int8: Int8Keys | None = None
 
 
 class Card(documents.Document):

@@ -8,13 +8,15 @@ from dataclasses import asdict
 from typing import Any
 
 from supernet.bundles.bundle import Bundle
-from supernet.bundles.bundle_card import FormatKeys
+from supernet.bundles.bundle_card import FORMATS_FOLDER, MODEL, FormatKeys
 from supernet.formats.checking import compare_with_torch, require_likeness
 from supernet.formats.conversion import reading_of
+from supernet.formats.eight_bits import require_8_bits
 from supernet.formats.registry import EXPORT_FORMATS, export_format
 from supernet.images.data import Dataset
 
 VERIFYING_THREADS = 1
+NEEDS_IMAGES = "a format in 8 bits is compared on the bundle's own images; --data takes them"
 
 
 def verify_formats(bundle: Bundle, data: Dataset | None) -> dict[str, dict[str, Any]]:
@@ -26,8 +28,11 @@ def verify_formats(bundle: Bundle, data: Dataset | None) -> dict[str, dict[str, 
     by_size: dict[int, dict[str, FormatKeys]] = defaultdict(dict)
     for name, about in (bundle.card.formats or {}).items():
         why = why_not_run(name)
+        if name in EXPORT_FORMATS and export_format(name).bound is not None:
+            check_8_bits(bundle, name)
+            why = why or (NEEDS_IMAGES if data is None else None)
         found[name] = {"bytes": about.bytes, "files": list(about.files), "not_run": why}
-        if why is None or (export_format(name).not_run is not None and not missing_to_check(name)):
+        if why is None or (why == why_not_run(name) and checked_only(name)):
             by_size[about.image_size][name] = about
     for side, formats in by_size.items():
         with ExitStack() as stack:
@@ -38,9 +43,15 @@ def verify_formats(bundle: Bundle, data: Dataset | None) -> dict[str, dict[str, 
                     opened[name] = stack.enter_context(reads(reading_of(bundle, about, VERIFYING_THREADS)))
             agreements = compare_with_torch(bundle, bundle.subnet(), opened, data, side) if opened else {}
         for name, agreement in agreements.items():
-            require_likeness(name, agreement, bundle.folder)
+            require_likeness(name, agreement, bundle.folder, export_format(name).bound)
             found[name] |= asdict(agreement)
     return found
+
+
+def check_8_bits(bundle: Bundle, name: str) -> None:
+    """Raises Disagreement where the weights of a format that is called int8 are not."""
+    format = export_format(name)
+    require_8_bits(name, bundle.folder / FORMATS_FOLDER / name / format.main, bundle.folder / MODEL)
 
 
 def why_not_run(name: str) -> str | None:
@@ -53,6 +64,9 @@ def why_not_run(name: str) -> str | None:
     return format.how if format.missing_to_run() else None
 
 
-def missing_to_check(name: str) -> bool:
-    """Whether nothing of a format can be read here."""
-    return export_format(name).opened is None or bool(export_format(name).missing_to_run())
+def checked_only(name: str) -> bool:
+    """Whether a format is not run where it is meant to be, but something of it is read here."""
+    if name not in EXPORT_FORMATS:
+        return False
+    format = export_format(name)
+    return format.not_run is not None and format.opened is not None and not format.missing_to_run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from supernet.quantising.onnx_quantising import CalibrationInputs, quantiser
 
 CALIBRATED_ON = 256
 """Images of the calibration split, evenly spread."""
+CHOSEN_ON = 2_000
+"""Images of the validation split, evenly spread: methods that differ by less than these tell are as good as each other."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def best_quantised(
     resolution: int,
     methods: Sequence[QuantisingMethod] = QUANTISING_METHODS,
     calibration_images: int = CALIBRATED_ON,
+    validation_images: int = CHOSEN_ON,
 ) -> tuple[Tried, ...]:
     """Write the float32 ONNX file of a subnet in 8 bits by the method that has the best validation top-1.
 
@@ -59,17 +63,26 @@ def best_quantised(
     """
     if not methods:
         raise InputError("methods: got none; give at least one way to quantise")
-    images = calibration_inputs(data, resolution, calibration_images)
+    images, few = (
+        calibration_inputs(data, resolution, calibration_images),
+        spread_over(data, validation_images),
+    )
     found: list[tuple[Tried, bytes]] = []
     with tempfile.TemporaryDirectory(prefix="oncefit-") as scratch, quantiser(source, images) as quantise:
         path = Path(scratch) / "int8.onnx"
         for method in methods:
             quantise(path, method)
-            found.append((Tried(method, validation_accuracy(path, data, resolution)), path.read_bytes()))
+            found.append((Tried(method, validation_accuracy(path, few, resolution)), path.read_bytes()))
     found.sort(key=lambda one: -one[0].accuracy.top1)
     with whole(target) as partial:
         partial.write_bytes(found[0][1])
     return tuple(tried for tried, _ in found)
+
+
+def spread_over(data: Dataset, validation_images: int) -> Dataset:
+    """The same with so many images of its validation split, evenly spread."""
+    places = torch.linspace(0, len(data.validation) - 1, min(validation_images, len(data.validation))).long()
+    return dataclasses.replace(data, validation=data.validation.picked(places.tolist()))
 
 
 def validation_accuracy(path: Path, data: Dataset, resolution: int) -> Accuracy:

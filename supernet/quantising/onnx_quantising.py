@@ -67,7 +67,7 @@ def fuse(source: Path, target: Path) -> None:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     try:
-        quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
+        quant_pre_process(str(source), str(target), skip_optimization=True, skip_symbolic_shape=True)
     except Exception as error:  # ONNX Runtime's errors have no common base but this
         raise InputError(f"ONNX Runtime cannot prepare {source} for 8 bits: {error}") from error
 
@@ -115,7 +115,9 @@ def write_quantised(fused: Path, target: Path, ranges: Any, method: QuantisingMe
         nodes_to_quantize=[],
         nodes_to_exclude=list(method.float_nodes),
         op_types_to_quantize=sorted({*QDQRegistry, *QLinearOpsRegistry}),
-        extra_options={},
+        extra_options={
+            "OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]
+        },  # logits of 256 values would tie
     )
     made.quantize_model()
     with whole(target) as partial:
@@ -166,12 +168,16 @@ def check_nodes(source: Path, fused: Path, names: Sequence[str]) -> None:
     """Raises InputError for a node to be left in float32 that a model has not."""
     if not names:
         return
-    import onnx
-
-    known = [node.name for node in onnx.load(fused).graph.node]
+    known = node_names(fused)
     for name in names:
         if name not in known:
             raise unknown(f"node of {source}", name, known)
+
+
+def node_names(path: Path) -> list[str]:
+    import onnx
+
+    return [node.name for node in onnx.load(path).graph.node]
 
 
 @contextmanager
