@@ -28,7 +28,7 @@ import oncefit
 from search.runs.front import front
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.run import evenly
-from supernet.archs.arch import BITS, FLOAT32, INT8, PRECISION, Arch
+from supernet.archs.arch import BITS_OF, FLOAT32, INT8, PRECISION, Arch
 from supernet.families.catalog import open_supernet
 from supernet.images.data import load_dataset
 
@@ -96,7 +96,7 @@ def found_by(way: str, seed: int, evaluations: int, accuracy: Callable[[Arch], f
         space = open_supernet(SUPERNET).at_precisions([INT8]).space
         cost = oncefit_cost()
         for chosen in evenly(front(result.candidates, result.run.axes), evaluations - trials):
-            arch = space.arch({**chosen.arch.values, PRECISION: BITS[INT8]})
+            arch = space.arch({**chosen.arch.values, PRECISION: BITS_OF[INT8]})
             points.append((accuracy(arch), cost(arch), INT8))
     return {"points": points}
 

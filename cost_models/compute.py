@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cost_models.protocol import Target
 from cost_models.tables import TableCost, table_cost
-from supernet.archs.arch import BITS, INT8
+from supernet.archs.arch import BITS_OF, INT8
 from supernet.archs.layers import Layer
 
 BYTES_PER_ELEMENT = 4
@@ -32,7 +32,7 @@ def peak_memory_bytes(target: Target) -> TableCost:
 
     Norms and activations run in place; weights are not counted (they are ``weights_bytes``).
     """
-    size = BITS[target.precision] // 8
+    size = BITS_OF[target.precision] // 8
     return table_cost(
         "peak_memory_bytes", target.supernet.space, target.supernet.segments,
         lambda layer: layer.live_elements * size, combine="max",
@@ -49,11 +49,11 @@ def weights_bytes(target: Target) -> TableCost:
     precision = target.precision
     return table_cost(
         "weights_bytes", target.supernet.space, target.supernet.segments,
-        lambda layer: stored_bytes(layer, precision),
+        lambda layer: layer_bytes(layer, precision),
     )  # fmt: skip
 
 
-def stored_bytes(layer: Layer, precision: str) -> int:
+def layer_bytes(layer: Layer, precision: str) -> int:
     """Bytes of a layer's weights, and of the bias that it has, or that its batch norm leaves it."""
     if not layer.weights:
         return 0
@@ -61,7 +61,7 @@ def stored_bytes(layer: Layer, precision: str) -> int:
     of_channel = has_bias * BIAS_BYTES
     if precision == INT8:
         of_channel += QUANTISED_WEIGHT_BYTES + has_bias * QUANTISED_BIAS_BYTES
-    return layer.weights * BITS[precision] // 8 + layer.out_channels * of_channel
+    return layer.weights * BITS_OF[precision] // 8 + layer.out_channels * of_channel
 
 
 def of_layers(layers: Sequence[Layer]) -> dict[str, int]:

@@ -23,7 +23,7 @@ def across(builder: Callable[[Target], TableCost], target: Target) -> TableCost:
     """The cost of a supernet with precisions. Raises InputError where its device lacks one that the cost needs."""
     supernet = target.supernet
     parts = [builder(at_one(target, name)) for name in supernet.precisions]
-    return side_by_side(parts, supernet.space)
+    return joined_tables(parts, supernet.space)
 
 
 def at_one(target: Target, precision: str) -> Target:
@@ -45,14 +45,14 @@ def device_at(device: Device, precision: str, supernet: Supernet) -> Device:
     return found
 
 
-def side_by_side(parts: Sequence[TableCost], space: SearchSpace) -> TableCost:
+def joined_tables(parts: Sequence[TableCost], space: SearchSpace) -> TableCost:
     """One cost whose tables have the precision, the last dimension of ``space``, as their last axis."""
     first, column = parts[0], space.index[PRECISION]
     alike = all(
         [factor.columns for factor in part.factors] == [f.columns for f in first.factors] for part in parts
     )
     factors = (
-        [stacked(tables, column) for tables in zip(*(part.factors for part in parts), strict=True)]
+        [stacked_tables(tables, column) for tables in zip(*(part.factors for part in parts), strict=True)]
         if alike
         else [alone(factor, i, len(parts), column) for i, part in enumerate(parts) for factor in part.factors]
     )
@@ -62,7 +62,7 @@ def side_by_side(parts: Sequence[TableCost], space: SearchSpace) -> TableCost:
     return TableCost(first.name, space, (*factors, Factor((column,), offsets)), first.combine)
 
 
-def stacked(tables: Sequence[Factor], column: int) -> Factor:
+def stacked_tables(tables: Sequence[Factor], column: int) -> Factor:
     """The tables of one segment at each precision; as they are where the precision makes no difference."""
     first = tables[0]
     if all(np.array_equal(first.table, other.table) for other in tables):

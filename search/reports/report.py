@@ -350,7 +350,7 @@ def told_bounds(run: Run) -> list[str]:
     """By how much bounds on latency are above the estimate, and how that is known."""
     found = []
     for name, target, of in (
-        (name, *one) for name in run.config.budgets if name in BOUNDS for one in targets(run)
+        (name, *one) for name in run.config.budgets if name in BOUNDS for one in targets_of(run)
     ):
         bound = bound_of(target, confidence_of(name))
         found.append(
@@ -360,7 +360,7 @@ def told_bounds(run: Run) -> list[str]:
     return found
 
 
-def targets(run: Run) -> list[tuple[Target, str]]:
+def targets_of(run: Run) -> list[tuple[Target, str]]:
     """What costs are of, at each precision that is searched, and how that is told."""
     target = Target(run.supernet, run.device)
     return [(at_one(target, name), f" in {name}") for name in run.supernet.precisions] or [(target, "")]

@@ -8,7 +8,7 @@ from typing import Any
 from cost_models.registry import Cost
 from search.problem.limits import over_budget
 from search.runs.config import BOTH, RunConfig
-from supernet.archs.arch import BITS, PRECISION, Arch
+from supernet.archs.arch import BITS_OF, PRECISION, Arch
 from supernet.archs.space import SearchSpace
 from supernet.errors import InputError, prefixed
 from supernet.families.catalog import Supernet
@@ -41,7 +41,7 @@ def at_every_precision(data: Given, supernet: Supernet) -> list[Arch]:
     if not supernet.precisions or PRECISION in given_arch(data, supernet).values:
         return [within_space(data, supernet)]
     network = within_space(data, supernet.of_networks)
-    return [supernet.space.arch({**network.values, PRECISION: BITS[name]}) for name in supernet.precisions]
+    return [supernet.space.arch({**network.values, PRECISION: BITS_OF[name]}) for name in supernet.precisions]
 
 
 def check_enqueued(config: RunConfig, costs: Mapping[str, Cost], given: Mapping[Arch, str]) -> None:

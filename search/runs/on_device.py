@@ -19,7 +19,7 @@ from cost_models.runtimes.registry import open_runtime
 from cost_models.timing import LatencyMeasurement
 from search.runs.study import Candidate
 from supernet import documents
-from supernet.archs.arch import BITS, FLOAT32, PRECISION, Arch
+from supernet.archs.arch import BITS_OF, FLOAT32, PRECISION, Arch
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet
 
@@ -159,7 +159,7 @@ def at_precision(network: Arch, precision: str, supernet: Supernet) -> Arch:
     """The arch of a network that was timed at a precision; the network where the supernet's archs say none."""
     if not supernet.precisions:
         return network
-    return supernet.space.arch({**network.values, PRECISION: BITS[precision]})
+    return supernet.space.arch({**network.values, PRECISION: BITS_OF[precision]})
 
 
 def read_sessions(folder: Path) -> tuple[Measurements, ...]:

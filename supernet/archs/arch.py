@@ -13,7 +13,7 @@ Choice = int | float
 PRECISION = "precision"
 """The dimension of archs that say their precision, see :mod:`supernet.archs.precisions`."""
 FLOAT32, INT8 = "fp32", "int8"
-BITS: Mapping[str, int] = {INT8: 8, FLOAT32: 32}
+BITS_OF: Mapping[str, int] = {INT8: 8, FLOAT32: 32}
 """Of a weight, by the precision's name; they ascend, as choices do."""
 
 
@@ -45,7 +45,7 @@ class Arch:
     def precision(self) -> str:
         """The name of its precision; what says none is in float32."""
         bits = self.values.get(PRECISION)
-        return next((name for name, known in BITS.items() if known == bits), FLOAT32)
+        return next((name for name, known in BITS_OF.items() if known == bits), FLOAT32)
 
     @cached_property
     def network(self) -> Arch:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from supernet.archs.arch import BITS, PRECISION
+from supernet.archs.arch import BITS_OF, PRECISION
 from supernet.archs.space import Codes, Dimension, SearchSpace
 from supernet.errors import unknown
 
@@ -18,14 +18,14 @@ def ascending(names: Iterable[str]) -> tuple[str, ...]:
     """The precisions without repeats, that of fewest bits first. Raises InputError for one that is not known."""
     given = list(names)
     for name in given:
-        if name not in BITS:
-            raise unknown("precision", name, BITS)
-    return tuple(name for name in BITS if name in given)
+        if name not in BITS_OF:
+            raise unknown("precision", name, BITS_OF)
+    return tuple(name for name in BITS_OF if name in given)
 
 
 def with_precisions(space: SearchSpace, names: Iterable[str]) -> SearchSpace:
     """The space with precision as its last dimension; the same where there are no names."""
-    bits = tuple(BITS[name] for name in ascending(names))
+    bits = tuple(BITS_OF[name] for name in ascending(names))
     return replace(space, dimensions=(*space.dimensions, Dimension(PRECISION, bits))) if bits else space
 
 

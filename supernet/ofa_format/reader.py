@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from supernet.archs.arch import BITS, PRECISION, Arch
+from supernet.archs.arch import BITS_OF, PRECISION, Arch
 from supernet.archs.layers import Layer
 from supernet.archs.precisions import with_precisions
 from supernet.errors import InputError, prefixed, some
@@ -143,7 +143,7 @@ def arch_of_ours(data: Data, supernet: Supernet, where: str) -> Arch:
     arch, space = data.get("arch", data), supernet.family.space
     choices = arch.get("choices") if isinstance(arch, dict) else None
     says = isinstance(choices, dict) and PRECISION in choices and PRECISION not in space.index
-    return (with_precisions(space, BITS) if says and supernet.precisions else space).from_dict(arch)
+    return (with_precisions(space, BITS_OF) if says and supernet.precisions else space).from_dict(arch)
 
 
 def at_point(supernet: Supernet, arch: Arch) -> Network:

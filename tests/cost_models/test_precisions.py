@@ -73,11 +73,11 @@ def unhurried(cost: Cost, codes: np.ndarray) -> np.ndarray:
 
 
 def test_tables_of_other_segments_stand_beside_each_other(net: Supernet) -> None:
-    from cost_models.precisions import side_by_side
+    from cost_models.precisions import joined_tables
 
     parts = [build(name, Target(net.of_networks)).model for name in ("params", "macs")]
     one, other = parts
-    joint = side_by_side([one, type(one)(one.name, one.space, other.factors[::-1])], net.space)  # type: ignore[arg-type, union-attr, call-arg]
+    joint = joined_tables([one, type(one)(one.name, one.space, other.factors[::-1])], net.space)  # type: ignore[arg-type, union-attr, call-arg]
     arch = net.space.largest()
     assert arch.precision == FLOAT32
     assert joint(arch) == pytest.approx(other(arch.network))

@@ -24,7 +24,7 @@ from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 CARD, TEST_ANSWER = "card.json", "selftest.json"
-MODELS = {None: "model.onnx", "int8": "model-int8.onnx"}
+MODEL_OF = {None: "model.onnx", "int8": "model-int8.onnx"}
 """What runs, by the precision that the card says."""
 IMAGES_AT_ONCE = 100
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -73,7 +73,7 @@ def told(arguments: list[str] | None) -> argparse.Namespace:
 
 def opened_session(card: dict[str, Any], threads: int) -> Any:
     """The model in ONNX Runtime. Raises Refused where it is not the one that the card is of."""
-    name = MODELS[card.get("precision")]
+    name = MODEL_OF[card.get("precision")]
     model = (HERE / name).read_bytes()
     found, expected = hashlib.sha256(model).hexdigest(), card["files"][name]
     if found != expected:
