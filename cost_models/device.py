@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -12,6 +13,7 @@ from cost_models.measurements import Measurements
 from cost_models.published_tables import Entries
 from cost_models.ranges import Figure
 from supernet.amounts import Count
+from supernet.archs.arch import FLOAT32
 from supernet.documents import Document
 
 
@@ -160,7 +162,7 @@ class Device(Document):
 
     What is not known is absent: a published latency table says nothing of power, and often not
     with how many threads of what it was measured. ``measurements`` are the raw times that a latency was
-    fitted to; no cost is computed from them.
+    fitted to; no cost is computed from them. ``at`` is the same device at other precisions than its own, by their names.
     """
 
     name: str
@@ -173,12 +175,26 @@ class Device(Document):
     versions: dict[str, str] = {}
     latency: Latency | None = None
     measurements: Measurements | None = None
+    at: dict[str, Device] | None = None
 
     @property
     def digest(self) -> str:
         """Sixteen hex digits that change with any figure that a cost depends on."""
-        text = self.model_dump_json(exclude_none=True, exclude={"measurements"})
+        text = self.model_dump_json(
+            exclude_none=True, exclude={"measurements": True, "at": {"__all__": {"measurements": True}}}
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def precision(self) -> str:
+        """What its latency was measured in; float32 where nothing says so."""
+        if self.measurements is not None:
+            return self.measurements.setup.precision
+        return str(self.fit.settings.get("precision", FLOAT32)) if self.fit is not None else FLOAT32
+
+    def at_precision(self, name: str) -> Device | None:
+        """The device as it is at a precision; None where nothing is known of it there."""
+        return self if name == self.precision else (self.at or {}).get(name)
 
     @property
     def fitted(self) -> LatencyModel | None:
@@ -201,8 +217,12 @@ class Device(Document):
         return self.latency if isinstance(self.latency, LatencyTable) else None
 
 
-def device_costs(device: Device) -> tuple[str, ...]:
-    """The costs of :data:`cost_models.registry.OF_A_DEVICE` that a device's figures suffice for."""
+def device_costs(device: Device, precisions: Sequence[str] = ()) -> tuple[str, ...]:
+    """The costs of :data:`cost_models.registry.OF_A_DEVICE` that a device's figures suffice for, at all precisions."""
+    if precisions:
+        there = [device.at_precision(name) for name in precisions]
+        known = [device_costs(found) if found is not None else () for found in there]
+        return tuple(cost for cost in known[0] if all(cost in costs for costs in known))
     energy = device.latency is not None and device.power is not None
     can = {
         "latency_ms": device.latency is not None,

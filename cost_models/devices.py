@@ -53,7 +53,10 @@ def opened(
     """``above`` are the files whose base it is, in turn."""
     if isinstance(given, Variant):
         check_grid(given)
-        return varied(opened(given.base, supernet, report, refresh, above), given)
+        there = (given.at or {}).items()
+        at: dict[str, Device] = {name: opened(one, supernet, report, False, above) for name, one in there}
+        others = supernet.at_precisions(name for name in supernet.precisions if name not in at)
+        return varied(opened(given.base, others, report, refresh, above), given, at)
     if given == HOST:
         return host_device(supernet, report, refresh)
     path = device_file(given)
@@ -67,9 +70,10 @@ def opened(
     if refresh:
         raise InputError(f"--refresh measures {HOST} again; {given} is read from its file")
     device = documents.check(data, Device, str(path))
-    check_measured_with(device, str(path))
-    if device.latency is not None:
-        check_space(device.latency, supernet, device.name)
+    for one in (device, *(device.at or {}).values()):
+        check_measured_with(one, str(path))
+        if one.latency is not None:
+            check_space(one.latency, supernet, one.name)
     return device
 
 

@@ -17,9 +17,11 @@ from cost_models.fit_design import choose_archs
 from cost_models.grid import WORLD, Place
 from cost_models.latency import latency_ms
 from cost_models.latency_fit import fit
-from cost_models.profiling import BUSY_PERCENT
+from cost_models.measurements import Setup
+from cost_models.profiling import BUSY_PERCENT, DEFAULT
 from cost_models.protocol import Target
 from supernet import documents
+from supernet.archs.arch import FLOAT32
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet
 from supernet.messages import Say
@@ -35,12 +37,23 @@ NOT_KEPT: dict[Path, Device] = {}
 
 
 def host_device(supernet: Supernet, report: Say, refresh: bool = False) -> Device:
-    """This machine, with a latency model for ``supernet``: the cached one, or measured now.
+    """This machine, with a latency model for ``supernet`` at each of its precisions: the cached one, or measured now.
 
     A fit of a busy machine is good until this process ends, and not kept for the next.
     """
+    names = supernet.precisions or (FLOAT32,)
+    network = supernet.of_networks
+    *others, own = (host_in(name, network, report, refresh) for name in names)
+    return own.model_copy(update={"at": {one.precision: one for one in others}}) if others else own
+
+
+def host_in(precision: str, supernet: Supernet, report: Say, refresh: bool) -> Device:
+    """This machine at one precision."""
+    setup = setup_in(precision)
     host = read_host()
-    path = cached_path(supernet)
+    if precision != FLOAT32:  # its figures of power are of multiply-adds and bytes in float32
+        host = host.model_copy(update={"power": None})
+    path = cached_path(supernet, setup)
     if not refresh and path in NOT_KEPT:
         return NOT_KEPT[path]
     if not refresh and path.is_file():
@@ -54,7 +67,7 @@ def host_device(supernet: Supernet, report: Say, refresh: bool = False) -> Devic
             if kept.latency is not None and kept.latency.fingerprint == supernet.fingerprint:
                 # power and region are read afresh: who edits the device's file expects to see it
                 return kept.model_copy(update={"power": host.power, "region": host.region})
-    device = fit_host(host, supernet, report, date.today().isoformat())
+    device = fit_host(host, supernet, report, date.today().isoformat(), setup)
     NOT_KEPT[path] = device
     spread = device.fitted.spread_percent if device.fitted is not None else 0.0
     if spread > BUSY_PERCENT:
@@ -95,19 +108,25 @@ def region_of_this_machine() -> Place:
     return read_host().region or WORLD
 
 
-def fit_host(host: Device, supernet: Supernet, report: Say, today: str) -> Device:
+def setup_in(precision: str) -> Setup:
+    """What this machine is measured with at a precision."""
+    return documents.check({**DEFAULT.model_dump(), "precision": precision}, Setup, HOST)
+
+
+def fit_host(host: Device, supernet: Supernet, report: Say, today: str, setup: Setup = DEFAULT) -> Device:
     """Measure this machine: ``host`` with CPU, versions, date and a latency model for ``supernet``.
 
     It is fitted to the whole supernet, whatever its choices are restricted to: the fit is kept for others.
     """
     whole = supernet.restricted({})
     design = choose_archs(whole, FIT_SUBNETS, np.random.default_rng(FIT_SEED))
+    how = f" in {setup.precision}" if setup != DEFAULT else ""
     report(
-        f"measuring this host's latency on {len(design.archs)} subnets of {whole.name}: "
+        f"measuring this host's latency{how} on {len(design.archs)} subnets of {whole.name}: "
         "about 15 s for a small supernet when it is quiet, minutes for a large one"
     )
-    measured = profiling.profile(whole, design.archs, report)
-    latency = fit(whole, design.archs, measured, profiling.settings(), tested=design.random)
+    measured = profiling.profile(whole, design.archs, report, setup=setup)
+    latency = fit(whole, design.archs, measured, profiling.settings(setup), tested=design.random)
     report(
         f"fitted: median error {latency.error_percent:.1f} %, largest {latency.worst_error_percent:.1f} %, "
         f"on {latency.tested} random subnets not seen; "
@@ -117,10 +136,10 @@ def fit_host(host: Device, supernet: Supernet, report: Say, today: str) -> Devic
     return host.model_copy(update={**found, "runtime": profiling.RUNTIME, "threads": profiling.THREADS})
 
 
-def cached_path(supernet: Supernet) -> Path:
+def cached_path(supernet: Supernet, setup: Setup = DEFAULT) -> Path:
     """Where this host's fit for a supernet is kept; another CPU, version or setting is another file."""
     made_with: Mapping[str, object] = {
-        "cpu": profiling.cpu_name(), "versions": profiling.versions(), "settings": profiling.settings(),
+        "cpu": profiling.cpu_name(), "versions": profiling.versions(), "settings": profiling.settings(setup),
         "design": DESIGN, "subnets": FIT_SUBNETS, "seed": FIT_SEED,
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:8]

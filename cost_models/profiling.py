@@ -55,10 +55,14 @@ def quietest(measure: Callable[[], LatencyMeasurement], attempts: int = ATTEMPTS
 
 
 def profile(
-    supernet: Supernet, archs: Sequence[Arch], report: Say, rounds: int = ROUNDS
+    supernet: Supernet,
+    archs: Sequence[Arch],
+    report: Say,
+    rounds: int = ROUNDS,
+    setup: Setup = DEFAULT,
 ) -> list[LatencyMeasurement]:
     """Latencies of subnets of ``supernet`` with untrained weights (they do not change the time), corrected for drift."""
-    return quiet_latencies(measure(supernet, archs, DEFAULT, said(report), rounds))
+    return quiet_latencies(measure(supernet, archs, setup, said(report), rounds))
 
 
 def runner(onnx_path: Path, in_channels: int, resolution: int) -> Callable[[], object]:
@@ -66,10 +70,10 @@ def runner(onnx_path: Path, in_channels: int, resolution: int) -> Callable[[], o
     return on_file(onnx_path, random_images((BATCH, in_channels, resolution, resolution)), DEFAULT).run
 
 
-def settings() -> dict[str, str | int | float]:
+def settings(setup: Setup = DEFAULT) -> dict[str, str | int | float]:
     """The pinned settings, for the record of a device: what its latencies depend on besides versions and CPU."""
     timing = Timing(slice_s=SLICE_S, warm_up_runs=WARM_UP_RUNS)
-    return {**settings_of(DEFAULT, timing), **SETTINGS, "rounds": ROUNDS}
+    return {**settings_of(setup, timing), **SETTINGS, "rounds": ROUNDS}
 
 
 def versions() -> dict[str, str]:

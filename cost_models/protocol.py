@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_models.device import Device
-from supernet.archs.arch import Arch
+from supernet.archs.arch import FLOAT32, Arch
 from supernet.archs.space import Codes
 from supernet.families.catalog import Supernet
 
@@ -58,7 +58,11 @@ class BoundedCostModel(BatchCostModel, Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """What a cost model is made for: a supernet, and a device where the cost depends on one."""
+    """What a cost model is made for: a supernet, a device where the cost depends on one, and how weights are stored.
+
+    A supernet whose archs say their precision has none of its own: :func:`cost_models.precisions.across` takes it apart.
+    """
 
     supernet: Supernet
     device: Device | None = None
+    precision: str = FLOAT32

@@ -18,6 +18,7 @@ from operator import attrgetter
 
 import numpy as np
 
+from cost_models.precisions import across
 from cost_models.protocol import BatchCostModel, BoundedCostModel, CostModel, Costs, Reach, Target
 from cost_models.tables import TableCost
 from supernet.archs.arch import Arch
@@ -29,6 +30,7 @@ COSTS: Mapping[str, str] = {
     "macs": "cost_models.compute:macs",
     "params": "cost_models.compute:params",
     "peak_memory_bytes": "cost_models.compute:peak_memory_bytes",
+    "weights_bytes": "cost_models.compute:weights_bytes",
     "latency_ms": "cost_models.latency:latency_ms",
     "energy_mj": "cost_models.energy:energy_mj",
     "co2e_mg": "cost_models.energy:co2e_mg",
@@ -38,7 +40,11 @@ COSTS: Mapping[str, str] = {
     "latency_p99_ms": "cost_models.latency_bound:latency_p99_ms",
 }
 BOUNDS = ("latency_p80_ms", "latency_p90_ms", "latency_p95_ms", "latency_p99_ms")
-"""Upper bounds of latency; computed where they are asked for."""
+"""Upper bounds of latency."""
+BY_PRECISION = ("weights_bytes",)
+"""Those that tell what others do, params, unless archs differ in precision."""
+ON_REQUEST = (*BY_PRECISION, *BOUNDS)
+"""Computed where they are asked for."""
 OF_A_DEVICE = ("latency_ms", "energy_mj", "co2e_mg", *BOUNDS)
 """Those that need a device."""
 
@@ -67,7 +73,9 @@ def build(name: str, target: Target, extra: Mapping[str, str] | None = None) -> 
     if not callable(builder):
         raise InputError(f"cost {name!r}: {path} is not a function of a Target")
     with blaming(name, path, "called with a Target"):
-        model = builder(target)
+        # one of somebody else's is asked about archs that say their precision, and may make of it what it will
+        joint = target.supernet.precisions and path in COSTS.values()
+        model = across(builder, target) if joint else builder(target)
         complete = isinstance(model, CostModel)
     if not complete:
         raise InputError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from cost_models import profiling
 from cost_models.device import FIGURES, Device, Power
 from cost_models.grid import Place, carbon_intensity
+from cost_models.measurements import Precision
 from supernet import documents
 from supernet.documents import Document
 from supernet.errors import InputError
@@ -20,12 +21,16 @@ MEASURED_WITH = ("runtime", "threads")
 
 
 class Variant(Document):
-    """``base`` is a device's name or YAML file; what is absent is as the base has it."""
+    """``base`` is a device's name or YAML file; what is absent is as the base has it.
+
+    ``at`` are devices that are it at other precisions, by their names or YAML files.
+    """
 
     base: str
     name: str | None = None
     region: Place | None = None
     power: Power | None = None
+    at: dict[Precision, str] | None = None
 
 
 def parse_device(given: object, where: str, folder: Path) -> str | Variant | None:
@@ -63,13 +68,13 @@ def from_file(given: Mapping[str, object], path: Path) -> Variant:
 
 
 def with_full_base(variant: Variant, folder: Path) -> Variant:
-    """The same variant; a base that is a file from ``folder`` is made absolute."""
-    is_file = variant.base.endswith((".yaml", ".yml"))
-    return (
-        variant.model_copy(update={"base": documents.from_folder(folder, variant.base)})
-        if is_file
-        else variant
-    )
+    """The same variant; devices that are files from ``folder`` are made absolute."""
+
+    def full_name(device: str) -> str:
+        return documents.from_folder(folder, device) if device.endswith((".yaml", ".yml")) else device
+
+    at = variant.at and {precision: full_name(device) for precision, device in variant.at.items()}
+    return variant.model_copy(update={"base": full_name(variant.base), "at": at})
 
 
 def in_region(device: str | Variant, region: str | None) -> str | Variant:
@@ -97,11 +102,18 @@ def check_grid(variant: Variant) -> None:
         carbon_intensity(variant.region)
 
 
-def varied(base: Device, variant: Variant) -> Device:
+def varied(base: Device, variant: Variant, at: Mapping[str, Device] | None = None) -> Device:
     """``base`` with what the variant changes; without a name of its own it is called after its region.
 
-    Raises InputError for a region that would change nothing.
+    ``at`` are the devices that the variant names. Raises InputError for a region that would change nothing, and for a
+    device that was measured at another precision than is said.
     """
+    for precision, found in (at or {}).items():
+        if found.latency is not None and found.precision != precision:
+            raise InputError(
+                f"at: {{{precision}: {found.name}}}: that device was measured in {found.precision}; give one that was "
+                f"measured in {precision}, as oncefit profile NAME --precision {precision} makes"
+            )
     power = variant.power or base.power
     if variant.region is not None and power is None:
         raise InputError(
@@ -110,7 +122,12 @@ def varied(base: Device, variant: Variant) -> Device:
         )
     elsewhere = variant.region is not None and variant.region != base.region
     name = variant.name or (f"{base.name}-{variant.region}" if elsewhere else base.name)
-    return base.model_copy(update={"name": name, "power": power, "region": variant.region or base.region})
+    region = variant.region or base.region
+    there = {
+        precision: found.model_copy(update={"region": variant.region or found.region})
+        for precision, found in {**(base.at or {}), **(at or {})}.items()
+    }
+    return base.model_copy(update={"name": name, "power": power, "region": region, "at": there or None})
 
 
 def check_measured_with(device: Device, where: str) -> None:

@@ -41,6 +41,7 @@ class FleetSettings(TypedDict, total=False):
     measure: int | None
     data: str | Path | None
     space: Mapping[str, Iterable[Choice]] | None
+    precision: Iterable[str] | None
 
 
 def search_fleet(

@@ -26,7 +26,7 @@ from search.runs.own import GIVEN, AccuracyFunction, CostFunction, Own, OwnSuper
 from search.runs.run import Progress, Result, conclude, start
 from search.runs.run import open_run as open_recorded
 from supernet.accuracy import Accuracy
-from supernet.archs.arch import Arch, Choice
+from supernet.archs.arch import FLOAT32, Arch, Choice
 from supernet.errors import InputError
 from supernet.formats.protocol import BatchSize
 from supernet.messages import Say, say
@@ -61,6 +61,7 @@ def search(
     data: str | Path | None = None,
     costs: Mapping[str, str | CostFunction] | None = None,
     space: Mapping[str, Iterable[Choice]] | None = None,
+    precision: Iterable[str] | None = None,
     enqueue: Sequence[Given] | None = None,
     verify_on_device: int | None = None,
     verify_again: bool = False,
@@ -77,7 +78,8 @@ def search(
     cost as a function of an :class:`Arch`, a sampler as any ``optuna.samplers.BaseSampler``, and an accuracy as a
     function of an :class:`Arch` that returns top-1 as a fraction (or an :class:`OwnAccuracy`, or an
     :class:`Accuracy`). ``enqueue`` are archs that are evaluated first, as objects, files or mappings in any encoding
-    of docs/net-config.md; a run keeps them, and evaluates each once. The run is kept in ``out``, else in ``runs/NAME``.
+    of docs/net-config.md; a run keeps them, and evaluates each once. ``precision``, of ``"fp32"`` and ``"int8"``, makes
+    that a choice of every candidate (docs/precision.md). The run is kept in ``out``, else in ``runs/NAME``.
 
     So many of the most accurate candidates as ``verify_on_device`` says are timed on the device, which must be this
     machine, and :attr:`Run.chosen` is the most accurate that holds the latency budget when it is measured;
@@ -95,7 +97,7 @@ def search(
         supernet, config, budgets, costs, sampler, accuracy, out, {
             "objectives": objectives, "device": device, "region": region, "trials": trials, "seed": seed, "race": race,
             "predictor": predictor, "measure": measure, "data": data, "space": space,
-            "enqueue": enqueue, "verify_on_device": verify_on_device,
+            "precision": precision, "enqueue": enqueue, "verify_on_device": verify_on_device,
         },
     )  # fmt: skip
     if plan.config.devices:
@@ -150,6 +152,8 @@ def planned(
     given["enqueue"] = spelled(given["enqueue"]) if given.get("enqueue") else None
     if given.get("space") is not None:
         given["space"] = {name: list(choices) for name, choices in given["space"].items()}
+    if (precision := given.get("precision")) is not None:
+        given["precision"] = [precision] if isinstance(precision, str) else list(precision)
     limits = plain_budgets(budgets or {})
     resolved = load_config(Path(config), given, limits) if config is not None else made_config(given, limits)
     folder = Path(out) if out is not None else Path("runs") / run_name(config, given, as_typed(limits))
@@ -298,12 +302,26 @@ class Run:
     # -- subnets -------------------------------------------------------------
 
     def extract(self, which: Given = "best") -> nn.Module:
-        """A subnet of the front as an independent torch module, see :meth:`Supernet.extract`."""
-        return self.supernet.extract(self.pick(which))
+        """A subnet of the front as an independent torch module, see :meth:`Supernet.extract`.
+
+        Raises InputError for one in int8, which torch does not run as it is deployed.
+        """
+        arch = self.pick(which)
+        if arch.precision != FLOAT32:
+            raise InputError(
+                f"{arch.id} is in {arch.precision}, and torch modules are in float32: export() writes what runs on the "
+                "device, and supernet.extract(arch.network) gives its network in float32"
+            )
+        return self.supernet.extract(arch.network)
 
     def evaluate(self, which: Given = "best", split: str = "report") -> Accuracy:
-        """Top-1 and top-5 of a subnet of the front, measured on a split."""
-        return self.supernet.evaluate(self.pick(which), split)
+        """Top-1 and top-5 of a subnet of the front at its precision, measured on a split."""
+        arch = self.pick(which)
+        return (
+            self.supernet.evaluate(arch.network, split)
+            if arch.precision == FLOAT32
+            else self.result.run.accuracy(arch, split)
+        )
 
     def export(
         self,

@@ -62,9 +62,9 @@ def reselect(
     if as_json:
         terminal.print_json(found.to_dict())
     else:
-        several = measure is not None and measure > 1 and len(found.config.objectives) == 1
+        several = (measure or 0) > 1 and len(found.config.objectives) == 1
         table = (
-            report.most_accurate_table(found.result, measure)
+            report.most_accurate_table(found.result, measure or 0)
             if several
             else report.result_table(found.result)
         )

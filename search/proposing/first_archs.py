@@ -10,6 +10,7 @@ import numpy.typing as npt
 from search.feasible.neighbours import distinct
 from search.feasible.region import Region
 from search.problem.problem import Problem
+from supernet.archs.arch import PRECISION
 from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
 
@@ -32,7 +33,7 @@ def spread(
 
     It lies in the stratum that has fewest known archs, and there differs most from the known ones.
     Strata are of log cost where a cost is minimised. Else the best is near the budgets, and so are
-    all that are looked at: strata are the resolutions, whose effect on cost hides that of all else.
+    all that are looked at: strata are those of :func:`apart`.
     """
     problem = region.problem
     pool = distinct(region.repair(skewed(region.space, DRAWN_FIRST, rng), rng), seen)
@@ -44,9 +45,7 @@ def spread(
         stratum = np.searchsorted(edges, logs)
     else:
         pool = pool[near_budgets(problem, pool)]
-        resolution = problem.space.index.get("resolution")
-        both = np.concatenate([pool, known])
-        stratum = both[:, resolution] if resolution is not None else np.zeros(len(both), dtype=np.intp)
+        stratum = apart(problem.space, np.concatenate([pool, known]))
     crowd = np.bincount(stratum[len(pool) :], minlength=int(stratum.max()) + 1)
     options = np.unique(stratum[: len(pool)])
     chosen = rng.permutation(options[crowd[options] == crowd[options].min()])[0]
@@ -57,11 +56,18 @@ def spread(
     return np.asarray(pool[[differences.argmax()]])
 
 
+def apart(space: SearchSpace, codes: Codes) -> npt.NDArray[np.intp]:
+    """A number for each resolution, at each precision: their effect on cost hides that of all else; shape (n,)."""
+    found = np.zeros(len(codes), dtype=np.intp)
+    for column in (space.index[name] for name in ("resolution", PRECISION) if name in space.index):
+        found = np.asarray(found * space.sizes[column] + codes[:, column], dtype=np.intp)
+    return found
+
+
 def near_budgets(problem: Problem, codes: Codes) -> npt.NDArray[np.bool_]:
-    """Which archs use most of a budget that they come near to, shape (n,): of each resolution the upper third."""
+    """Which archs use most of a budget that they come near to, shape (n,): the upper third of each of :func:`apart`."""
     shares = (problem.totals(codes) / problem.limits).max(axis=1, initial=0)
-    resolution = problem.space.index.get("resolution")
-    groups = codes[:, resolution] if resolution is not None else np.zeros(len(codes), dtype=np.int16)
+    groups = apart(problem.space, codes)
     chosen = np.zeros(len(codes), dtype=np.bool_)
     for group in np.unique(groups):
         mine = np.flatnonzero(groups == group)

@@ -22,13 +22,15 @@ from search.runs.run import Result, check_images, free_costs
 from search.runs.study import Candidate, judged, save
 from supernet import documents
 from supernet.accuracy import Accuracy
-from supernet.archs.arch import Arch
+from supernet.archs.arch import FLOAT32, INT8, Arch
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet, open_supernet
 from supernet.messages import Say, say
 from supernet.ofa_format.given import Given, called, is_inline, within_space
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from supernet.bundles.bundle import Bundle
     from supernet.bundles.bundle_card import Card, DeviceKeys
     from supernet.evaluating.confusion import Confusion
@@ -152,7 +154,7 @@ def export_candidate(
         candidate.validation, corrected_figures(result, candidate), result.reports.get(arch.id), keep,
         measured_latency(result, candidate),
     )  # fmt: skip
-    return write_arch(run.accuracy, arch, run.device, known, target, say, calibrated, extend)
+    return write_arch(run.accuracy, arch, run.device_of(arch), known, target, say, calibrated, extend)
 
 
 def export_arch(
@@ -203,14 +205,18 @@ def write_arch(
     """Write the bundle of an arch, measured on the report split where that is not known, and timed likewise."""
     from supernet.bundles.bundle import write_bundle
 
-    supernet = measuring.supernet
+    supernet, in_int8 = measuring.supernet, arch.precision == INT8
+    if in_int8 and not calibrated:
+        raise InputError(
+            f"{arch.id} is in int8, whose ranges are of calibration images: leave --{UNCALIBRATED} out, or pick one in fp32"
+        )
     say(f"reading the weights of {supernet.name}")
     net = measuring.net
     if calibrated:
         say(f"calibrating batch norms on {len(measuring.data.calibration):,} images")
         subnet = measuring.subnet(arch)
     else:
-        subnet = net.extract(arch)
+        subnet = net.extract(arch.network)
     report = known.report
     if report is None and calibrated:
         say(f"measuring accuracy on {len(measuring.data.report):,} report images")
@@ -221,12 +227,12 @@ def write_arch(
     accuracies = {"validation": known.validation, "report": report} if calibrated else {}
     measured: dict[str, object] = {**accuracies, "latency": known.latency}
     data = measuring.data if calibrated else None
-    timed_now = known.latency is None and device is not None and is_here(device)
+    timed_now = known.latency is None and device is not None and is_here(device, arch.precision)
     card = write_bundle(
         target,
-        supernet,
+        supernet.of_networks,
         net,
-        arch,
+        arch.network,
         data,
         known.predicted,
         {name: found for name, found in measured.items() if found is not None},
@@ -234,16 +240,25 @@ def write_arch(
         subnet=subnet,
         device=device_keys(device) if device is not None else None,
         measure_latency=latency_of(arch, supernet) if timed_now else None,
+        quantise=quantising(subnet, arch, data) if in_int8 and data is not None else None,
         extend=(lambda made: extend(made, data)) if extend is not None else None,
         say=say,
     ).card
     return card_summary(card, target)
 
 
+def quantising(subnet: nn.Module, arch: Arch, data: Dataset) -> Callable[[Path], None]:
+    """A function that writes the file of a calibrated subnet in int8: that which a search measures."""
+    from search.runs.in_int8 import write_int8
+
+    return lambda path: write_int8(subnet, arch, data, path)
+
+
 def card_summary(card: Card, folder: Path) -> dict[str, Any]:
     """What is said of a bundle that was just written."""
     return {
         "arch_id": card.arch_id,
+        **({"precision": card.precision, "runs": card.deployed} if card.precision is not None else {}),
         "folder": str(folder),
         "calibrated": card.calibrated,
         **({"device": card.device.model_dump(exclude_none=True)} if card.device is not None else {}),
@@ -280,6 +295,7 @@ def update_summary(
 
     Costs stay, and a predicted accuracy is left out: it was of other weights.
     """
+    from search.runs.in_int8 import evaluate_int8
     from supernet.bundles.bundle import write_bundle
     from supernet.bundles.bundle_update import updated_subnet
     from supernet.evaluating.evaluation import evaluate
@@ -292,10 +308,12 @@ def update_summary(
         )
     subnet, about = updated_subnet(bundle, weights)
     images, supernet, arch = data_set(bundle, data), bundle.described, bundle.arch
+    in_int8 = bundle.card.precision is not None
+    evaluated = evaluate_int8 if in_int8 else evaluate
     measured: dict[str, object] = {}
     for split in ("validation", "report"):
         say(f"measuring accuracy on {len(getattr(images, split)):,} {split} images")
-        accuracy = measured[split] = evaluate(subnet, arch, images, split)
+        accuracy = measured[split] = evaluated(subnet, arch, images, split)
     doubt = suspicion(accuracy, images.report, len(images.classes), images.preprocessing)
     if doubt is not None:
         say(doubt)
@@ -313,6 +331,7 @@ def update_summary(
         subnet=subnet,
         device=bundle.card.device,
         measure_latency=latency_of(arch, supernet) if "latency" in figures.measured else None,
+        quantise=quantising(subnet, arch, images) if in_int8 else None,
         say=say,
     ).card
     return card_summary(card, out)
@@ -335,9 +354,10 @@ def device_keys(device: Device) -> DeviceKeys:
     )
 
 
-def is_here(device: Device) -> bool:
+def is_here(device: Device, precision: str = FLOAT32) -> bool:
     """Whether a latency that is measured on this machine as ``host`` is measured is one of the device."""
-    return why_not_here(device) is None and setup_of(device) == profiling.DEFAULT
+    wanted = profiling.DEFAULT.model_copy(update={"precision": precision})
+    return why_not_here(device) is None and setup_of(device) == wanted
 
 
 def latency_of(arch: Arch, supernet: Supernet) -> Callable[[Path], profiling.LatencyMeasurement]:
@@ -424,12 +444,13 @@ def evaluate_summary(folder: Path, images: Path | None) -> tuple[dict[str, Any],
     if (doubt := suspicion(accuracy, found, len(bundle.classes), bundle.preprocessing)) is not None:
         say(doubt)
     latency = profiling.measure_latency_ms(
-        folder / "model.onnx", bundle.card.preprocessing.channels, bundle.arch.resolution
+        folder / bundle.card.deployed, bundle.card.preprocessing.channels, bundle.arch.resolution
     )
     low, high = confusion.balanced_interval()
     balanced = {"value": confusion.balanced_accuracy, "low": low, "high": high}
     summary = {
         "arch_id": bundle.arch.id,
+        **({"precision": bundle.card.precision} if bundle.card.precision is not None else {}),
         "calibrated": bundle.card.calibrated,
         "preprocessing": bundle.card.preprocessing.model_dump(mode="json", exclude_none=True),
         "measured": {

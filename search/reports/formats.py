@@ -11,8 +11,8 @@ from cost_models.timing import LatencyMeasurement
 from search.reports.export import card_summary, data_set, require_shipped
 from search.reports.units import counted
 from supernet.errors import InputError
-from supernet.formats.protocol import DYNAMIC, BatchSize, FormatRequest
-from supernet.formats.registry import export_formats
+from supernet.formats.protocol import DYNAMIC, AccuracyBound, BatchSize, FormatRequest
+from supernet.formats.registry import export_format, export_formats
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from supernet.images.data import Dataset
 
 NOT_RUN = "not run"
+ALIKE = 0.05
+"""Latencies that differ by less are called about the same."""
 
 
 class FormatsAsked(TypedDict):
@@ -149,6 +151,7 @@ def cells_of(about: Mapping[str, Any]) -> tuple[str, ...]:
 def format_notes(formats: Mapping[str, Mapping[str, Any]]) -> str:
     """What the table's figures are of, and why there are none."""
     lines = [f"{name}: {about['not_run']}." for name, about in formats.items() if about.get("not_run")]
+    lines += [int8_note(name, about) for name, about in formats.items() if "int8" in about]
     with_figures = [about for about in formats.values() if "compared" in about]
     if with_figures:
         one = with_figures[0]
@@ -173,16 +176,42 @@ def verified_title(formats: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
+def int8_note(name: str, about: Mapping[str, Any]) -> str:
+    """What 8 bits cost and gain, and what they were allowed to cost."""
+    int8 = about["int8"]
+    told = [f"{name}: {int8['method']}."]
+    if "paired" in int8:
+        points = 100 * (about["accuracy"]["top1"] - int8["float32_accuracy"]["top1"])
+        told.append(
+            f"{points:+.2f} points of top-1 (McNemar's p = {int8['paired']['p_value']:.2g}), "
+            f"{100 * int8['agreement']:.1f} % of best classes as in float32 (allowed: {AccuracyBound(**int8['bound'])})."
+        )
+    if "float32_latency" in int8 and "latency" in about:
+        told.append(beside_float32_words(about["latency"]["median_ms"], int8["float32_latency"]["median_ms"]))
+    if "float32_bytes" in int8:
+        told.append(f"{100 * about['bytes'] / int8['float32_bytes']:.0f} % of its bytes.")
+    left = "; ".join(f"{what}: {why}" for what, why in int8["in_float"].items())
+    return " ".join([*told, *([f"In float32: {left}."] if left else [])])
+
+
+def beside_float32_words(int8_ms: float, float32_ms: float) -> str:
+    """Faster is only what is faster by more than what one call varies by."""
+    times = f"{int8_ms:.3g} ms, float32 {float32_ms:.3g} ms in the same runtime here:"
+    if abs(int8_ms / float32_ms - 1) <= ALIKE:
+        return f"{times} about as fast."
+    return f"{times} {'slower' if int8_ms > float32_ms else 'faster'}."
+
+
 def verified_lines(formats: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     """What was found of each format of a bundle that is verified."""
     rows = []
     for name, found in formats.items():
         told = []
         if "max_difference" in found:
+            bound = export_format(name).bound
+            allowed = f"{found['allowed']:.0e}" if bound is None else str(bound)
             by = ", ".join(f"{package} {version}" for package, version in found["runtime"].items())
-            told.append(
-                f"differs by {found['max_difference']:.1e} (allowed: {found['allowed']:.0e}), run by {by}"
-            )
+            told.append(f"differs by {found['max_difference']:.1e} (allowed: {allowed}), run by {by}")
             if found["accuracy"] is not None:
                 told.append(f"top-1 {100 * found['accuracy']['top1']:.2f} %")
         if found["not_run"] is not None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cost_models.latency_bound import bound_of, confidence_of
+from cost_models.precisions import at_one
 from cost_models.protocol import Target
 from cost_models.ranges import Range
 from cost_models.registry import BOUNDS
@@ -35,6 +36,7 @@ from search.runs.run import Result, Run
 from search.runs.study import Candidate
 from supernet import documents
 from supernet.accuracy import Accuracy
+from supernet.archs.arch import PRECISION
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,6 +76,7 @@ def candidate_dict(
     return {
         "arch_id": candidate.arch.id,
         "arch": candidate.arch.to_dict(),
+        **({"precision": candidate.arch.precision} if PRECISION in candidate.arch.values else {}),
         "trial": candidate.number,
         "predicted": {
             **candidate.costs,
@@ -184,7 +187,9 @@ def candidate_rows(result: Result, candidates: Sequence[Candidate]) -> list[dict
         if result.verified is not None:
             latency = measured_latency(result, candidate)
             row["measured_latency_ms"] = latency.median_ms if latency is not None else None
-        row.update(candidate.arch.values)
+        row.update(candidate.arch.network.values)
+        if result.run.config.precision:
+            row["precision"] = candidate.arch.precision
         rows.append(row)
     return rows
 
@@ -245,7 +250,8 @@ def front_table(result: Result, shown: Sequence[Candidate] | None = None) -> Tab
     if run.measures:
         columns["top-1 (%)\nreport [95 %]"] = lambda _, report: percent(report, "top1")
     ranged = with_ranges(result, names)
-    taken = len(names) + len(ranged) + (result.verified is not None)
+    # ids in int8 are longer
+    taken = len(names) + len(ranged) + (result.verified is not None) + bool(run.config.precision)
     if run.measures and run.predictor is None and taken < 3:
         columns["top-5 (%)\nreport"] = lambda _, report: f"{100 * report.top5:.2f}" if report else "-"
     if run.measures and taken + (run.predictor is not None) < 3:
@@ -303,6 +309,8 @@ def legend(result: Result) -> str:
     costs = f"costs are predicted for {run.where}" if run.device is not None else "costs are computed"
     count = counted(len(result.candidates), "candidate")
     lines = [f"{mark} best {by}{f' within {limits}' if limits else '; no budget was given'}."]
+    if run.config.precision:
+        lines.append("An arch is in float32, or in int8 where its id says so; all figures are of that.")
     if run.measures:
         lines.append(f"Accuracies are measured [95 % interval]; {costs}.")
         if result.corrected:
@@ -350,13 +358,21 @@ def alarm(result: Result) -> str:
 def told_bounds(run: Run) -> list[str]:
     """By how much bounds on latency are above the estimate, and how that is known."""
     found = []
-    for name in (name for name in run.config.budgets if name in BOUNDS):
-        bound = bound_of(Target(run.supernet, run.device), confidence_of(name))
+    for name, target, of in (
+        (name, *one) for name in run.config.budgets if name in BOUNDS for one in targets_of(run)
+    ):
+        bound = bound_of(target, confidence_of(name))
         found.append(
-            f"The bound is {bound.factor:.3f} times the estimate; at most {100 - 100 * bound.confidence:.0f} % of subnets "
+            f"The bound{of} is {bound.factor:.3f} times the estimate; at most {100 - 100 * bound.confidence:.0f} % of subnets "
             f"are expected to be slower ({bound.how})."
         )
     return found
+
+
+def targets_of(run: Run) -> list[tuple[Target, str]]:
+    """What costs are of, at each precision that is searched, and how that is told."""
+    target = Target(run.supernet, run.device)
+    return [(at_one(target, name), f" in {name}") for name in run.supernet.precisions] or [(target, "")]
 
 
 def bound_figures(result: Result) -> dict[str, float]:

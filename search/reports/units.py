@@ -32,6 +32,7 @@ SCALES: Mapping[str, tuple[float, str]] = {
     "macs": (1e6, "MACs (M)"),
     "params": (1e3, "parameters (k)"),
     "peak_memory_bytes": (1024, "peak memory (KiB)"),
+    "weights_bytes": (1024, "weights (KiB)"),
     "latency_ms": (1, "latency (ms)"),
     "energy_mj": (1, "energy (mJ)"),
     "co2e_mg": (1e-3, "CO2e (µg)"),

@@ -352,7 +352,10 @@ def of_export(summary: Mapping[str, Any]) -> list[Lines]:
         for name, size in summary["size_bytes"].items()
         if name.endswith(WEIGHED)
     ]
-    return [[("arch", summary["arch_id"])], found, costs, files]
+    in_int8 = (
+        [("precision", f"{summary['precision']}, in {summary['runs']}")] if "precision" in summary else []
+    )
+    return [[("arch", summary["arch_id"]), *in_int8], found, costs, files]
 
 
 def of_finetuning(summary: Mapping[str, Any]) -> list[Lines]:
@@ -402,6 +405,7 @@ def of_evaluation(summary: Mapping[str, Any], images: Path | None) -> list[Lines
     return [
         [
             ("arch", summary["arch_id"]),
+            *([("precision", summary["precision"])] if "precision" in summary else []),
             *state,
             ("images", f"{counted(accuracy.images, 'image')} {where}"),
             ("inputs", of_preprocessing(summary["preprocessing"])),

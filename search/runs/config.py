@@ -19,6 +19,7 @@ from search.runs.fleet_devices import DEVICES, FleetDevice, parse_devices
 from search.runs.own import is_given
 from supernet import documents
 from supernet.amounts import Count, NameOrPath, Seed
+from supernet.archs.precisions import ascending
 from supernet.errors import InputError, prefixed, unknown
 from supernet.families.catalog import DATA_SETS
 from supernet.ofa_format.given import is_inline
@@ -37,7 +38,8 @@ NO_PREDICTOR = "none"
 class RunConfig(documents.Document):
     """``configs/searches/*.yaml``: everything that decides a run.
 
-    ``space`` leaves only some choices of dimensions or kinds; ``accuracy`` is measured on
+    ``space`` leaves only some choices of dimensions or kinds; ``precision`` makes a choice of how weights are stored, see
+    :mod:`supernet.archs.precisions`. ``accuracy`` is measured on
     images (then a ``predictor`` only tells ``guided`` where to begin: without one see :mod:`search.runs.prior`),
     predicted by it, or both for the ``measure`` best. ``race`` stops measuring what is dominated, see :mod:`search.runs.racing`. ``costs`` adds cost models of your own as ``name: package.module:function``;
     ``budgets`` are upper bounds that no result exceeds; one on a percentile of latency
@@ -51,6 +53,7 @@ class RunConfig(documents.Document):
 
     supernet: NameOrPath
     space: dict[str, Annotated[tuple[int | float, ...], Field(min_length=1)]] = {}
+    precision: tuple[str, ...] = ()
     accuracy: How = MEASURED
     predictor: NameOrPath | None = None
     measure: Count = 10
@@ -201,6 +204,7 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
             raise InputError(
                 f"{where}: {name} and {twin} are budgets of the same cost, {cost(name)}; give one"
             )
+    check_precision(config, where)
     if config.sampler not in SAMPLERS and not is_given(config.sampler):
         raise unknown(f"sampler in {where}:", config.sampler, SAMPLERS)
     for name in config.objectives:
@@ -214,8 +218,23 @@ def normalised(config: RunConfig, where: str) -> RunConfig:
         update={
             "objectives": tuple(o.name if o.is_accuracy else cost(o.name) for o in objectives),
             "budgets": {cost(name): limit for name, limit in config.budgets.items()},
+            "precision": ascending(config.precision),
         }
     )
+
+
+def check_precision(config: RunConfig, where: str) -> None:
+    """Raises InputError for a precision that is not known, and for any where accuracy is predicted."""
+    try:
+        ascending(config.precision)
+    except InputError as error:
+        raise prefixed(error, where) from None
+    if config.precision and config.accuracy in (PREDICTED, BOTH):
+        raise InputError(
+            f"{where}: precision: [{', '.join(config.precision)}] is for accuracies that are measured, and accuracy is "
+            f"{config.accuracy}: predictors know nothing of precision. Set accuracy: {MEASURED} (a predictor then tells "
+            "where to begin), or leave precision out"
+        )
 
 
 def check_accuracy(config: RunConfig, accuracy: Objective, where: str) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 from cost_models.registry import Cost
 from search.problem.limits import over_budget
 from search.runs.config import BOTH, RunConfig
-from supernet.archs.arch import Arch
+from supernet.archs.arch import BITS_OF, PRECISION, Arch
 from supernet.archs.space import SearchSpace
 from supernet.errors import InputError, prefixed
 from supernet.families.catalog import Supernet
-from supernet.ofa_format.given import called, within_space
+from supernet.ofa_format.given import Given, called, given_arch, within_space
 
 
 def with_enqueued(
@@ -20,19 +20,28 @@ def with_enqueued(
 ) -> tuple[RunConfig, Mapping[Arch, str]]:
     """The config with its archs spelled out, and how each was called that is new.
 
-    What a run began with stays, whatever it is told now; an arch that is given twice counts once. Raises InputError
+    What a run began with stays, whatever it is told now; an arch that is given twice counts once, one that does not
+    say its precision, where that is searched, at each. Raises InputError
     for what is no arch of the supernet, or not within the choices that the search leaves.
     """
     before = [within_space(data, supernet) for data in (begun.enqueue if begun is not None else ())]
     given = {}
     for data in config.enqueue:
         try:
-            given[within_space(data, supernet)] = called(data)
+            given.update(dict.fromkeys(at_every_precision(data, supernet), called(data)))
         except InputError as error:
             raise prefixed(error, "enqueue") from None
     archs = dict.fromkeys([*before, *given])
     new = {arch: name for arch, name in given.items() if arch not in before}
     return config.model_copy(update={"enqueue": tuple(arch.to_dict() for arch in archs)}), new
+
+
+def at_every_precision(data: Given, supernet: Supernet) -> list[Arch]:
+    """The archs that are meant: one, or where it says no precision and the supernet's archs do, one for each."""
+    if not supernet.precisions or PRECISION in given_arch(data, supernet).values:
+        return [within_space(data, supernet)]
+    network = within_space(data, supernet.of_networks)
+    return [supernet.space.arch({**network.values, PRECISION: BITS_OF[name]}) for name in supernet.precisions]
 
 
 def check_enqueued(config: RunConfig, costs: Mapping[str, Cost], given: Mapping[Arch, str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from search.predictors.measured import Measured, from_csv, joined, labels, of_rows
 from search.runs.run import open_run
 from search.runs.study import candidates
+from supernet.archs.arch import FLOAT32
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet
 
@@ -27,7 +28,7 @@ def read_all(
 
 
 def from_run(folder: Path, supernet: Supernet, group: str | None = None) -> Measured:
-    """The candidates of a run that were measured on the validation split.
+    """The candidates of a run that were measured on the validation split, in float32.
 
     Raises InputError for a run of another network, and for one that measured nothing.
     """
@@ -39,9 +40,9 @@ def from_run(folder: Path, supernet: Supernet, group: str | None = None) -> Meas
         )
     space = supernet.family.space.trained
     rows = [
-        (space.arch(candidate.arch.values), candidate.validation.top1)
+        (space.arch(candidate.arch.network.values), candidate.validation.top1)
         for candidate in candidates(run.study(), run.problem)
-        if candidate.validation is not None
+        if candidate.validation is not None and candidate.arch.precision == FLOAT32
     ]
     if not rows:
         raise InputError(f"{folder} has no measured candidate: its accuracies are predicted, or none is done")

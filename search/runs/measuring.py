@@ -1,19 +1,20 @@
-"""Measured accuracy of a candidate: extract, recalibrate, evaluate."""
+"""Measured accuracy of a candidate: extract, recalibrate, quantise where it is in int8, evaluate."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from search.runs.racing import Race, Raced, Rival, packed
-from supernet.archs.arch import Arch
+from supernet.archs.arch import FLOAT32, Arch
 from supernet.errors import InputError
 from supernet.families.catalog import Elastic, Supernet
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from supernet.accuracy import Accuracy
     from supernet.images.data import Dataset
@@ -75,15 +76,32 @@ class MeasuredAccuracy:
     def subnet(self, arch: Arch) -> nn.Module:
         from supernet.evaluating.evaluation import specialise
 
-        subnet = specialise(self.net, arch, self.data)
+        subnet = specialise(self.net, arch.network, self.data)
         self.tell()
         return subnet
 
-    def evaluate(self, subnet: nn.Module, arch: Arch, split: str) -> Accuracy:
-        """Of a subnet that :meth:`subnet` gave."""
+    def hits_by_part(
+        self, subnet: nn.Module, arch: Arch, split: str, parts: Iterable[range]
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """Which images a subnet that :meth:`subnet` gave gets right, at the arch's precision, a part after the other.
+
+        In int8 it is quantised on the calibration split and runs in ONNX Runtime, as it does when it is deployed.
+        """
         from supernet.evaluating import evaluation
 
-        found = evaluation.evaluate(subnet, arch, self.data, split)
+        if arch.precision == FLOAT32:
+            return evaluation.hits_by_part(subnet, arch, self.data, split, parts)
+        from search.runs.in_int8 import int8_answers
+
+        answers = int8_answers(subnet, arch, self.data)
+        return evaluation.hits_of_answers(answers, arch.resolution, self.data, split, parts)
+
+    def evaluate(self, subnet: nn.Module, arch: Arch, split: str) -> Accuracy:
+        """Of a subnet that :meth:`subnet` gave, at the arch's precision."""
+        from supernet.evaluating.evaluation import accuracy_of_hits
+
+        [(_, hits)] = self.hits_by_part(subnet, arch, split, [range(len(getattr(self.data, split)))])
+        found = accuracy_of_hits(hits, split)
         self.tell()
         self.doubt(found)
         return found
@@ -107,7 +125,7 @@ class MeasuredAccuracy:
         """
         import torch
 
-        from supernet.evaluating.evaluation import accuracy_of_hits, hits_by_part
+        from supernet.evaluating.evaluation import accuracy_of_hits
 
         split = "validation"
         before, hits_before = self.known.get((arch.id, split), (None, None))
@@ -115,7 +133,7 @@ class MeasuredAccuracy:
             return before, hits_before
         race = Race(len(self.data.validation), rival)
         found = []
-        for places, hits in hits_by_part(self.subnet(arch), arch, self.data, split, race.parts):
+        for places, hits in self.hits_by_part(self.subnet(arch), arch, split, race.parts):
             found.append(hits)
             right = hits[:, 0] if accuracy == "top1" else hits.any(dim=1)
             stopped = race.look(places, right.numpy())

@@ -31,6 +31,7 @@ def run_name(config: str | Path | None, settings: Mapping[str, object], budgets:
         "data": data_name,
         "predictor": predictor_name,
         "sampler": base,
+        "precision": precisions_name,
     }
     parts += [name(settings[key]) for key, name in named.items() if settings.get(key) is not None]
     seed, race = settings.get("seed"), settings.get("race")
@@ -67,6 +68,11 @@ def fleet_name(given: object) -> str:
 def predictor_name(given: object) -> str:
     """As :func:`base`; that a search is to begin with none is said in full."""
     return "no-predictor" if given == NO_PREDICTOR else base(given)
+
+
+def precisions_name(given: object) -> str:
+    """``int8-fp32``."""
+    return "-".join(map(str, given)) if isinstance(given, (list, tuple)) else str(given)
 
 
 def data_name(given: object) -> str:

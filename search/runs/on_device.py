@@ -19,6 +19,7 @@ from cost_models.runtimes.registry import open_runtime
 from cost_models.timing import LatencyMeasurement
 from search.runs.study import Candidate
 from supernet import documents
+from supernet.archs.arch import BITS_OF, FLOAT32, PRECISION, Arch
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet
 
@@ -147,6 +148,20 @@ def setup_at_hand(device: Device | None, count: int) -> Setup:
     return setup
 
 
+def setups_at_hand(device: Device | None, precisions: Sequence[str], count: int) -> dict[str, Setup]:
+    """The same at each precision that is searched; without any, that of archs that say none."""
+    if device is None or not precisions:
+        return {FLOAT32: setup_at_hand(device, count)}
+    return {name: setup_at_hand(device.at_precision(name), count) for name in precisions}
+
+
+def at_precision(network: Arch, precision: str, supernet: Supernet) -> Arch:
+    """The arch of a network that was timed at a precision; the network where the supernet's archs say none."""
+    if not supernet.precisions:
+        return network
+    return supernet.space.arch({**network.values, PRECISION: BITS_OF[precision]})
+
+
 def read_sessions(folder: Path) -> tuple[Measurements, ...]:
     """What was timed of a run's candidates. Raises InputError for a file that is not as it was written."""
     path = folder / ON_DEVICE
@@ -163,6 +178,8 @@ def latencies_of(sessions: Sequence[Measurements], supernet: Supernet) -> dict[s
     """The latency of each arch by its id: of several measurements that which spreads least."""
     seen: dict[str, list[LatencyMeasurement]] = {}
     for session in sessions:
-        for arch, latency in zip(archs_of(session, supernet), quiet_latencies(session), strict=True):
+        networks = archs_of(session, supernet.of_networks)
+        for network, latency in zip(networks, quiet_latencies(session), strict=True):
+            arch = at_precision(network, session.setup.precision, supernet)
             seen.setdefault(arch.id, []).append(latency)
     return {arch_id: min(times, key=lambda found: found.spread) for arch_id, times in seen.items()}

@@ -17,7 +17,7 @@ from cost_models.energy import ranges
 from cost_models.latency import latency_std_ms
 from cost_models.protocol import Target
 from cost_models.ranges import Range
-from cost_models.registry import BOUNDS, COSTS, OF_A_DEVICE, Cost, build
+from cost_models.registry import BY_PRECISION, COSTS, OF_A_DEVICE, ON_REQUEST, Cost, build
 from search.feasible.budget_messages import check_feasible, nothing_found
 from search.predictors import files as predictors
 from search.predictors.files import check_choices, digest, is_known, open_predictor, outside_domain
@@ -38,7 +38,7 @@ from search.runs.on_device import (
     latencies_of,
     other_versions,
     read_sessions,
-    setup_at_hand,
+    setups_at_hand,
     verified_of,
 )
 from search.runs.own import Own, is_given, own_cost, own_judgement, told
@@ -48,6 +48,7 @@ from search.runs.study import Candidate
 from supernet import documents
 from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch
+from supernet.archs.precisions import codes_of_networks
 from supernet.atomic import check_writable
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet, open_supernet
@@ -138,9 +139,17 @@ class Run:
 
     def stds(self, arch: Arch) -> dict[str, float]:
         """Standard deviations of those predicted costs whose models know them."""
-        if self.device is None or self.device.table is None or "latency_ms" not in self.costs:
+        device = self.device_of(arch)
+        if device is None or device.table is None or "latency_ms" not in self.costs:
             return {}
-        return {"latency_ms": float(latency_std_ms(Target(self.supernet, self.device))(arch))}
+        network = self.supernet.of_networks
+        return {"latency_ms": float(latency_std_ms(Target(network, device))(arch.network))}
+
+    def device_of(self, arch: Arch) -> Device | None:
+        """The device as it is at an arch's precision; where archs say none, as it is."""
+        if self.device is None or not self.supernet.precisions:
+            return self.device
+        return self.device.at_precision(arch.precision)
 
     @property
     def power_meter(self) -> str | None:
@@ -151,7 +160,7 @@ class Run:
         """The least and the greatest that estimated costs may be, by name."""
         known = candidate.costs.get("latency_ms")
         layers = self.supernet.layers(candidate.arch) if known is not None and self.supernet.segments else ()
-        return ranges(self.device, known, layers)
+        return ranges(self.device_of(candidate.arch), known, layers)
 
     @cached_property
     def identity(self) -> dict[str, object]:
@@ -164,6 +173,8 @@ class Run:
         }
         if self.config.space:
             found["space"] = {name: list(choices) for name, choices in self.config.space.items()}
+        if self.config.precision:
+            found["precision"] = list(self.config.precision)
         if self.own.accuracy is not None:
             found["accuracy"] = told(self.own.accuracy)
         if self.predictor is not None:
@@ -266,15 +277,20 @@ def make_run(
     problem = Problem(supernet.space, objectives, {name: costs[name] for name in decisive}, config.budgets)
     known = predictor_of(folder, config, supernet, kept) if config.named_predictor is not None else None
     if known is not None and config.accuracy == MEASURED:
-        problem = replace(problem, expected=lambda codes: known.predict(supernet.space, codes).top1)
+        network, space = supernet.of_networks.space, supernet.space  # which is all that predictors know
+        problem = replace(
+            problem,
+            expected=lambda codes: known.predict(network, codes_of_networks(space, codes)).top1,
+        )
         return Run(folder, config, supernet, device, problem, costs, prior=known, storage=storage, own=own)
     return Run(folder, config, supernet, device, problem, costs, predictor=known, storage=storage, own=own)
 
 
 def free_costs(supernet: Supernet, device: Device | None) -> list[str]:
     """The built-in costs that are known of a supernet's layers, on a device if there is one."""
-    of_device = device_costs(device) if device is not None else ()
-    known = [name for name in COSTS if name not in BOUNDS] if supernet.segments else []
+    of_device = device_costs(device, supernet.precisions) if device is not None else ()
+    asked = [name for name in ON_REQUEST if not (supernet.precisions and name in BY_PRECISION)]
+    known = [name for name in COSTS if name not in asked] if supernet.segments else []
     return [name for name in known if name not in OF_A_DEVICE or name in of_device]
 
 
@@ -309,12 +325,12 @@ def start(
     device = open_device(known_device, supernet, say) if known_device is not None else None
     begun = documents.read(folder / CONFIG, RunConfig) if (folder / CONFIG).exists() else None
     by_itself = may_have_prior(config)
-    config = with_prior(config, begun, supernet)
+    config = with_prior(config, begun, supernet.of_networks)
     config, given = with_enqueued(config, begun, supernet)
     run = make_run(folder, config, supernet, device, storage, kept=by_itself and begun is not None, own=own)
     run = replace(run, beside=beside)
     if config.verify_on_device is not None:
-        setup_at_hand(device, config.verify_on_device)
+        setups_at_hand(device, supernet.precisions, config.verify_on_device)
     check_feasible(run.problem, run.where)
     check_enqueued(config, run.costs, given)
     if beside is not None:
@@ -322,7 +338,7 @@ def start(
     if by_itself and run.prior is not None:
         say(begins_with(str(config.predictor), supernet))
     if (asked := run.predictor or run.prior) is not None:
-        check_choices(asked, run.problem.space)
+        check_choices(asked, supernet.of_networks.space)
         if run.outside is not None:
             say(run.outside)
     if run.measures:
@@ -397,12 +413,12 @@ def open_run(
 def supernet_of(config: RunConfig, own: Own | None) -> Supernet:
     """The supernet of a config's name, or the caller's, with the choices that the config leaves."""
     if not is_given(config.supernet):
-        return open_supernet(config.supernet).restricted(config.space)
+        return open_supernet(config.supernet).restricted(config.space).at_precisions(config.precision)
     if own is None or own.supernet is None:
         raise InputError(
             f"the supernet of this run was {config.supernet}, and it is not here; give it again: supernet=..."
         )
-    return own.supernet.restricted(config.space)
+    return own.supernet.restricted(config.space).at_precisions(config.precision)
 
 
 def check_images(run: Run) -> None:

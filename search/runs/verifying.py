@@ -11,7 +11,7 @@ from cost_models.profiling import ATTEMPTS
 from search.problem.confidence import latency_limit
 from search.runs import study as studies
 from search.runs.front import by_accuracy
-from search.runs.on_device import latencies_of, read_sessions, setup_at_hand, verified_of, write_sessions
+from search.runs.on_device import latencies_of, read_sessions, setups_at_hand, verified_of, write_sessions
 from search.runs.run import Run, settled
 from supernet.archs.arch import Arch
 
@@ -25,7 +25,8 @@ def verify_run(run: Run, bar: Bar, again: bool = False, clock: Callable[[], floa
     count, limit_ms = run.config.verify_on_device, latency_limit(run.config.budgets)
     assert count is not None
     assert limit_ms is not None
-    setup, whole = setup_at_hand(run.device, count), run.supernet.restricted({})
+    setups = setups_at_hand(run.device, run.supernet.precisions, count)
+    whole = run.supernet.of_networks.restricted({})
     with studies.in_turn(run.folder, lambda: None):
         study = run.study()
         wanted = by_accuracy(settled(run, study), run.axes)[:count]
@@ -43,6 +44,10 @@ def verify_run(run: Run, bar: Bar, again: bool = False, clock: Callable[[], floa
         for _ in range(ATTEMPTS):
             if not (archs := left_open()):
                 return
-            with studies.counted_outside(study, clock):
-                sessions = (*sessions, measuring.measure(whole, archs, setup, bar))
-            write_sessions(run.folder, sessions)
+            for precision, setup in setups.items():
+                mine = [arch.network for arch in archs if arch.precision == precision]
+                if not mine:
+                    continue
+                with studies.counted_outside(study, clock):
+                    sessions = (*sessions, measuring.measure(whole, mine, setup, bar))
+                write_sessions(run.folder, sessions)

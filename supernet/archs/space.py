@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from supernet.archs.arch import Arch, Choice
+from supernet.archs.arch import PRECISION, Arch, Choice
 from supernet.errors import InputError, short, some, unknown
 from supernet.parsing import parse_json
 
@@ -215,6 +215,11 @@ class SearchSpace:
             if arch.space != self.name:
                 raise InputError(f"arch {arch.id} is of space {arch.space!r}, not of {self.name!r}")
             values = arch.values
+            if PRECISION in values and PRECISION not in self.index:
+                raise InputError(
+                    f"arch {arch.id} says its precision, and archs of space {self.name} have none here; give its network, "
+                    "arch.network"
+                )
             for d in self.dimensions:
                 if d.name in values and values[d.name] not in d.choices:
                     raise InputError(

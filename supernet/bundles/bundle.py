@@ -1,8 +1,8 @@
 """Bundles: a subnet that runs on a device, with all that is known about it, in one folder.
 
 ``weights.safetensors`` and ``arch.json`` rebuild the subnet in torch,
-``model.onnx`` runs in ONNX Runtime, ``card.json`` describes both; see
-:mod:`supernet.bundles.bundle_card`. ``predict.py`` and ``network.py`` need no oncefit
+``model.onnx`` runs in ONNX Runtime (``model-int8.onnx`` beside it, where the bundle is
+in int8), ``card.json`` describes both; see :mod:`supernet.bundles.bundle_card`. ``predict.py`` and ``network.py`` need no oncefit
 (:mod:`supernet.bundles.bundled_programs`), and ``formats/`` holds what a bundle was
 converted to (:mod:`supernet.formats`).
 """
@@ -32,6 +32,7 @@ from supernet.bundles.bundle_card import (
     CARD,
     FILES,
     FORMATS_FOLDER,
+    INT8_MODEL,
     MODEL,
     REMEDY,
     WEIGHTS,
@@ -113,19 +114,23 @@ class Bundle:
             )
         return supernet
 
-    def session(self, threads: int = 1) -> InferenceSession:
-        """ONNX Runtime on the CPU with ``threads`` threads: ``images`` (n, c, r, r) to ``logits`` (n, classes)."""
+    def session(self, threads: int = 1, name: str | None = None) -> InferenceSession:
+        """ONNX Runtime on the CPU with ``threads`` threads: ``images`` (n, c, r, r) to ``logits`` (n, classes).
+
+        It runs what the bundle deploys, or another of its files.
+        """
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
-        model = read_checked(self.folder / MODEL, self.card.files[MODEL], REMEDY)
+        name = name or self.card.deployed
+        model = read_checked(self.folder / name, self.card.files[name], REMEDY)
         try:
             return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors have no common base but this
-            raise InputError(f"ONNX Runtime cannot load {self.folder / MODEL}: {error}") from error
+            raise InputError(f"ONNX Runtime cannot load {self.folder / name}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -247,7 +252,7 @@ def compare(bundle: Bundle, data: Dataset | None) -> Verification:
     """Run torch and ONNX Runtime on the report split, each on the same inputs, decoded once; else on random ones."""
     in_torch = bundle.subnet().to(memory_format=torch.channels_last)  # twice as fast
     in_float64 = copy.deepcopy(in_torch).double()
-    in_onnxruntime = predictor(bundle.session())
+    in_onnxruntime = predictor(bundle.session(name=MODEL))
 
     def both(inputs: Tensor) -> Tensor:
         return torch.stack([in_torch(inputs), in_onnxruntime(inputs)], dim=2)
@@ -328,6 +333,7 @@ def write_bundle(
     subnet: nn.Module | None = None,
     device: DeviceKeys | None = None,
     measure_latency: Callable[[Path], object] | None = None,
+    quantise: Callable[[Path], None] | None = None,
     tuned: TunedFrom | None = None,
     created: datetime | None = None,
     extend: Callable[[Bundle], object] | None = None,
@@ -339,7 +345,8 @@ def write_bundle(
     Give ``subnet``, already specialised, where the measured figures are of exactly those weights; else
     it is cut out of ``net`` and recalibrated, or left as it is where there is no ``data``: such a bundle is not
     calibrated, and says so. ``corrected`` is the validation accuracy without what having been chosen by it added. ``say`` is told what goes on. ``device`` is the one that ``predicted`` is for;
-    ``measure_latency`` is given the ONNX file, and what it returns is the card's measured latency. ``tuned`` says how
+    ``measure_latency`` is given the ONNX file, and what it returns is the card's measured latency. ``quantise`` writes the
+    file in int8 of a bundle that deploys that, and all figures are of it. ``tuned`` says how
     the weights of ``subnet`` were trained on, which may have other classes then, and ``updated`` of which bundle they were.
     ``extend`` may add to the bundle, and to its card, before it is in place. Formats of the bundle that it is made of,
     whose card is ``parent``, and of one that it replaces are not taken over, which the card says.
@@ -367,11 +374,17 @@ def write_bundle(
         about |= {} if data is not None else {"calibrated": False}
         documents.write_text(partial / ARCH, json.dumps(about | {"arch": arch.to_dict()}, indent=2) + "\n")
         how = data.preprocessing if data is not None else supernet.preprocessing
-        programs = write_programs(partial, subnet, supernet, arch, how, say)
-        files = {name: sha256_of((partial / name).read_bytes()) for name in (*FILES, *programs)}
+        deployed = (INT8_MODEL,) if quantise is not None else ()
+        if quantise is not None:
+            say("writing the ONNX model in int8")
+            quantise(partial / INT8_MODEL)
+        programs = write_programs(
+            partial, subnet, supernet, arch, how, say, partial / INT8_MODEL if deployed else None
+        )
+        files = {name: sha256_of((partial / name).read_bytes()) for name in (*FILES, *deployed, *programs)}
         if measure_latency is not None:
             say("measuring latency on this machine")
-            measured = {**measured, "latency": measure_latency(partial / MODEL)}
+            measured = {**measured, "latency": measure_latency(partial / (*deployed, MODEL)[0])}
         now = created or datetime.now(UTC)
         about_weights = (corrected, tuned, updated)
         card = describe(supernet, arch, data, predicted, measured, files, now, device, *about_weights)
@@ -402,7 +415,7 @@ def check_replaceable(folder: Path) -> None:
         return
     except OSError as error:
         raise unwritable(folder, error) from error
-    foreign = sorted(found - {CARD, FORMATS_FOLDER, *FILES, *PROGRAMS})
+    foreign = sorted(found - {CARD, FORMATS_FOLDER, INT8_MODEL, *FILES, *PROGRAMS})
     if foreign or (found and CARD not in found):
         raise InputError(
             f"{folder} exists and is not a bundle alone: it holds {some(foreign or sorted(found))}; "

@@ -30,6 +30,8 @@ from supernet.weights.checkpoints import sha256_of
 CARD, ARCH, WEIGHTS, MODEL = "card.json", "arch.json", "weights.safetensors", "model.onnx"
 FILES = (WEIGHTS, MODEL, ARCH)
 """What every bundle has beside the card."""
+INT8_MODEL = "model-int8.onnx"
+"""What a bundle in int8 has too: that is what it runs."""
 FORMATS_FOLDER = "formats"
 """The folder of a bundle with what it was converted to, each format in a folder of its own."""
 REMEDY = "export the bundle again or copy it once more"
@@ -166,6 +168,29 @@ class UpdateKeys(documents.Document):
     changed: tuple[str, ...]
 
 
+class Int8Keys(documents.Document):
+    """Of a format in 8 bits: how it was made and how it compares with float32; ``method`` was chosen on validation images.
+
+    ``in_float`` is what is left in float32, and why. ``weights_in_8_bits`` is a share of weights. ``agreement`` is the
+    share of report images whose best class is torch's in float32, whose ``float32_accuracy`` is beside it, and
+    ``paired`` on how many only one of the two is right, with McNemar's p-value. ``float32_latency`` is that of the
+    same runtime on the same machine in float32, ``bound`` what the format had to meet.
+    """
+
+    method: str
+    calibration_images: int
+    in_float: dict[str, str]
+    tried: dict[str, float] | None = None
+    validation_images: int | None = None
+    weights_in_8_bits: float
+    bound: dict[str, float]
+    agreement: float | None = None
+    float32_accuracy: dict[str, Any] | None = None
+    paired: dict[str, Any] | None = None
+    float32_bytes: int | None = None
+    float32_latency: dict[str, Any] | None = None
+
+
 class FormatKeys(documents.Document):
     """What a format is and how it was found: ``files`` are of the bundle, and their hashes are in the card's ``files``.
 
@@ -189,6 +214,7 @@ class FormatKeys(documents.Document):
     latency: dict[str, Any] | None = None
     threads: int | None = None
     not_run: str | None = None
+    int8: Int8Keys | None = None
 
 
 class Card(documents.Document):
@@ -197,6 +223,8 @@ class Card(documents.Document):
     Batch norms then have the supernet's statistics, which are of other subnets, and no accuracy is measured.
     ``supernet`` is what the weights were cut out of; with ``finetuning`` they are others, and so may the classes be.
     ``formats_gone`` are those that the bundle before this one had, with what to type for each.
+    With ``precision`` int8 all figures are of ``model-int8.onnx``; ``model.onnx`` and the weights are the network in
+    float32 that it was quantised from.
     """
 
     format: Literal["oncefit bundle 2", "oncefit bundle 3"] = "oncefit bundle 3"
@@ -204,6 +232,7 @@ class Card(documents.Document):
     supernet: SupernetKeys
     arch_id: str
     arch: str
+    precision: Literal["int8"] | None = None
     device: DeviceKeys | None = None
     calibrated: bool = True
     finetuning: Finetuning | None = None
@@ -223,6 +252,11 @@ class Card(documents.Document):
     @property
     def version(self) -> int:
         return int(self.format.removeprefix(CARD_FORMAT))
+
+    @property
+    def deployed(self) -> str:
+        """The file that figures are of, and that runs on the device."""
+        return MODEL if self.precision is None else INT8_MODEL
 
 
 class TunedFrom(NamedTuple):
@@ -291,6 +325,7 @@ def describe(
         output=Port(name=OUTPUT, shape=("n", outputs)),
         versions=versions_of_packages(),
         files=dict(files),
+        precision="int8" if INT8_MODEL in files else None,
     )
 
 

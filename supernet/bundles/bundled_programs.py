@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from supernet import documents
 from supernet.archs.arch import Arch
+from supernet.evaluating.onnx_sessions import network_in
 from supernet.families.catalog import PreprocessingKeys, Supernet
 from supernet.images.image_folder import read_image
 from supernet.images.images import Images, ready, stacked
@@ -26,18 +28,29 @@ TEST_SIZE = (160, 118)
 """Pixels of the test image, which is no square, so that resizing and cropping show."""
 SELF_TEST_TOLERANCE = 1e-3
 """How far the test image's logits may be, of the distance between the best and the worst one."""
+INT8_SELF_TEST_TOLERANCE = 0.1
+"""The same in int8, where a value that rounds to another step on another processor moves all after it."""
 
 
 def write_programs(
-    folder: Path, subnet: nn.Module, supernet: Supernet, arch: Arch, how: PreprocessingKeys, say: Say
+    folder: Path,
+    subnet: nn.Module,
+    supernet: Supernet,
+    arch: Arch,
+    how: PreprocessingKeys,
+    say: Say,
+    in_int8: Path | None = None,
 ) -> tuple[str, ...]:
-    """Write them for a subnet in eval mode; returns the names of what was written.
+    """Write them for a subnet in eval mode, or for its file in int8; returns the names of what was written.
 
     A network whose forward pass depends on its input has no ``network.py``, which is said.
     """
     channels = supernet.layers(arch)[0].in_channels
     (folder / PREDICT).write_bytes(files("supernet.bundles.standalone").joinpath(PREDICT).read_bytes())
-    write_self_test(folder, subnet, channels, arch.resolution, how)
+    answers, tolerance = (
+        (subnet, SELF_TEST_TOLERANCE) if in_int8 is None else (network_in(in_int8), INT8_SELF_TEST_TOLERANCE)
+    )
+    write_self_test(folder, answers, tolerance, channels, arch.resolution, how)
     example = torch.randn(
         1, channels, arch.resolution, arch.resolution, generator=torch.Generator().manual_seed(0)
     )
@@ -52,9 +65,14 @@ def write_programs(
 
 
 def write_self_test(
-    folder: Path, subnet: nn.Module, channels: int, resolution: int, how: PreprocessingKeys
+    folder: Path,
+    answers: Callable[[Tensor], Tensor],
+    tolerance: float,
+    channels: int,
+    resolution: int,
+    how: PreprocessingKeys,
 ) -> None:
-    """A drawn image, so that no bundle holds one of somebody's, and what torch makes of it."""
+    """A drawn image, so that no bundle holds one of somebody's, and what the network makes of it."""
     from PIL import Image
 
     with_image = folder / TEST_IMAGE
@@ -64,12 +82,12 @@ def write_self_test(
         slice(0, 1), resolution, how
     )
     with torch.no_grad():
-        logits = subnet(inputs)[0]
+        logits = answers(inputs)[0]
     answer: dict[str, Any] = {
         "image": TEST_IMAGE,
         **{f"input_{name}": found.tolist() for name, found in kept_of(inputs[0].double()).items()},
         "logits": logits.tolist(),
-        "allowed": SELF_TEST_TOLERANCE * max(float(logits.max() - logits.min()), SELF_TEST_TOLERANCE),
+        "allowed": tolerance * max(float(logits.max() - logits.min()), SELF_TEST_TOLERANCE),
     }
     documents.write_text(folder / TEST_ANSWER, json.dumps(answer, indent=2) + "\n")
 

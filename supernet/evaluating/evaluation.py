@@ -161,10 +161,17 @@ def hits_by_part(
     """
     if subnet.training:
         raise ValueError("evaluate a subnet in eval mode: in training mode its batch norms would change")
+    yield from hits_of_answers(folded(subnet), arch.resolution, data, split, parts)
+
+
+def hits_of_answers(
+    predict: Callable[[Tensor], Tensor], resolution: int, data: Dataset, split: str, parts: Iterable[range]
+) -> Iterator[tuple[list[int], Tensor]]:
+    """The same of whatever answers inputs (n, c, r, r) with logits (n, classes); several threads ask at once."""
     images: Images | ImageFiles = getattr(data, split)
-    predict, any_decoded = folded(subnet), False
+    any_decoded = False
     for part in parts:
-        found = logits_of_part(predict, images, part, arch.resolution, data.preprocessing)
+        found = logits_of_part(predict, images, part, resolution, data.preprocessing)
         if found is None:
             yield [], torch.empty(0, min(5, len(data.classes)), dtype=torch.bool)
             continue

@@ -22,6 +22,7 @@ from supernet import documents
 from supernet.amounts import Count
 from supernet.archs.arch import Arch, Choice
 from supernet.archs.layers import Layer, Segment, layers
+from supernet.archs.precisions import ascending, with_precisions
 from supernet.archs.space import SearchSpace
 from supernet.errors import InputError, unknown
 from supernet.own_code import is_dotted
@@ -149,7 +150,7 @@ def label_names(given: str | tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Supernet:
-    """A described supernet; :meth:`load` gives its weights. ``only`` limits its choices.
+    """A described supernet; :meth:`load` gives its weights. ``only`` limits its choices, ``precisions`` adds one.
 
     ``data`` and ``stored`` are None where no images and no weights come with it. ``net`` is a network that is in
     memory already, in place of weights in a file. ``with_outputs`` describes the same network for other classes, which
@@ -162,13 +163,14 @@ class Supernet:
     stored: StoredWeights | None
     family: Family
     only: tuple[tuple[str, tuple[Choice, ...]], ...] = ()
+    precisions: tuple[str, ...] = ()
     net: Elastic | None = None
     with_outputs: Callable[[tuple[str, ...]], Family] | None = field(default=None, compare=False)
 
     @cached_property
     def space(self) -> SearchSpace:
-        """The choices there are, or those that :meth:`restricted` left."""
-        return self.family.space.restricted(dict(self.only))
+        """The choices there are, or those that :meth:`restricted` left; with the precision where it is one."""
+        return with_precisions(self.family.space.restricted(dict(self.only)), self.precisions)
 
     def restricted(self, only: Mapping[str, Iterable[Choice]]) -> Supernet:
         """The same supernet with fewer choices: ``{"resolution": (160, 176)}``, or with free ones: ``(48, 256)``.
@@ -176,6 +178,18 @@ class Supernet:
         Its archs, its network and so its fingerprint are those of the whole one.
         """
         return replace(self, only=tuple((name, tuple(choices)) for name, choices in only.items()))
+
+    def at_precisions(self, names: Iterable[str]) -> Supernet:
+        """The same supernet whose archs say their precision, one of ``names``; without names they say none.
+
+        Its network and so its fingerprint are the same. Raises InputError for a precision that is not known.
+        """
+        return replace(self, precisions=ascending(names))
+
+    @property
+    def of_networks(self) -> Supernet:
+        """The same supernet whose archs are networks alone, without a precision."""
+        return self.at_precisions(()) if self.precisions else self
 
     def of_classes(self, classes: tuple[str, ...]) -> Supernet:
         """The same network with an output for each of ``classes``; of others than its own there are no weights."""

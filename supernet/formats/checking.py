@@ -11,16 +11,18 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from supernet.accuracy import Accuracy
+from supernet.accuracy import Accuracy, Paired, mcnemar
 from supernet.bundles.bundle import COMPARED_IMAGES, MAX_DIFFERENCE, ROUNDING_ERRORS, Bundle, Disagreement
 from supernet.errors import paragraph
 from supernet.evaluating.evaluation import accuracy_of_logits, logits_of
-from supernet.formats.protocol import Opened
+from supernet.formats.protocol import AccuracyBound, Opened
 from supernet.images.data import Dataset
 
 NOISE_BATCH = 8
 OF_SPREAD = 1e-3
 """Of the distance between the least and the greatest logit: in a network whose logits are near 0 any answer would be near."""
+CHANCE = 0.05
+"""A p-value from which on a difference may be chance."""
 ComparedWith = Literal["validation images", "random inputs"]
 
 
@@ -29,7 +31,8 @@ class Agreement:
     """How far a format is from torch: ``max_difference`` of a logit on ``compared`` inputs, ``allowed`` what it may be.
 
     ``other_classes`` is the number of inputs whose best class differs although torch's best two are further apart than
-    such differences could turn; ``accuracy`` that on the report split, where there are images.
+    such differences could turn; ``accuracy`` that on the report split, where there are images. ``agreement`` is the share
+    of them, or of the inputs, whose best class is torch's; ``torch_accuracy`` and ``paired`` compare with torch on the same images.
     """
 
     max_difference: float
@@ -38,6 +41,9 @@ class Agreement:
     compared_with: ComparedWith
     other_classes: int
     accuracy: Accuracy | None
+    agreement: float
+    torch_accuracy: Accuracy | None = None
+    paired: Paired | None = None
 
 
 def compare_with_torch(
@@ -69,6 +75,9 @@ def compare_with_torch(
             compared_with="validation images" if where == "validation images" else "random inputs",
             other_classes=other_classes(report[:, :, 0], report[:, :, 1 + i], allowed),
             accuracy=accuracy_of(report[:, :, 1 + i], labels),
+            agreement=agreeing(report[:, :, 0], report[:, :, 1 + i]),
+            torch_accuracy=accuracy_of(report[:, :, 0], labels),
+            paired=paired_of(report[:, :, 0], report[:, :, 1 + i], labels),
         )
         for i, name in enumerate(opened)
     }
@@ -141,11 +150,53 @@ def accuracy_of(logits: Tensor, labels: Tensor | None) -> Accuracy | None:
     return accuracy_of_logits(logits.float(), labels, "report")
 
 
-def require_likeness(name: str, found: Agreement, where: object, then: str = "nothing was written") -> None:
-    """Raises Disagreement for a format that does not answer as torch does; ``then`` says what became of it."""
+def best_class(logits: Tensor) -> Tensor:
+    """As accuracy counts it where logits are equal, which they often are in 8 bits."""
+    return logits.topk(min(5, logits.shape[1]), dim=1).indices[:, 0]
+
+
+def agreeing(ours: Tensor, theirs: Tensor) -> float:
+    return float((best_class(ours) == best_class(theirs)).float().mean())
+
+
+def paired_of(ours: Tensor, theirs: Tensor, labels: Tensor | None) -> Paired | None:
+    if labels is None:
+        return None
+    right, also = best_class(ours) == labels, best_class(theirs) == labels
+    return mcnemar(int((right & ~also).sum()), int((also & ~right).sum()))
+
+
+def require_likeness(
+    name: str,
+    found: Agreement,
+    where: object,
+    bound: AccuracyBound | None = None,
+    then: str = "nothing was written",
+) -> None:
+    """Raises Disagreement for a format that does not answer as torch does, or nearly so where it has a bound.
+
+    ``then`` says what became of it.
+    """
+    if bound is not None:
+        require_accuracy(name, found, where, bound, then)
+        return
     if not found.max_difference <= found.allowed or found.other_classes:
         raise Disagreement(
             f"{where}: the format {name} and torch disagree: logits differ by up to {found.max_difference:.3g} on "
             f"{found.compared} {found.compared_with} (allowed: {found.allowed:g}), and the best class of "
             f"{found.other_classes} inputs (allowed: 0); {then}"
+        )
+
+
+def require_accuracy(name: str, found: Agreement, where: object, bound: AccuracyBound, then: str) -> None:
+    """Raises Disagreement for a format that loses more than its bound allows."""
+    ours, theirs, paired = found.torch_accuracy, found.accuracy, found.paired
+    if ours is None or theirs is None or paired is None:
+        raise Disagreement(f"{where}: the format {name} answers with numbers that are not finite; {then}")
+    points = 100 * (ours.top1 - theirs.top1)
+    if (points > bound.points and paired.p_value < CHANCE) or found.agreement < bound.agreement:
+        raise Disagreement(
+            f"{where}: the format {name} loses too much: its top-1 is {100 * theirs.top1:.2f} % on {theirs.images:,} report "
+            f"images, torch's {100 * ours.top1:.2f} % (McNemar's p = {paired.p_value:.2g}), and its best class is torch's on "
+            f"{100 * found.agreement:.1f} % of them (allowed: {bound}); {then}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -31,6 +32,7 @@ from supernet.bundles.bundle_card import (
     MODEL,
     VERSION,
     FormatKeys,
+    Int8Keys,
     render,
 )
 from supernet.bundles.formats_again import without_made
@@ -38,12 +40,14 @@ from supernet.bundles.ports import OPSET
 from supernet.errors import InputError, paragraph
 from supernet.families.catalog import Supernet
 from supernet.formats.checking import Agreement, compare_with_torch, require_likeness
+from supernet.formats.eight_bits import require_8_bits
 from supernet.formats.protocol import (
     DYNAMIC,
     ExportFormat,
     FormatRequest,
     NetworkInputs,
     Opened,
+    QuantisedAs,
     Reading,
     ToWrite,
     check_writable_format,
@@ -76,6 +80,7 @@ def convert_bundle(
     """
     folder = folder.resolve()
     check_formats(formats, asked)
+    require_images(formats, data)
     bundle = open_bundle(folder, supernet)
     check_classes(bundle)
     check_images_of(bundle, data)
@@ -104,6 +109,16 @@ def check_formats(formats: Sequence[ExportFormat], asked: FormatRequest) -> None
         )
 
 
+def require_images(formats: Sequence[ExportFormat], data: Dataset | None) -> None:
+    """Raises InputError where a format is quantised and there are no images to do that on."""
+    for format in formats:
+        if format.bound is not None and data is None:
+            raise InputError(
+                f"format {format.name} is quantised on calibration images and held to float32 on report images, and "
+                "there are none: give the bundle's own with --data DIR"
+            )
+
+
 def add_formats(
     bundle: Bundle,
     formats: Sequence[ExportFormat],
@@ -113,13 +128,14 @@ def add_formats(
     say: Say,
 ) -> None:
     """Write formats into the folder of a bundle, which is not in place yet, and their figures into its card."""
+    require_images(formats, data)
     subnet = bundle.subnet()
     side = asked.image_size or bundle.card.preprocessing.resolution
     written: dict[str, FormatKeys] = {}
     for format in formats:
         batch = format.batch_of(asked.batch)
         material = ToWrite(
-            subnet, bundle, side, None if batch == DYNAMIC else batch, asked.opset or OPSET
+            subnet, bundle, side, None if batch == DYNAMIC else batch, asked.opset or OPSET, data
         )  # fmt: skip
         written[format.name] = write_format(format, material, asked, say)
     with ExitStack() as stack:
@@ -130,12 +146,15 @@ def add_formats(
         }
         found = checked_format(bundle, opened, data, side, subnet, say)
         for name, agreement in found.items():
-            require_likeness(name, agreement, bundle_name(bundle.folder))
+            bound = export_format(name).bound
+            require_likeness(name, agreement, bundle_name(bundle.folder), bound)
             written[name] = with_figures(written[name], agreement)
         for name, runs in opened.items():
             if timer is not None and export_format(name).not_run is None:
                 say(f"measuring latency of {name} on this machine")
                 written[name] = with_latency(written[name], runs, bundle, asked.threads, timer)
+                if export_format(name).in_float is not None:
+                    written[name] = beside_float32(written[name], name, bundle, subnet, asked, timer)
     write_new_card(bundle, written)
 
 
@@ -150,14 +169,14 @@ def write_format(format: ExportFormat, material: ToWrite, asked: FormatRequest, 
     opset = material.opset if format.takes_opset else None
     is_own = format.main == MODEL and format.name == "onnx" and asked == FormatRequest(threads=asked.threads)
     folder = bundle.folder if is_own else bundle.folder / FORMATS_FOLDER / format.name
-    seconds = 0.0
+    seconds, how = 0.0, None
     if not is_own:
         say(f"writing {format.name}")
         shutil.rmtree(folder, ignore_errors=True)
         make_folder(folder)
         start = time.perf_counter()
         try:
-            format.write(material, folder)
+            how = format.write(material, folder)
         except InputError:
             raise
         except Exception as error:  # converters raise of every kind
@@ -178,6 +197,7 @@ def write_format(format: ExportFormat, material: ToWrite, asked: FormatRequest, 
         opset=opset,
         versions=format.versions(),
         not_run=format.not_run,
+        int8=int8_keys(format, how, bundle) if how is not None else None,
     )
 
 
@@ -210,8 +230,9 @@ def with_figures(about: FormatKeys, found: Agreement) -> FormatKeys:
             "compared": found.compared,
             "compared_with": found.compared_with,
             "max_abs_difference": found.max_difference,
-            "allowed": found.allowed,
+            "allowed": found.allowed if about.int8 is None else None,
             "accuracy": asdict(found.accuracy) if found.accuracy is not None else None,
+            "int8": with_agreement(about.int8, found) if about.int8 is not None else None,
         }
     )
 
@@ -225,12 +246,49 @@ def with_latency(about: FormatKeys, runs: Opened, bundle: Bundle, threads: int, 
     return about.model_copy(update={"latency": asdict(timer(runs.bound(images))), "threads": threads})
 
 
+def int8_keys(format: ExportFormat, how: QuantisedAs, bundle: Bundle) -> Int8Keys:
+    """What is known of a format in 8 bits when it was written. Raises Disagreement where its weights are not."""
+    assert format.bound is not None
+    share = require_8_bits(
+        format.name, bundle.folder / FORMATS_FOLDER / format.name / format.main, bundle.folder / MODEL
+    )
+    return Int8Keys(**asdict(how), weights_in_8_bits=share, bound=asdict(format.bound))
+
+
+def with_agreement(about: Int8Keys, found: Agreement) -> Int8Keys:
+    return about.model_copy(
+        update={
+            "agreement": found.agreement,
+            "float32_accuracy": asdict(found.torch_accuracy) if found.torch_accuracy is not None else None,
+            "paired": asdict(found.paired) if found.paired is not None else None,
+        }
+    )
+
+
+def beside_float32(
+    about: FormatKeys, name: str, bundle: Bundle, subnet: Any, asked: FormatRequest, timer: Timer
+) -> FormatKeys:
+    """With bytes and latency of the same runtime's format in float32, which is written for that alone."""
+    plain = export_format(export_format(name).in_float or "")
+    assert plain.opened is not None
+    assert about.int8 is not None
+    batch = None if about.batch == DYNAMIC else about.batch
+    with tempfile.TemporaryDirectory(prefix="oncefit-") as scratch:
+        folder = Path(scratch)
+        plain.write(ToWrite(subnet, bundle, about.image_size, batch), folder)
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        with plain.opened(Reading(folder, asked.threads, batch, bundle)) as runs:
+            latency = with_latency(about, runs, bundle, asked.threads, timer).latency
+    int8 = about.int8.model_copy(update={"float32_bytes": size, "float32_latency": latency})
+    return about.model_copy(update={"int8": int8})
+
+
 def write_new_card(bundle: Bundle, written: dict[str, FormatKeys]) -> None:
     """The card with formats that were written now, in place of those of the same names, and with all hashes."""
     card = bundle.card
     formats = dict(sorted({**(card.formats or {}), **written}.items()))
-    gone = {file for name in written for file in of_format(card.formats or {}, name)}
-    files = {name: sha256 for name, sha256 in card.files.items() if name not in gone}
+    replaced = {file for name in written for file in of_format(card.formats or {}, name)}
+    files = {name: sha256 for name, sha256 in card.files.items() if name not in replaced}
     for about in written.values():
         files |= {name: sha256_of((bundle.folder / name).read_bytes()) for name in about.files}
     gone = without_made(card.formats_gone, written)

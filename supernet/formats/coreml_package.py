@@ -6,7 +6,7 @@ from pathlib import Path
 
 from supernet.bundles.ports import INPUT, OUTPUT
 from supernet.formats.protocol import ExportFormat, ToWrite
-from supernet.formats.quiet import quietly
+from supernet.quiet import quietly
 
 MODEL_MLPACKAGE = "model.mlpackage"
 

@@ -18,7 +18,7 @@ from supernet.formats.protocol import (
     ToWrite,
     in_fixed_batches,
 )
-from supernet.formats.quiet import quietly
+from supernet.quiet import quietly
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -20,7 +20,7 @@ from supernet.formats.protocol import (
     ToWrite,
     in_fixed_batches,
 )
-from supernet.formats.quiet import quietly
+from supernet.quiet import quietly
 
 MODEL_PARAM, MODEL_BIN = "model.param", "model.bin"
 FIRST_IN, FIRST_OUT = "in0", "out0"

@@ -9,7 +9,7 @@ from typing import Any
 
 from supernet.bundles.onnx_export import export_onnx
 from supernet.bundles.ports import INPUT, OUTPUT
-from supernet.errors import InputError
+from supernet.evaluating.onnx_sessions import session_of
 from supernet.formats.protocol import ExportFormat, Logits, NetworkInputs, Opened, Reading, ToWrite, batched
 
 MODEL_ONNX = "model.onnx"
@@ -34,19 +34,6 @@ def opened_onnx(reading: Reading) -> Iterator[Opened]:
         return lambda: session.run(None, inputs)
 
     yield Opened(batched(run, reading.batch), bound)
-
-
-def session_of(path: Path, threads: int) -> Any:
-    """ONNX Runtime on the processor. Raises InputError for a file that is no model."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3  # errors only
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no common base but this
-        raise InputError(f"ONNX Runtime cannot load {path}: {error}") from error
 
 
 FORMAT = ExportFormat(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from supernet.bundles.bundle import Bundle
+    from supernet.images.data import Dataset
 
 NetworkInputs = npt.NDArray[np.float32]
 Logits = npt.NDArray[np.float32]
@@ -54,13 +55,17 @@ class FormatRequest:
 
 @dataclass(frozen=True)
 class ToWrite:
-    """What is written: a subnet in eval mode and the bundle that it is of; ``batch`` None takes any number of images."""
+    """What is written: a subnet in eval mode and the bundle that it is of; ``batch`` None takes any number of images.
+
+    ``data`` is the bundle's own images, where they are here.
+    """
 
     subnet: nn.Module
     bundle: Bundle
     resolution: int
     batch: int | None
     opset: int = OPSET
+    data: Dataset | None = None
 
     @property
     def channels(self) -> int:
@@ -96,19 +101,51 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class AccuracyBound:
+    """How far a format that rounds on purpose may be from torch on the report split.
+
+    ``points`` is how much less top-1 it may have, in percentage points, unless McNemar's test calls more than that
+    chance (p of at least 0.05); ``agreement`` the least share of images whose best class is torch's.
+    """
+
+    points: float
+    agreement: float
+
+    def __str__(self) -> str:
+        return f"at most {self.points:g} points less top-1, and at least {100 * self.agreement:g} % of best classes the same"
+
+
+@dataclass(frozen=True)
+class QuantisedAs:
+    """How a format was quantised: by what, on how many calibration images, and why what is left in float32 is.
+
+    ``tried`` is the validation top-1 of each method, on ``validation_images``, where there was a choice.
+    """
+
+    method: str
+    calibration_images: int
+    in_float: Mapping[str, str]
+    tried: Mapping[str, float] | None = None
+    validation_images: int | None = None
+
+
+@dataclass(frozen=True)
 class ExportFormat:
     """``main`` is the file that a person asks for; ``packages`` are the distributions that write it, and those that
     run it are ``runtime``. ``extra`` installs both where oncefit alone does not, and ``note`` is what else to know.
 
     ``batch`` is what it takes by default, and what it takes at all where ``any_batch`` is false. A format without
     ``opened`` is not run here, and ``not_run`` says why; ``opened`` then reads what can be checked of it, if anything.
+
+    A format with a ``bound`` is in 8 bits: it needs images, and its latency is told beside that of ``in_float``, the
+    format of the same runtime in float32.
     """
 
     name: str
     about: str
     main: str
     packages: tuple[str, ...]
-    write: Callable[[ToWrite, Path], None]
+    write: Callable[[ToWrite, Path], QuantisedAs | None]
     opened: Callable[[Reading], AbstractContextManager[Opened]] | None
     batch: BatchSize = DYNAMIC
     any_batch: bool = True
@@ -117,6 +154,8 @@ class ExportFormat:
     note: str = ""
     not_run: str | None = None
     takes_opset: bool = False
+    bound: AccuracyBound | None = None
+    in_float: str | None = None
 
     @property
     def how(self) -> str:

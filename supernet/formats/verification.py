@@ -9,15 +9,17 @@ from importlib.metadata import version
 from typing import Any
 
 from supernet.bundles.bundle import Bundle, Disagreement
-from supernet.bundles.bundle_card import FormatKeys
+from supernet.bundles.bundle_card import FORMATS_FOLDER, MODEL, FormatKeys
 from supernet.errors import InputError
 from supernet.formats.checking import check_runs, compare_with_torch, require_likeness
 from supernet.formats.conversion import reading_of
+from supernet.formats.eight_bits import require_8_bits
 from supernet.formats.protocol import Opened
 from supernet.formats.registry import EXPORT_FORMATS, export_format
 from supernet.images.data import Dataset
 
 VERIFYING_THREADS = 1
+NEEDS_IMAGES = "a format in 8 bits is compared on the bundle's own images; --data takes them"
 
 
 def verify_formats(bundle: Bundle, data: Dataset | None) -> dict[str, dict[str, Any]]:
@@ -28,13 +30,16 @@ def verify_formats(bundle: Bundle, data: Dataset | None) -> dict[str, dict[str, 
     which do not answer as torch does.
     """
     found: dict[str, dict[str, Any]] = {}
+    wrong: list[str] = []
     by_size: dict[int, dict[str, FormatKeys]] = defaultdict(dict)
     for name, about in (bundle.card.formats or {}).items():
         why = why_not_run(name)
+        if name in EXPORT_FORMATS and export_format(name).bound is not None:
+            wrong += complaint_of_8_bits(bundle, name)
+            why = why or (NEEDS_IMAGES if data is None else None)
         found[name] = {"bytes": about.bytes, "files": list(about.files), "not_run": why}
-        if why is None or (export_format(name).not_run is not None and not missing_to_check(name)):
+        if why is None or (why == why_not_run(name) and checked_only(name)):
             by_size[about.image_size][name] = about
-    wrong: list[str] = []
     for side, formats in by_size.items():
         with ExitStack() as stack:
             opened = {}
@@ -51,7 +56,9 @@ def verify_formats(bundle: Bundle, data: Dataset | None) -> dict[str, dict[str, 
         for name, agreement in agreements.items():
             found[name] |= asdict(agreement) | {"runtime": runtime_versions(name)}
             try:
-                require_likeness(name, agreement, bundle.folder, "convert it again")
+                require_likeness(
+                    name, agreement, bundle.folder, export_format(name).bound, "convert it again"
+                )
             except Disagreement as error:
                 wrong.append(str(error))
     if wrong:
@@ -75,6 +82,16 @@ def runtime_versions(name: str) -> dict[str, str]:
     return {package: version(package) for package in format.runtime or format.packages}
 
 
+def complaint_of_8_bits(bundle: Bundle, name: str) -> list[str]:
+    """What is wrong where the weights of a format that is called int8 are not."""
+    format = export_format(name)
+    try:
+        require_8_bits(name, bundle.folder / FORMATS_FOLDER / name / format.main, bundle.folder / MODEL)
+    except Disagreement as error:
+        return [str(error)]
+    return []
+
+
 def why_not_run(name: str) -> str | None:
     """Why a format is not run here, and what to do; None where it is."""
     if name not in EXPORT_FORMATS:
@@ -91,6 +108,9 @@ def broken(name: str, error: ImportError) -> str:
     return f"what runs it is installed and cannot be imported ({error}): {export_format(name).how}, or see oncefit doctor"
 
 
-def missing_to_check(name: str) -> bool:
-    """Whether nothing of a format can be read here."""
-    return export_format(name).opened is None or bool(export_format(name).missing_to_run())
+def checked_only(name: str) -> bool:
+    """Whether a format is not run where it is meant to be, but something of it is read here."""
+    if name not in EXPORT_FORMATS:
+        return False
+    format = export_format(name)
+    return format.not_run is not None and format.opened is not None and not format.missing_to_run()

@@ -12,8 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from supernet.archs.arch import Arch
+from supernet.archs.arch import BITS_OF, PRECISION, Arch
 from supernet.archs.layers import Layer
+from supernet.archs.precisions import with_precisions
 from supernet.errors import InputError, prefixed, some
 from supernet.families.catalog import Supernet, open_supernet
 from supernet.ofa_format import attentive_nas, files, matching, mmrazor, net_config, settings
@@ -132,14 +133,17 @@ def of_arch(data: Data, file: str, asked: Asked) -> Network:
 
 
 def arch_of_ours(data: Data, supernet: Supernet, where: str) -> Arch:
-    """The arch of :meth:`Arch.to_dict` or of a bundle's arch.json."""
+    """The arch of :meth:`Arch.to_dict` or of a bundle's arch.json; it may say its precision."""
     fingerprint = data.get("fingerprint", supernet.fingerprint)
     if fingerprint != supernet.fingerprint:
         raise InputError(
             f"{where} is of a network called {supernet.name} with fingerprint {fingerprint}, "
             f"but the one here has {supernet.fingerprint}: they are different networks"
         )
-    return supernet.family.space.from_dict(data.get("arch", data))
+    arch, space = data.get("arch", data), supernet.family.space
+    choices = arch.get("choices") if isinstance(arch, dict) else None
+    says = isinstance(choices, dict) and PRECISION in choices and PRECISION not in space.index
+    return (with_precisions(space, BITS_OF) if says and supernet.precisions else space).from_dict(arch)
 
 
 def at_point(supernet: Supernet, arch: Arch) -> Network:

@@ -18,6 +18,7 @@ FLOORS = (
     ("supernet.families",),
     ("supernet.images", "supernet.ofa_format"),
     ("supernet.evaluating",),
+    ("supernet.quantising",),
     ("supernet.training",),
     ("supernet.bundles", "supernet.making"),
     ("supernet.formats", "supernet.conformance"),

@@ -28,7 +28,9 @@ except ImportError as missing:
     sys.exit(2)
 
 HERE = Path(__file__).resolve().parent
-CARD, MODEL, TEST_ANSWER = "card.json", "model.onnx", "selftest.json"
+CARD, TEST_ANSWER = "card.json", "selftest.json"
+MODEL_OF = {None: "model.onnx", "int8": "model-int8.onnx"}
+"""What runs, by the precision that the card says."""
 IMAGES_AT_ONCE = 100
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 INPUT_TOLERANCE = 1e-4
@@ -76,15 +78,16 @@ def told(arguments: list[str] | None) -> argparse.Namespace:
 
 def opened_session(card: dict[str, Any], threads: int) -> Any:
     """The model in ONNX Runtime. Raises Refused where it is not the one that the card is of."""
-    check_unchanged(MODEL, card)
-    model = (HERE / MODEL).read_bytes()
+    name = MODEL_OF[card.get("precision")]
+    check_unchanged(name, card)
+    model = (HERE / name).read_bytes()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors only
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common base but this
-        raise Refused(f"onnxruntime {onnxruntime.__version__} cannot load {MODEL}: {error}") from error
+        raise Refused(f"onnxruntime {onnxruntime.__version__} cannot load {name}: {error}") from error
 
 
 def read_json(name: str) -> dict[str, Any]:
