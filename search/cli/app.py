@@ -22,6 +22,7 @@ from search.cli import (
     evaluate,
     export,
     finetune,
+    fleet,
     predictor,
     profile,
     profile_kit,
@@ -66,6 +67,7 @@ def options(
 
 
 app.command()(search.search)
+app.command()(fleet.fleet)
 app.command()(export.export)
 app.command()(convert.convert)
 app.command()(verify.verify)
