@@ -16,7 +16,8 @@ Searched: the same devices by those models, with the candidates of a search for 
 Proxy: for every pair of columns, and of the 40 made-up devices, the rank correlation of the latencies, and what is lost
 where a device chooses from the front of the other alone.
 
-The last three need the published predictor and latencies (the made-up devices do not).
+The last three need the published predictor and latencies. Rows of the first are kept in runs/benchmarks/portfolio.json, and
+fitted devices beside it: a benchmark that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ import itertools
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from fleet import CSV, FITTED_ROWS
 from oracles import REFERENCE, need
-from results import spread
+from results import OUT, Results, Row, spread
 
 import oncefit
 from cost_models.device import Device
@@ -42,19 +43,24 @@ from cost_models.feature_sums import feature_sums
 from cost_models.latency_csv import read_latency_csv
 from cost_models.latency_fit import fit
 from cost_models.profiling import LatencyMeasurement
+from search.feasible.few_for_many import choose_few, fewest, undominated
 from search.predictors.files import open_predictor
-from search.runs.one_proxy import rank_correlations
+from search.runs.one_proxy import proxies_of, rank_correlations
+from search.runs.portfolio import Portfolio, make_portfolio
+from search.runs.portfolio_candidates import read_pool
+from search.runs.portfolio_file import read_portfolio
 from supernet.arrays import Floats
 from supernet.families.catalog import open_supernet
 
 DEVICES, CANDIDATES = 40, 2_000
 SLACK = 0.03
 PERCENTILES = (25, 50, 75)
-NUMBERS = (1, 2, 3, 4, 8)
 KNOWN = (160, 176, 192, 208, 224)
 """Resolutions that OFA's predictor was trained on."""
 PATIENCE = {"related": 240.0, "unrelated": 20.0}
 """Seconds that proofs may take: of the former so many that what is told is how long they do."""
+ASKED = {"related": (2, 4, 8), "unrelated": (4, 8)}
+FORMS = {"left": ".0f", "seconds": ".1f", "whole": ".1f", "gap": ".4f"}
 KEPT = 200
 """Candidates of each device that a search keeps."""
 
@@ -88,21 +94,23 @@ def main() -> None:
 
 
 def speed(seeds: int, scratch: Path) -> None:
+    results = Results("portfolio")
     print(f"{DEVICES} devices, {CANDIDATES:,} candidates")
-    head = f"{'latencies':>12} {'K':>3} {'seconds for K':>22} {'with the curve':>22} {'gap (points)':>22} {'curve proven':>14}"
-    print(head)
-    for kind in ("related", "unrelated"):
-        tables = [made(kind, seed) for seed in range(seeds)]
-        for most in (2, 4, 8):
-            rows = [timed(*table, most, PATIENCE[kind], scratch) for table in tables]
-            fewest = [row for row in rows if row is not None]
-            if not fewest:
-                print(f"{kind:>12} {most:>3} {'no choice of so few keeps all budgets':>40}")
-                continue
-            alone, whole, gap = ([row[i] for row in fewest] for i in range(3))
-            shares = f"{sum(row[3] for row in fewest)} of {sum(row[4] for row in fewest)}"
+    print(
+        f"{'latencies':>10} {'K':>3} {'left':>16} {'seconds for K':>18} {'with the curve':>18} {'gap (points)':>22} {'proven':>10}"
+    )
+    for kind in PATIENCE:
+        for most in ASKED[kind]:
+            rows = [
+                results.row(
+                    partial(timed, kind, seed, most, scratch), peer="speed", kind=kind, most=most, seed=seed
+                )
+                for seed in range(seeds)
+            ]
+            figures = [spread([row[name] for row in rows], form) for name, form in FORMS.items()]
+            proven = f"{sum(row['proven'] for row in rows)} of {sum(row['numbers'] for row in rows)}"
             print(
-                f"{kind:>12} {most:>3} {spread(alone, '.1f'):>22} {spread(whole, '.1f'):>22} {spread(gap, '.4f'):>22} {shares:>14}"
+                f"{kind:>10} {most:>3} {figures[0]:>16} {figures[1]:>18} {figures[2]:>18} {figures[3]:>22} {proven:>10}"
             )
 
 
@@ -123,23 +131,18 @@ def made(kind: str, seed: int) -> tuple[Floats, Floats]:
     ).T
 
 
-def timed(
-    top1: Floats, latency: Floats, most: int, patience: float, scratch: Path
-) -> tuple[float, float, float, int, int] | None:
-    """Seconds for one number, and with the curve; gap; how many numbers of the curve are proven, and are there."""
-    from search.feasible.few_for_many import choose_few, fewest
-
+def timed(kind: str, seed: int, most: int, scratch: Path) -> Row:
+    """Seconds for one number, and of all with the curve; the gap; how many numbers of the curve are proven, of how many."""
+    top1, latency = made(kind, seed)
     rng = np.random.default_rng(0)
     budgets = [float(np.percentile(row, rng.uniform(10, 80))) for row in latency]
     weights = rng.lognormal(0, 1, len(latency)).round(3)
     began = time.process_time()
-    can = latency <= np.array(budgets)[:, None]
-    losses = np.where(can, -100 * top1, np.inf)
+    losses = np.where(latency <= np.array(budgets)[:, None], -100 * top1, np.inf)
     losses = losses - losses.min(axis=1, keepdims=True)
-    start, least = fewest(losses, patience)
-    if most < least:
-        return None
-    alone = choose_few(losses, weights / weights.sum(), most, patience, [start] if start is not None else [])
+    start, _ = fewest(losses, PATIENCE[kind])
+    known = [start] if start is not None else []
+    alone = choose_few(losses, weights / weights.sum(), most, PATIENCE[kind], known)
     seconds = time.process_time() - began
     assert alone is not None
     path = scratch / "made.csv"
@@ -154,97 +157,100 @@ def timed(
         for i, (limit, weight) in enumerate(zip(budgets, weights.tolist(), strict=True))
     }
     began = time.process_time()
-    found = oncefit.fleet(candidates=path, devices=devices, subnets=most, seconds=patience, say=quiet)
-    curve = found.curve["proven"].dropna()
-    return (
-        seconds, time.process_time() - began, found.lost - found.lost_at_least, int((curve == True).sum()), len(curve),  # noqa: E712
-    )  # fmt: skip
+    found = oncefit.fleet(candidates=path, devices=devices, subnets=most, seconds=PATIENCE[kind], say=quiet)
+    curve = [one for one in found.found.portfolio.curve if one is not None]
+    return {
+        "left": len(undominated(losses)), "seconds": seconds, "whole": time.process_time() - began,
+        "gap": found.lost - found.lost_at_least, "proven": sum(one.proven for one in curve), "numbers": len(curve),
+    }  # fmt: skip
 
 
 # -- the published GPUs ------------------------------------------------------------------
 
 
 class Published:
-    """The published latencies: files for a portfolio, and what is true of the subnets that the predictor knows."""
+    """The published latencies: candidates, devices that are fitted to other rows, and what is true of the candidates."""
 
     def __init__(self, reference: Path, scratch: Path) -> None:
-        self.file = need(reference / CSV)
-        self.predictor = scratch / "w12.safetensors"
+        file, self.predictor = need(reference / CSV), scratch / "w12.safetensors"
         self.supernet = open_supernet("ofa_mbv3_w1.2")
         oncefit.import_predictor(
             "w12", need(reference / "acc_predictor.pth"), self.supernet.name, out=self.predictor
         )
-        rows = read_latency_csv(self.file, self.supernet)
-        inside = np.array([arch.values["resolution"] in KNOWN for arch in rows.archs])
-        self.archs = [rows.archs[i] for i in np.flatnonzero(inside)]
-        self.true = {name: rows.column(name)[inside] for name in rows.names}
-        chosen = np.random.default_rng(0).permutation(np.flatnonzero(~inside))[:FITTED_ROWS]
+        rows = read_latency_csv(file, self.supernet)
+        self.asked = {
+            "candidates": str(file),
+            "supernet": self.supernet.name,
+            "predictor": str(self.predictor),
+        }
+        self.pool = read_pool(read_portfolio(None, {**self.asked, "subnets": 2}), quiet)
+        self.true = self.pool.columns
+        known = set(self.pool.archs)
+        others = np.flatnonzero([arch not in known for arch in rows.archs])
+        chosen = np.random.default_rng(0).permutation(others)[:FITTED_ROWS]
         self.devices = {}
         for name in rows.names:
-            times = rows.column(name)
-            measured = [LatencyMeasurement(times[i], times[i], times[i], 1) for i in chosen]
-            model = fit(self.supernet, [rows.archs[i] for i in chosen], measured)
-            self.devices[name] = scratch / f"{name}-fitted.yaml"
-            write_device(Device(name=f"{name}-fitted", latency=model), self.devices[name])
+            self.devices[name] = OUT / "portfolio" / f"{name}-fitted.yaml"
+            if not self.devices[name].is_file():
+                times = rows.column(name)
+                measured = [LatencyMeasurement(times[i], times[i], times[i], 1) for i in chosen]
+                model = fit(self.supernet, [rows.archs[i] for i in chosen], measured)
+                write_device(Device(name=f"{name}-fitted", latency=model), self.devices[name])
 
     def budgets(self, percentile: int) -> dict[str, float]:
         return {name: float(np.percentile(times, percentile)) for name, times in self.true.items()}
 
-    def measured(self, percentile: int, most: int = 2) -> oncefit.Portfolio:
+    def measured(self, percentile: int) -> Portfolio:
         """By the latencies of the file."""
-        return self.portfolio(
-            {name: {"latency_ms": limit} for name, limit in self.budgets(percentile).items()}, most
-        )
+        limits = self.budgets(percentile)
+        return self.portfolio({name: {"latency_ms": limit} for name, limit in limits.items()}, SLACK)
 
-    def predicted(self, percentile: int, cost: str = "latency_ms", slack: float = SLACK) -> oncefit.Portfolio:
+    def predicted(self, percentile: int, cost: str, slack: float) -> Portfolio:
         """By models that were fitted to other subnets."""
         limits = self.budgets(percentile)
-        return self.portfolio({str(self.devices[name]): {cost: limits[name]} for name in limits}, 2, slack)
+        return self.portfolio({str(self.devices[name]): {cost: limits[name]} for name in limits}, slack)
 
-    def portfolio(
-        self, devices: Mapping[str, Mapping[str, float]], most: int, slack: float = SLACK
-    ) -> oncefit.Portfolio:
-        return oncefit.fleet(
-            candidates=self.file, supernet=self.supernet.name, predictor=str(self.predictor), devices=devices, subnets=most,
-            slack=slack, say=quiet,
-        )  # fmt: skip
+    def portfolio(self, devices: Mapping[str, Mapping[str, float]], slack: float) -> Portfolio:
+        asked = read_portfolio(None, {**self.asked, "devices": devices, "subnets": 2, "slack": slack})
+        return make_portfolio(asked, quiet, self.pool)
 
 
 def gpus(published: Published) -> None:
-    count = len(published.archs)
+    count = len(published.pool.names)
     print(f"\n{len(published.true)} published GPU settings, {count:,} subnets, slack {100 * SLACK:g} %")
     print(f"{'latencies':>28} {'percentile':>11} {'lost at K = 1':>14} {'K = 2':>8} {'K = 3':>8} {'worst at 2':>11} {'chosen above':>13} {'all above':>18}")  # fmt: skip
     for percentile in PERCENTILES:
         for told, found in (
             ("measured", published.measured(percentile)),
-            ("predicted", published.predicted(percentile)),
+            ("predicted", published.predicted(percentile, "latency_ms", SLACK)),
             ("predicted, 95 % bound", published.predicted(percentile, "latency_p95_ms", 0.0)),
         ):
-            losses = [found.curve["lost"].get(k, float("nan")) for k in (1, 2, 3)]
+            losses = losses_at(found)
             chosen, inside, above = violations(published, found, percentile)
             print(
-                f"{told:>28} {percentile:>11} {losses[0]:>14.3f} {losses[1]:>8.3f} {losses[2]:>8.3f} {found.curve['worst'][2]:>11.3f} "
+                f"{told:>28} {percentile:>11} {losses[0]:>14.3f} {losses[1]:>8.3f} {losses[2]:>8.3f} {found.lost.max():>11.3f} "
                 f"{f'{len(chosen)} of {len(published.true)}':>13} {f'{above:,} of {inside:,}':>18}"
             )
             for line in chosen:
                 print(f"{'':>28} {line}")
 
 
-def violations(published: Published, found: oncefit.Portfolio, percentile: int) -> tuple[list[str], int, int]:
+def losses_at(found: Portfolio) -> list[float]:
+    """Weighted losses with at most 1, 2 and 3 subnets; NaN where so few cannot serve all."""
+    return [one.loss if one is not None else float("nan") for one in found.curve[:3]]
+
+
+def violations(published: Published, found: Portfolio, percentile: int) -> tuple[list[str], int, int]:
     """Chosen subnets that are truly above a budget; of all that are taken to be within one, how many are truly above it."""
-    made, limits = found.found.portfolio, published.budgets(percentile)
-    place = {arch.id: i for i, arch in enumerate(published.archs)}
-    order = [place[name] for name in made.pool.names]
-    chosen, inside, above = [], 0, 0
-    for i, one in enumerate(made.served):
+    limits, chosen, inside, above = published.budgets(percentile), list[str](), 0, 0
+    for one, subnet in zip(found.served, found.kept.of_device, strict=True):
         name = one.name.removesuffix("-fitted")
-        true = published.true[name][order]
-        kept = one.within(made.asked.slack)
+        true, kept = published.true[name], one.within(found.asked.slack)
         inside, above = inside + int(kept.sum()), above + int((true[kept] > limits[name]).sum())
-        over = float(true[made.kept.of_device[i]] / limits[name] - 1)
+        over = float(true[subnet] / limits[name] - 1)
         if over > 0:
             chosen.append(
-                f"{name}: the chosen subnet took {100 * over:.1f} % more than its budget when it was measured"
+                f"{name}: {found.pool.names[subnet]} took {100 * over:.1f} % more than the budget when it was measured"
             )
     return chosen, inside, above
 
@@ -268,12 +274,12 @@ def searched(published: Published, scratch: Path) -> None:
             objectives=["top1", "latency_ms"], trials=KEPT, space={"resolution": KNOWN}, out=scratch / f"searched-{percentile}", say=quiet,
         )  # fmt: skip
         seconds, began = time.process_time() - began, time.process_time()
-        found = oncefit.fleet(run=fleet, subnets=2)
+        found = make_portfolio(read_portfolio(fleet.folder, {"subnets": 2}), quiet)
         took = time.process_time() - began
-        losses = [found.curve["lost"].get(k, float("nan")) for k in (1, 2, 3)]
+        losses = losses_at(found)
         print(
-            f"{percentile:>11} {seconds:>18.0f} {len(found.found.portfolio.pool.names):>11,} {took:>13.1f} {losses[0]:>14.3f} "
-            f"{losses[1]:>8.3f} {losses[2]:>8.3f} {found.curve['worst'][2]:>11.3f}"
+            f"{percentile:>11} {seconds:>18.0f} {len(found.pool.names):>11,} {took:>13.1f} {losses[0]:>14.3f} "
+            f"{losses[1]:>8.3f} {losses[2]:>8.3f} {found.lost.max():>11.3f}"
         )
 
 
@@ -287,9 +293,9 @@ def proxies(published: Published, seeds: int) -> None:
     print(
         f"{'correlation':>16} {'GPU settings: pairs':>20} {'lost (points)':>24} {'made-up: pairs':>16} {'lost (points)':>24}"
     )
-    found = published.measured(50, 2)
+    found = published.measured(50)
     made_up = [pairs_of(*made("related", seed)) for seed in range(seeds)]
-    pools = [pairs_of(found.found.portfolio.pool.top1, np.array([one.costs["latency_ms"] for one in found.found.portfolio.served])), np.concatenate(made_up)]  # fmt: skip
+    pools = [pairs_of(found.pool.top1, np.array([one.costs["latency_ms"] for one in found.served])), np.concatenate(made_up)]  # fmt: skip
     for low, high in itertools.pairwise(BINS):
         cells = []
         for pairs in pools:
@@ -301,12 +307,13 @@ def proxies(published: Published, seeds: int) -> None:
                 + (f" ({len(mine) - len(served)} none)" if len(served) < len(mine) else ""),
             ]
         print(f"{f'{low:g} to {high:g}':>16} {cells[0]:>20} {cells[1]:>24} {cells[2]:>16} {cells[3]:>24}")
-    told: Any = found.to_dict()["one_proxy"]
     print(f"\nthe GPU settings at the median, slack {100 * SLACK:g} %: one proxy for all")
-    for one in sorted(told["proxies"], key=lambda one: -one["mean_spearman"]):
+    told = proxies_of(found)
+    assert told is not None
+    for one in sorted(told.every, key=lambda one: -one.mean):
         print(
-            f"{one['device']:>14}: mean correlation {one['mean_spearman']:.3f}, least {one['least_spearman']:.3f}; "
-            f"{one['front_size']} subnets; lost {one['lost']:.3f} points, {one['worst']:.3f} on {one['worst_device']}"
+            f"{one.name:>14}: mean correlation {one.mean:.3f}, least {one.least:.3f}; {len(one.front)} subnets; "
+            f"lost {one.loss:.3f} points, {one.worst:.3f} on {one.worst_device}"
         )
 
 

@@ -88,7 +88,7 @@ def read_portfolio(path: Path | None, overrides: Mapping[str, object]) -> Portfo
     for one, other in (("run", "candidates"), ("candidates", "run")):
         if one in given and other not in given:
             data.pop(other, None)
-    if data.get(DEVICES):
+    if data.get(DEVICES) is not None:
         data[DEVICES] = parse_served(data[DEVICES], f"{where}: {DEVICES}", folder)
     asked = documents.check(data, PortfolioFile, where)
     check_asked(asked, where)
