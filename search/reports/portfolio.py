@@ -425,10 +425,12 @@ def draw_curve(axes: Axes, told: Told) -> None:
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8, loc="upper right")
 
 
 def draw_devices(axes: Axes, told: Told) -> None:
+    from matplotlib.patches import Patch
+
     found = told.portfolio
     order = np.argsort(-found.lost, kind="stable")[:BARS][::-1]
     colour = {subnet: COLOURS[i % len(COLOURS)] for i, subnet in enumerate(found.kept.kept)}
@@ -437,8 +439,7 @@ def draw_devices(axes: Axes, told: Told) -> None:
         found.lost[order],
         color=[colour[found.kept.of_device[i]] for i in order],
     )
-    for subnet, shade in colour.items():
-        axes.barh([], [], color=shade, label=found.pool.names[subnet])
+    patches = [Patch(color=shade, label=found.pool.names[subnet]) for subnet, shade in colour.items()]
     for place, i in enumerate(order):
         axes.annotate(f"{found.lost[i]:.2f}", (found.lost[i], place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     more = f" (those that lose most of {len(found.served)})" if len(found.served) > BARS else ""
@@ -450,11 +451,7 @@ def draw_devices(axes: Axes, told: Told) -> None:
     axes.margins(x=0.15)
     axes.set_xlim(left=0)
     axes.tick_params(axis="y", labelsize=8)
+    columns = 1 + len(colour) // 9
     axes.legend(
-        fontsize=8,
-        frameon=False,
-        title="subnet",
-        title_fontsize=8,
-        ncols=max(1, len(colour) // 8),
-        loc="lower right",
+        handles=patches, fontsize=8, title="subnet", title_fontsize=8, ncols=columns, loc="lower right"
     )
