@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from oncefit.model_sizes import ModelSizes, sizes
     from oncefit.networks import NetworkCosts, cost
     from oncefit.new_supernets import new_supernet
+    from oncefit.portfolios import Portfolio, fleet
     from oncefit.predictors import (
         Predictor,
         import_predictor,
@@ -68,6 +69,7 @@ _HOMES = {
     "oncefit.model_sizes": ("ModelSizes", "sizes"),
     "oncefit.networks": ("NetworkCosts", "cost"),
     "oncefit.new_supernets": ("new_supernet",),
+    "oncefit.portfolios": ("Portfolio", "fleet"),
     "oncefit.predictors": (
         "Predictor",
         "import_predictor",
@@ -107,6 +109,7 @@ __all__ = [
     "ModelSizes",
     "NetworkCosts",
     "OwnAccuracy",
+    "Portfolio",
     "PredictedAccuracy",
     "Predictor",
     "Run",
@@ -123,6 +126,7 @@ __all__ = [
     "device",
     "fetch_weights",
     "finetune",
+    "fleet",
     "import_device",
     "import_kit_result",
     "import_predictor",

@@ -22,6 +22,7 @@ from search.cli import (
     evaluate,
     export,
     finetune,
+    fleet,
     predictor,
     profile,
     profile_kit,
@@ -68,6 +69,7 @@ def options(
 
 app.command()(search.search)
 app.command()(reselect.reselect)
+app.command()(fleet.fleet)
 app.command()(export.export)
 app.command()(convert.convert)
 app.command()(verify.verify)

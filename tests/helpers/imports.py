@@ -9,7 +9,7 @@ from pathlib import Path
 
 HEAVY = {"torch", "torchvision", "pandas", "sklearn", "scipy", "optuna", "matplotlib", "onnxruntime", "ofa"}
 COMMANDS = (
-    "search", "reselect", "export", "convert", "verify", "doctor", "evaluate", "compare", "cost", "carbon", "device", "train",
+    "search", "fleet", "reselect", "export", "convert", "verify", "doctor", "evaluate", "compare", "cost", "carbon", "device", "train",
     "finetune", "demo", "data check", "data split", "supernet new", "supernet show", "bundle update", "sizes",
     "devices import", "predictor import", "predictor train", "predictor test", "predictor info",
     "predictor list", "weights list", "weights fetch", "weights import", "profile", "profile kit",

@@ -16,8 +16,8 @@ from tests.helpers.paths import ROOT
 NAMES = {
     "Accuracy", "Arch", "Bundle", "Carbon", "Comparison", "DataCheck", "Dimension", "Evaluation", "Fleet",
     "ImageSplit", "InputError", "KeptDevice", "Kit", "Layer", "ModelSizes", "NetworkCosts", "OwnAccuracy",
-    "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "adapt", "carbon",
-    "check_data", "compare", "convert", "cost", "costs", "device", "fetch_weights", "finetune", "import_device",
+    "Portfolio", "PredictedAccuracy", "Predictor", "Run", "SearchSpace", "Supernet", "__version__", "adapt", "carbon",
+    "check_data", "compare", "convert", "cost", "costs", "device", "fetch_weights", "finetune", "fleet", "import_device",
     "import_kit_result", "import_predictor", "import_weights", "list_predictors", "list_weights", "make_kit",
     "new_supernet", "open_bundle", "open_fleet", "open_predictor", "open_run", "open_supernet", "profile",
     "profile_from_csv", "reselect", "search", "search_fleet", "sizes", "split_images", "supernet_from_model", "train",
@@ -39,6 +39,7 @@ MEMBERS = {
     "KeptDevice": {"device", "file", "name", "reach_ms", "sections", "to_dict", "unseen", "warnings"},
     "Kit": {"file", "manifest", "megabytes", "sections", "to_dict"},
     "Fleet": {"evaluations", "folder", "one_for_all", "plot", "result", "runs", "say", "table", "to_dict", "write"},
+    "Portfolio": {"archs", "curve", "found", "lost", "lost_at_least", "plot", "subnets", "table", "to_dict", "write"},
     "Carbon": {"break_even_requests", "found", "plot", "to_dict", "write"},
     "Evaluation": {"confusion", "plot", "write"} | {one for one in dir(dict) if one[0] != "_"},
     "DataCheck": {"errors", "findings", "found", "parts", "plot", "supernet", "to_dict"},

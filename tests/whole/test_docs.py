@@ -14,6 +14,7 @@ from cost_models.host import cached_path
 from search.cli.app import app, main
 from search.cli.search import devices_of
 from search.runs.config import load_config, parse_budgets, resolved, with_device
+from search.runs.portfolio_file import read_portfolio
 from supernet import documents
 from supernet.families.catalog import Supernet
 from supernet.images.data import Dataset
@@ -112,7 +113,9 @@ def test_yaml_that_is_shown_is_a_valid_document(page: Path) -> None:
     """The description of a supernet, a recipe of a training, or a search."""
     for block in blocks(page, "yaml"):
         given = parse_yaml(block, page.name)
-        if "network" in given:
+        if "subnets" in given:
+            read_portfolio(None, given)
+        elif "network" in given:
             Template(documents.check(given, TemplateFile, page.name), page).family(("one", "other"))
         elif "batch_size" in given:
             recipe_of(documents.check(given, RecipeFile, page.name), page.name)
