@@ -33,6 +33,7 @@ from search.cli import (
     train,
     verify,
     weights,
+    work,
 )
 from supernet.errors import InputError, paragraph, refused_by_system, short
 
@@ -66,6 +67,7 @@ def options(
 
 
 app.command()(search.search)
+app.command()(work.work)
 app.command()(export.export)
 app.command()(convert.convert)
 app.command()(verify.verify)
