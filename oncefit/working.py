@@ -32,13 +32,13 @@ def work(
     0. Raises InputError that names what differs here: network, weights, images, device, predictor or costs.
     """
     from search.reports.progress import search_progress
-    from search.runs.trials import join
+    from search.runs.trials import join_search
 
     with to_join(run, storage, study, supernet, data, wait) as found:
         if check:
             return 0
         with showing(progress, lambda: search_progress(found)) as show:
-            return join(found, show, measures=run is not None)
+            return join_search(found, show, measures=run is not None)
 
 
 @contextmanager

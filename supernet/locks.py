@@ -57,7 +57,7 @@ def awaited(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def tried(path: Path) -> Iterator[bool]:
+def held_if_free(path: Path) -> Iterator[bool]:
     """Hold the lock file at ``path`` unless somebody else does; yields whether it is held."""
     from filelock import FileLock, Timeout
 

@@ -9,14 +9,14 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
 Region = Annotated[str | None, typer.Option(help="Grid region of the device, as FRA.", metavar="CODE")]
-Storage = Annotated[
+StorageUrl = Annotated[
     str | None,
     typer.Option(
         "--storage", help="Optuna storage.", metavar="URL", show_default="SQLite in the run folder",
         envvar="ONCEFIT_STORAGE", show_envvar=False,
     ),
 ]  # fmt: skip
-"""The environment variable is that of :data:`search.runs.storage_urls.VARIABLE`, which may hold a password."""
+"""The environment variable is that of :data:`search.runs.storage_urls.STORAGE_VARIABLE`, which may hold a password."""
 DeviceFile = Annotated[
     Path | None, typer.Option(help="YAML file to write.", metavar="FILE", show_default="found by NAME later")
 ]

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import Storage
+from search.cli.options import StorageUrl
 
 
 def work(
     run: Annotated[
         Path | None, typer.Argument(help="Run folder, where this machine sees it.", metavar="[RUN]")
     ] = None,
-    storage: Storage = None,
+    storage: StorageUrl = None,
     study: Annotated[
         str | None, typer.Option(help="The study's name there, without RUN.", metavar="NAME")
     ] = None,

@@ -22,7 +22,7 @@ from search.runs.config import BOTH
 from search.runs.front import best
 from search.runs.own import Own
 from search.runs.run import Progress, Run, most_promising, settled
-from search.runs.storage_urls import VARIABLE, without_password
+from search.runs.storage_urls import STORAGE_VARIABLE, without_password
 from search.runs.trials import Told, begin, bury_in_turn, prepared, proposes, settle
 from search.runs.workers import WORKERS, at_work
 from supernet.bounds import check_between
@@ -118,7 +118,7 @@ class Crew:
 
     def __init__(self, run: Run, count: int) -> None:
         self._folder = run.folder
-        self._environment = environment(run, count)
+        self._environment = environment_of_workers(run, count)
         self._logs = [run.folder / WORKERS / f"worker-{place}.log" for place in range(count)]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._deaths, self._most = 0, DEATHS * count
@@ -220,7 +220,7 @@ def buried(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def environment(run: Run, count: int) -> dict[str, str]:
+def environment_of_workers(run: Run, count: int) -> dict[str, str]:
     """That of this process: each has its share of the threads, finds the same modules, and knows the storage's password."""
     import torch
 
@@ -228,7 +228,7 @@ def environment(run: Run, count: int) -> dict[str, str]:
     made = {**os.environ, "OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share, "OPENBLAS_NUM_THREADS": share}
     made["PYTHONPATH"] = os.pathsep.join(str(Path(place or ".").absolute()) for place in sys.path)
     if run.storage is not None:
-        made[VARIABLE] = run.storage
+        made[STORAGE_VARIABLE] = run.storage
     return made
 
 

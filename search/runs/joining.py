@@ -19,7 +19,7 @@ from search.runs.fleet_devices import FLEET
 from search.runs.run import CONFIG, DEVICE, PREDICTOR, Run, open_run
 from search.runs.storage_urls import NotThereError, is_file, lasting, open_storage
 from search.runs.study import PLACE, Place
-from search.runs.travelling import FILES, unpack
+from search.runs.travelling import KEPT_FILES, unpack_files
 from supernet import documents
 from supernet.errors import InputError, prefixed
 
@@ -30,7 +30,7 @@ Found = TypeVar("Found")
 
 LOOK_S = 2.0
 """Seconds between two looks for a study that is waited for."""
-TOLERANCE = 1e-6
+COST_TOLERANCE = 1e-6
 """By how much a cost may differ that is computed here and elsewhere, relatively."""
 
 
@@ -66,7 +66,7 @@ def study_to_join(
     study = insisted(lambda: study_there(url, name), wait_s)
     with TemporaryDirectory(prefix="oncefit-") as made:
         folder = Path(made)
-        unpack(study, folder, (CONFIG, DEVICE, PREDICTOR))
+        unpack_files(study, folder, (CONFIG, DEVICE, PREDICTOR))
         documents.write_text(folder / PLACE, to_yaml(Place(name=name, storage=lasting(url))))
         try:
             run = open_run(folder, url, None, supernet, data)
@@ -91,7 +91,7 @@ def study_there(url: str, name: str) -> optuna.Study:
         known = f"; it has {', '.join(others[:5])}{', ...' if others[5:] else ''}" if others else ""
         raise NotThereError(f"there is no study {name!r} in {lasting(url)}{known}") from None
     studies.identity_of(found)
-    if FILES not in found.user_attrs:  # which whoever began it may be about to write
+    if KEPT_FILES not in found.user_attrs:  # which whoever began it may be about to write
         raise NotThereError(
             f"the study {name!r} does not hold the files of its run; go on with oncefit search in the run's folder once, "
             "which puts them there, or join in that folder: oncefit work RUN"
@@ -132,5 +132,5 @@ def other_costs(run: Run, study: optuna.Study) -> list[str]:
     return [
         f"the {name} {first.costs[name]} of {first.arch.id} (here: {value})"
         for name, value in here.items()
-        if not math.isclose(value, first.costs[name], rel_tol=TOLERANCE)
+        if not math.isclose(value, first.costs[name], rel_tol=COST_TOLERANCE)
     ]

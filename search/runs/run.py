@@ -303,7 +303,7 @@ def start(
     """
     check_folder(folder, config)
     check_writable(folder)
-    studies.check_name(folder, study)
+    studies.check_study_name(folder, study)
     if storage is None:
         studies.check_database(folder)
     supernet = supernet_of(config, own) if beside is None else beside.supernet

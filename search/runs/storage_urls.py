@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -35,7 +36,7 @@ GRPC_WAIT_S = 10.0
 CREATIONS, CREATION_STEP_S = 5, 0.5
 BUSY_S = 120.0
 """Seconds that a process waits for others that write to the same SQLite file."""
-VARIABLE = "ONCEFIT_STORAGE"
+STORAGE_VARIABLE = "ONCEFIT_STORAGE"
 """The environment variable with the storage's URL, which may have a password that no file should have."""
 REACHING = {
     "connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
@@ -69,7 +70,7 @@ def without_password(text: str) -> str:
 
 def with_password(url: str) -> str:
     """A URL as it is remembered, with what the environment's ``ONCEFIT_STORAGE`` adds if that is the same storage."""
-    given = os.environ.get(VARIABLE, "")
+    given = os.environ.get(STORAGE_VARIABLE, "")
     return given if given and lasting(given) == lasting(url) else url
 
 
@@ -142,6 +143,7 @@ def opened_database(url: str) -> BaseStorage:
         event.listen(storage.engine, "connect", use_write_ahead_log)
         storage.engine.dispose()
         return storage
+    weakref.finalize(storage, storage.engine.dispose)  # connections are not left for the server to miss
     return patient(get_storage(storage), is_unreachable, without_password(url))
 
 

@@ -204,7 +204,7 @@ def read_place(folder: Path, url: str | None) -> Place:
     return place
 
 
-def check_name(folder: Path, name: str | None) -> None:
+def check_study_name(folder: Path, name: str | None) -> None:
     """Raises InputError where a folder's study has another name than is given."""
     if name is not None and (folder / PLACE).is_file() and read_place(folder, None).name != name:
         raise InputError(

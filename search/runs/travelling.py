@@ -19,17 +19,17 @@ from supernet.errors import InputError
 if TYPE_CHECKING:
     import optuna
 
-FILES = "files"
+KEPT_FILES = "files"
 """The attribute of a study that lists its files: sha256 and number of pieces, by name."""
 PIECE = 32_000
 """Characters of one piece."""
 MOST_BYTES = 256_000_000
-"""Of a file, when it is unpacked."""
+"""Of a file, when it is whole_file."""
 
 
 def publish(study: optuna.Study, files: Mapping[str, Path]) -> None:
     """Keep those of the files that are there; what the study has already is not written again."""
-    known = listed(study)
+    known = kept_files(study)
     now = dict(known)
     for name, path in files.items():
         if not path.is_file():
@@ -44,11 +44,11 @@ def publish(study: optuna.Study, files: Mapping[str, Path]) -> None:
             study.set_user_attr(piece_key(name, sha256, place), piece)
         now[name] = (sha256, len(pieces))
     if now != known:  # last, since it says that the pieces are there
-        study.set_user_attr(FILES, json.dumps(now))
+        study.set_user_attr(KEPT_FILES, json.dumps(now))
 
 
-def listed(study: optuna.Study) -> dict[str, tuple[str, int]]:
-    found = json.loads(study.user_attrs.get(FILES, "{}"))
+def kept_files(study: optuna.Study) -> dict[str, tuple[str, int]]:
+    found = json.loads(study.user_attrs.get(KEPT_FILES, "{}"))
     return {name: (sha256, count) for name, (sha256, count) in found.items()}
 
 
@@ -56,17 +56,17 @@ def piece_key(name: str, sha256: str, place: int) -> str:
     return f"file:{name}:{sha256[:8]}:{place}"
 
 
-def unpack(study: optuna.Study, folder: Path, names: Iterable[str]) -> None:
+def unpack_files(study: optuna.Study, folder: Path, names: Iterable[str]) -> None:
     """Write those of the named files that a study has into a folder. Raises InputError where one is damaged."""
-    attributes, known = study.user_attrs, listed(study)
+    attributes, known = study.user_attrs, kept_files(study)
     for name in known.keys() & set(names):
         sha256, count = known[name]
         text = "".join(str(attributes.get(piece_key(name, sha256, place), "")) for place in range(count))
         with atomic.whole(folder / name) as file:
-            file.write_bytes(unpacked(text, sha256, f"the {name} in the study {study.study_name!r}"))
+            file.write_bytes(whole_file(text, sha256, f"the {name} in the study {study.study_name!r}"))
 
 
-def unpacked(text: str, sha256: str, what: str) -> bytes:
+def whole_file(text: str, sha256: str, what: str) -> bytes:
     """Raises InputError for what is not what was kept."""
     try:
         content = zlib.decompressobj().decompress(base64.b64decode(text), MOST_BYTES)

@@ -56,7 +56,7 @@ APART = 1_000_003
 """What another process at work counts for the seed of a sampler: more trials than a study has."""
 
 
-AGAIN = "again"
+RUN_AGAIN = "again"
 """The attribute of a trial that says which earlier one, of a process that died, had its arch."""
 
 MEASURING = ".measuring"
@@ -144,7 +144,7 @@ def begin(run: Run, study: optuna.Study, worker: Worker, witness: Arch | None) -
     return ledger
 
 
-def join(run: Run, progress: Callable[[Progress], None], measures: bool) -> int:
+def join_search(run: Run, progress: Callable[[Progress], None], measures: bool) -> int:
     """Take part in a run that others began, until nothing is left to do; the number of archs that were judged here.
 
     ``measures`` after the search too, for which all processes must share the run's folder.
@@ -176,11 +176,11 @@ def bury(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> None:
     To be called in turn, lest two processes enqueue the same.
     """
     for trial in worker.those_gone(ledger.running):
-        arch = ledger.left_by(trial) if AGAIN not in trial.user_attrs else None
+        arch = ledger.left_by(trial) if RUN_AGAIN not in trial.user_attrs else None
         if arch is not None and within(
             {name: cost(arch) for name, cost in run.costs.items()}, run.config.budgets
         ):
-            study.enqueue_trial(full_values(run.problem.space, arch), user_attrs={AGAIN: trial.number})
+            study.enqueue_trial(full_values(run.problem.space, arch), user_attrs={RUN_AGAIN: trial.number})
         worker.fail(study, trial)  # only now, so that a kill in between leaves no arch behind
         ledger.follow()
 
@@ -441,7 +441,7 @@ def measured_alone(run: Run, study: optuna.Study, candidate: Candidate) -> bool:
     """Measure a candidate, unless another process is at it or has been; whether that was done here."""
     folder = run.folder / MEASURING
     folder.mkdir(exist_ok=True)
-    with locks.tried(folder / f"{candidate.arch.id}.lock") as alone:
+    with locks.held_if_free(folder / f"{candidate.arch.id}.lock") as alone:
         if not alone or candidate.arch.id in studies.saved(study, studies.VALIDATION):
             return False
         validation, hits = run.accuracy.with_hits(candidate.arch, run.problem.objectives[0].name)

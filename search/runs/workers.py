@@ -47,7 +47,7 @@ class Worker:
         self.id = secrets.token_hex(8)
         self._folder = folder
         status = folder.stat()
-        self._place = f"{machine()}:{status.st_dev}:{status.st_ino}"
+        self._place = f"{this_kernel()}:{status.st_dev}:{status.st_ino}"
         self._clock = clock
         self._current: tuple[BaseStorage, int] | None = None
         self._heard: dict[int, Heard] = {}
@@ -139,7 +139,7 @@ class Heard(NamedTuple):
 
 
 @cache
-def machine() -> str:
+def this_kernel() -> str:
     """The kernel that runs here, which frees the locks of its dead processes: of Linux since it was started."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
