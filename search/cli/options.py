@@ -9,14 +9,6 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
 Region = Annotated[str | None, typer.Option(help="Grid region of the device, as FRA.", metavar="CODE")]
-StorageUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--storage", help="Optuna storage.", metavar="URL", show_default="SQLite in the run folder",
-        envvar="ONCEFIT_STORAGE", show_envvar=False,
-    ),
-]  # fmt: skip
-"""The environment variable is that of :data:`search.runs.storage_urls.STORAGE_VARIABLE`, which may hold a password."""
 DeviceFile = Annotated[
     Path | None, typer.Option(help="YAML file to write.", metavar="FILE", show_default="found by NAME later")
 ]
@@ -26,6 +18,13 @@ Bundle = Annotated[Path, typer.Argument(help="Bundle folder.", metavar="BUNDLE")
 
 def out_folder(default: str) -> Any:
     return typer.Option("--out", help="Folder to write to.", metavar="DIR", show_default=default)
+
+
+def storage_url(default: str | bool) -> Any:
+    """The environment variable is that of :data:`search.runs.storage_urls.STORAGE_VARIABLE`: the URL may hold a password."""
+    return typer.Option(
+        "--storage", help="Optuna storage.", metavar="URL", show_default=default, envvar="ONCEFIT_STORAGE", show_envvar=False,
+    )  # fmt: skip
 
 
 FormatNames = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from search.cli.options import Json, Region, StorageUrl, out_folder
+from search.cli.options import Json, Region, out_folder, storage_url
 from supernet.errors import InputError
 
 VERIFY = "verify_on_device"
@@ -54,7 +54,7 @@ def search(
         bool, typer.Option("--verify-again", help="Time them anew, and forget what was measured.")
     ] = False,
     workers: Annotated[int, typer.Option(help="Processes that share trials and threads.", metavar="N")] = 1,
-    storage: StorageUrl = None,
+    storage: Annotated[str | None, storage_url("SQLite in the run folder")] = None,
     study: Annotated[
         str | None, typer.Option(help="The study's name, for workers elsewhere.", metavar="NAME")
     ] = None,

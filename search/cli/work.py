@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import StorageUrl
+from search.cli.options import storage_url
 
 
 def work(
     run: Annotated[
-        Path | None, typer.Argument(help="Run folder, where this machine sees it.", metavar="[RUN]")
+        Path | None, typer.Argument(help="Run folder, where this machine sees it.", metavar="RUN")
     ] = None,
-    storage: StorageUrl = None,
+    storage: Annotated[str | None, storage_url(False)] = None,
     study: Annotated[
         str | None, typer.Option(help="The study's name there, without RUN.", metavar="NAME")
     ] = None,

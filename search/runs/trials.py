@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -107,7 +108,14 @@ def prepared(run: Run, waiting: Callable[[], None]) -> optuna.Study:
         documents.write_text(run.folder / CONFIG, to_yaml(run.config))
         if studies.read_place(run.folder, None).storage is not None:
             publish(study, {name: run.folder / name for name in (CONFIG, DEVICE, PREDICTOR)})
+            say_how_to_join(studies.read_place(run.folder, None))
     return study
+
+
+def say_how_to_join(place: studies.Place) -> None:
+    if place.storage is not None and not place.storage.startswith("sqlite"):
+        how = f"oncefit work --storage {shlex.quote(place.storage)} --study {shlex.quote(place.name)}"
+        say(f"other machines join with: {how}")
 
 
 def proposes(run: Run) -> bool:

@@ -10,6 +10,7 @@ select count(*), count(distinct a.value_json) from trials t
 join trial_user_attributes a on a.trial_id = t.trial_id and a.key = 'arch_id'
 where t.state = 'COMPLETE'
 """
+COMPLETE = "select count(*) from trials where state = 'COMPLETE'"
 RUN_AGAIN = "select count(*) from trial_user_attributes where key = 'again'"
 FRONT = """
 with found as (
