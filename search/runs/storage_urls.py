@@ -80,7 +80,7 @@ def is_file(url: str) -> bool:
 
 def open_storage(url: str) -> BaseStorage:
     """An Optuna storage, which outlasts a server that is away for a while. Raises InputError where it cannot be used."""
-    lasting_url = lasting(url)
+    url, lasting_url = with_password(url), lasting(url)
     if lasting_url.startswith(JOURNAL):
         return opened_journal(lasting_url)
     if lasting_url.startswith(GRPC):

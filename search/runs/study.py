@@ -24,7 +24,7 @@ from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.following import ARCH_ID, IDENTITY
 from search.runs.racing import Raced, from_attribute
-from search.runs.storage_urls import SQLITE, NotThereError, cannot_open, lasting, with_password
+from search.runs.storage_urls import SQLITE, NotThereError, cannot_open, lasting
 from search.runs.storage_urls import open_storage as open_storage
 from supernet import documents, locks
 from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
@@ -109,8 +109,7 @@ def open_study(
     where = place.storage or str(folder / DATABASE)
     if place.storage is None and not create and not (folder / DATABASE).is_file():
         raise InputError(f"{folder} has no {DATABASE}: its study was removed; search again in another folder")
-    remembered = place.storage and with_password(place.storage)
-    storage = open_storage(url or remembered or f"{SQLITE}{folder / DATABASE}")
+    storage = open_storage(url or place.storage or f"{SQLITE}{folder / DATABASE}")
     try:
         if create:
             found = create_study(storage, place.name, identity)

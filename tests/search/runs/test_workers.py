@@ -146,7 +146,9 @@ def begun(config: Path, folder: Path, storage: str | None, study: str | None = N
     prepared(start(folder, load_config(config, {}, {}), storage, NONE, study=study), lambda: None)
 
 
-def test_a_worker_elsewhere_needs_no_more_than_the_study(config: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_worker_elsewhere_needs_no_more_than_the_study(
+    config: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     storage = f"{tmp_path}/mine.journal"
     begun(config(trials=7), tmp_path / "run", storage, "mine")
     (tmp_path / "drawn.safetensors").unlink()  # of which the study has a copy
@@ -155,7 +157,11 @@ def test_a_worker_elsewhere_needs_no_more_than_the_study(config: Callable[..., P
     assert oncefit.work(storage=storage, study="mine", check=True) == 0
     assert oncefit.work(storage=storage, study="mine", progress=told.append) == 7
     assert told[-1].trials == 7
-    assert oncefit.work(storage=storage, study="mine") == 0
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main(["work", "--storage", storage, "--study", "mine"])
+    assert end.value.code == 0
+    assert capsys.readouterr().err.splitlines()[-1] == "subnets evaluated here for the study mine: 0"
     assert oncefit.work(tmp_path / "away") == 0
     run = oncefit.open_run(tmp_path / "away")
     assert len(run.candidates) == 7
