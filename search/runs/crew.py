@@ -25,6 +25,7 @@ from search.runs.run import Progress, Run, most_promising, settled
 from search.runs.storage_urls import STORAGE_VARIABLE, without_password
 from search.runs.trials import Told, begin, bury_in_turn, prepared, proposes, settle
 from search.runs.workers import WORKERS, at_work
+from supernet import locks
 from supernet.bounds import check_between
 from supernet.errors import InputError
 
@@ -178,9 +179,12 @@ class Crew:
                 buried(process)
 
     def forget(self) -> None:
-        """Remove what they said, which nobody needs when all went well."""
+        """Remove what they said, which nobody needs when all went well, and the locks that dead ones left."""
         for log in self._logs:
             log.unlink(missing_ok=True)
+        for lock in (self._folder / WORKERS).glob("*.lock"):
+            if not locks.is_held(lock):
+                lock.unlink(missing_ok=True)
 
     def _alive(self) -> list[subprocess.Popen[bytes]]:
         return [process for process in self._processes.values() if process.poll() is None]

@@ -17,10 +17,11 @@ import pytest
 import oncefit
 from search.cli.app import main
 from search.runs import crew
+from search.runs.config import load_config
 from search.runs.crew import check_workers, search_in_crew
 from search.runs.own import Own
 from search.runs.run import Progress, open_run, start
-from search.runs.trials import MEASURING, measured_alone, prepared
+from search.runs.trials import MEASURING, Told, measured_alone, prepared, settle
 from search.runs.workers import WORKERS
 from supernet import locks
 from supernet.errors import InputError
@@ -81,7 +82,9 @@ def test_workers_on_a_server_lose_nothing_when_one_is_killed(
     assert sorted(zip(run.front.predicted_macs, run.front.predicted_top1, strict=True)) == sorted(
         asked(server.url, FRONT)
     )
-    assert list((tmp_path / "run" / WORKERS).glob("*.log")) == []
+    assert list((tmp_path / "run" / WORKERS).iterdir()) == [], (
+        "neither what they said nor their locks are left"
+    )
 
 
 KILLED = 20
@@ -141,8 +144,6 @@ def test_eight_workers_whose_server_is_stopped_lose_nothing(
 
 def begun(config: Path, folder: Path, storage: str | None, study: str | None = None) -> None:
     """A search that has made no trial yet."""
-    from search.runs.config import load_config
-
     prepared(start(folder, load_config(config, {}, {}), storage, NONE, study=study), lambda: None)
 
 
@@ -219,8 +220,6 @@ def test_workers_that_die_again_and_again_are_given_up(
 ) -> None:
     monkeypatch.setenv("STRUCK_ALWAYS", "1")
     monkeypatch.setattr(crew, "DEATHS", 0)
-    from search.runs.config import load_config
-
     run = start(tmp_path / "run", load_config(config(), {}, {}), None, NONE)
     with pytest.raises(
         InputError, match=r"1 workers of .* died, the last one by SIGKILL, as the system does where"
@@ -244,6 +243,24 @@ def test_a_search_for_several_devices_takes_no_workers(
         main(["search", "configs/searches/fleet.yaml", "--workers", "2"])
     assert end.value.code == 2
     assert "--workers is of a search for one device" in capsys.readouterr().err
+
+
+def test_a_worker_measures_the_best_by_prediction(
+    config: Callable[..., Path], tmp_path: Path, data: Dataset
+) -> None:
+    how = {
+        "accuracy": "predicted-then-measured",
+        "sampler": "guided",
+        "trials": 6,
+        "measure": 2,
+        "objectives": ["top1"],
+    }
+    path = config(**how, data=str(write_folders(data, tmp_path / "images")))
+    made = start(tmp_path / "run", load_config(path, {}, {}), None, NONE)
+    settle(made, prepared(made, lambda: None), Told(NONE, 6))  # as the search does before its workers begin
+    assert oncefit.work(tmp_path / "run") == 2
+    assert oncefit.work(tmp_path / "run") == 0
+    assert len(oncefit.search(config=path, out=tmp_path / "run").candidates) == 2
 
 
 def test_what_another_process_measures_is_left_to_it(config: Callable[..., Path], tmp_path: Path) -> None:
