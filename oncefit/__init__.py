@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from oncefit.supernets_from_models import supernet_from_model
     from oncefit.training import adapt, train
     from oncefit.weights import fetch_weights, import_weights, list_weights
+    from oncefit.working import work
     from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
     from supernet.archs.arch import Arch
     from supernet.archs.layers import Layer
@@ -83,6 +84,7 @@ _HOMES = {
     "oncefit.supernets_from_models": ("supernet_from_model",),
     "oncefit.training": ("adapt", "train"),
     "oncefit.weights": ("fetch_weights", "import_weights", "list_weights"),
+    "oncefit.working": ("work",),
     "supernet.accuracy": ("Accuracy", "OwnAccuracy", "PredictedAccuracy"),
     "supernet.archs.arch": ("Arch",),
     "supernet.errors": ("InputError",),
@@ -150,6 +152,7 @@ __all__ = [
     "supernet_from_model",
     "train",
     "train_predictor",
+    "work",
 ]
 
 

@@ -67,6 +67,8 @@ def search(
     verify_again: bool = False,
     out: str | Path | None = None,
     storage: str | None = None,
+    study: str | None = None,
+    workers: int = 1,
     track_carbon: bool = False,
     progress: bool | Show = False,
     say: Say = say,
@@ -84,12 +86,15 @@ def search(
     So many of the most accurate candidates as ``verify_on_device`` says are timed on the device, which must be this
     machine, and :attr:`Run.chosen` is the most accurate that holds the latency budget when it is measured;
     ``verify_again`` times them anew.
+    So many processes of this machine as ``workers`` says share its trials and threads, and those of other machines join with
+    :func:`oncefit.work`; ``study`` is what the study is called in its ``storage`` (docs/workers.md).
     ``track_carbon`` keeps what the search emits in the run's folder, for :func:`oncefit.carbon`; it needs codecarbon.
     ``progress`` shows a bar on standard error, or is called after every candidate. Raises InputError for wrong
     settings, an infeasible budget, and missing weights or images.
     """
     # imports Optuna, which opening a bundle does not need
     from search.reports.progress import bar, search_progress
+    from search.runs.crew import check_workers, search_in_crew
     from search.runs.trials import search as make_trials
     from search.runs.verifying import verify_run
 
@@ -108,10 +113,14 @@ def search(
         raise InputError(
             "verify_again times anew what verify_on_device does, and that is not given; give it too"
         )
-    run = start(plan.folder, plan.config, storage, say, plan.own)
+    check_workers(workers, plan.own)
+    run = start(plan.folder, plan.config, storage, say, plan.own, study=study)
     with tracked_here(plan.folder / TRACKED, track_carbon):
         with showing(progress, lambda: search_progress(run)) as show:
-            make_trials(run, show)
+            if workers > 1:
+                search_in_crew(run, workers, show)
+            else:
+                make_trials(run, show)
         if plan.config.verify_on_device is not None:
             verify_run(run, bar if progress is True else said(say), verify_again)
     found = Run(conclude(run, say), say)

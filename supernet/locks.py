@@ -56,6 +56,23 @@ def awaited(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
         give_back(lock, path)
 
 
+@contextmanager
+def held_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock file at ``path`` unless somebody else does; yields whether it is held."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        give_back(lock, path)
+
+
 def give_back(lock: BaseFileLock, path: Path) -> None:
     """Release it and remove its file: first the file, since whoever waits for it looks whether it is still there."""
     with suppress(OSError):  # Windows removes no file that is open

@@ -35,6 +35,7 @@ from search.cli import (
     train,
     verify,
     weights,
+    work,
 )
 from supernet.errors import InputError, paragraph, refused_by_system, short
 
@@ -70,6 +71,7 @@ def options(
 app.command()(search.search)
 app.command()(reselect.reselect)
 app.command()(fleet.fleet)
+app.command()(work.work)
 app.command()(export.export)
 app.command()(convert.convert)
 app.command()(verify.verify)

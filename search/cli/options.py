@@ -20,6 +20,13 @@ def out_folder(default: str) -> Any:
     return typer.Option("--out", help="Folder to write to.", metavar="DIR", show_default=default)
 
 
+def storage_url(default: str | bool) -> Any:
+    """The environment variable is that of :data:`search.runs.storage_urls.STORAGE_VARIABLE`: the URL may hold a password."""
+    return typer.Option(
+        "--storage", help="Optuna storage.", metavar="URL", show_default=default, envvar="ONCEFIT_STORAGE", show_envvar=False,
+    )  # fmt: skip
+
+
 FormatNames = Annotated[
     str, typer.Option("--format", help="Formats, with commas: onnx, openvino, ...", metavar="NAMES")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from search.cli.options import Json, Region, out_folder
+from search.cli.options import Json, Region, out_folder, storage_url
 from supernet.errors import InputError
 
 VERIFY = "verify_on_device"
@@ -53,9 +53,10 @@ def search(
     verify_again: Annotated[
         bool, typer.Option("--verify-again", help="Time them anew, and forget what was measured.")
     ] = False,
-    storage: Annotated[
-        str | None,
-        typer.Option(help="Optuna storage.", metavar="URL", show_default="SQLite in the run folder"),
+    workers: Annotated[int, typer.Option(help="Processes that share trials and threads.", metavar="N")] = 1,
+    storage: Annotated[str | None, storage_url("SQLite in the run folder")] = None,
+    study: Annotated[
+        str | None, typer.Option(help="The study's name, for workers elsewhere.", metavar="NAME")
     ] = None,
     track_carbon: Annotated[
         bool, typer.Option("--track-carbon", help="Keep what the search emits (needs codecarbon).")
@@ -86,18 +87,16 @@ def search(
         **given, "config": config, "budgets": limits, "trials": trials, "measure": measure, "storage": storage,
         "enqueue": enqueue, "out": folder, "track_carbon": track_carbon, "progress": True,
     }  # fmt: skip
+    alone: dict[str, Any] = {"workers": workers, "study": study, "verify_again": verify_again}
     with terminal.resumable():
         if several:
-            if verify_again:
-                raise InputError(
-                    "--verify-again is of a search for one device, and there are several; leave it out"
-                )
+            refuse_for_several(alone)
             fleet = oncefit.search_fleet(**without(settings, "device", "region", VERIFY))
             files, figures = fleet.write(), fleet.to_dict()
             table, note = reporting.fleet_table(fleet.result), reporting.fleet_legend(fleet.result)
             alarm, over = "", False
         else:
-            run = oncefit.search(**without(settings, DEVICES), verify_again=verify_again)
+            run = oncefit.search(**without(settings, DEVICES), **alone)
             files, figures = run.write(), run.to_dict()
             table, note = report.result_table(run.result), report.legend(run.result)
             alarm, over = report.alarm(run.result), run.verified is False
@@ -110,6 +109,15 @@ def search(
         terminal.say_loudly(alarm)
     if over:
         raise typer.Exit(OVER_BUDGET)
+
+
+def refuse_for_several(given: dict[str, Any]) -> None:
+    """Raises InputError for what only a search for one device takes."""
+    for name, value in given.items():
+        if value not in (None, False, 1):
+            raise InputError(
+                f"--{name.replace('_', '-')} is of a search for one device, and there are several; leave it out"
+            )
 
 
 def devices_of(names: list[str] | None) -> dict[str, object]:

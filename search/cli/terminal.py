@@ -48,12 +48,14 @@ def show_titled(title: str, table: RenderableType, note: str = "") -> None:
 
 
 @contextmanager
-def resumable() -> Iterator[None]:
+def resumable(
+    sentence: str = "stopped; nothing that was measured is lost, the same command continues",
+) -> Iterator[None]:
     """Ctrl-C ends the command with one sentence and exit code 130."""
     import typer
 
     try:
         yield
     except KeyboardInterrupt:
-        say("stopped; nothing that was measured is lost, the same command continues")
+        say(sentence)
         raise typer.Exit(130) from None

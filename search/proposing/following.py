@@ -35,6 +35,11 @@ class Follower:
         self._next = 0
         self._open: list[int] = []
 
+    @property
+    def seen(self) -> int:
+        """Trials that were read."""
+        return self._next
+
     def news(self, study: Study, but: int | None = None) -> list[FrozenTrial]:
         """Every trial that is new or had not ended when it was last read, in the order of their numbers.
 

@@ -24,7 +24,8 @@ from search.reports.units import amount, heading, scaled
 from search.runs.config import OWN
 from search.runs.front import Coverage, best, coverage, dominated_share, front, points
 from search.runs.run import Run, open_run, settled
-from search.runs.study import PLACE, Candidate, identity_of, lasting, read_place
+from search.runs.storage_urls import lasting
+from search.runs.study import PLACE, Candidate, identity_of, read_place
 from supernet import documents
 from supernet.errors import InputError
 
@@ -120,7 +121,8 @@ def study_storage(folder: Path, url: str | None) -> str | None:
     """``url`` for a run whose study is there."""
     if url is None or not (folder / PLACE).is_file():
         return None
-    return url if read_place(folder, None).storage == lasting(url) else None
+    known = read_place(folder, None).storage
+    return url if known is not None and lasting(known) == lasting(url) else None
 
 
 def check_comparable(runs: Sequence[Run], studies: Sequence[optuna.Study]) -> None:

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 CORE = ("oncefit", "torch", "torchvision", "onnx", "onnxruntime", "numpy", "ofa", "optuna", "safetensors")
 EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "postgresql": ("one study in a database", ("psycopg",)),
+    "grpc": ("one study behind a proxy", ("grpcio",)),
     "carbon": ("measured emissions", ("codecarbon", "nvidia-ml-py")),
     "dashboard": ("a look into a study", ("optuna-dashboard",)),
 }
 """Extras that are no format: what they are for, and their packages."""
-MODULES = {"nvidia-ml-py": "pynvml", "optuna-dashboard": "optuna_dashboard"}
+MODULES = {"grpcio": "grpc", "nvidia-ml-py": "pynvml", "optuna-dashboard": "optuna_dashboard"}
 """What is imported of a package that is called otherwise."""
 LIMIT_S = 180
 WORKS, FAILS, MISSING = "works", "fails", "not installed"

@@ -44,6 +44,11 @@ class Ledger:
         return len(self.known) + len(self.raced)
 
     @property
+    def trials(self) -> int:
+        """Trials of the study, whatever became of them."""
+        return self._follower.seen
+
+    @property
     def waiting(self) -> list[FrozenTrial]:
         """Trials that were enqueued and that nobody has begun."""
         return [trial for trial in self.open.values() if trial.state == TrialState.WAITING]
@@ -82,6 +87,17 @@ class Ledger:
         """Running trials that own an arch."""
         [wanted] = keys(self._problem.space.encode([arch]))
         return [trial for trial in self.running if wanted in self._owned(trial)]
+
+    def left_by(self, gone: FrozenTrial) -> Arch | None:
+        """The arch that a trial of a dead process owns; None where it is judged, or another open trial owns it too."""
+        owned = self._owned(gone)
+        others = [trial for trial in (*self.running, *self.waiting) if trial.number != gone.number]
+        if not owned or any(owned[0] in self._owned(trial) for trial in others):
+            return None
+        row = codes_of_trial(self._problem.space, gone)
+        assert row is not None  # what it owns has codes
+        [arch] = self._problem.space.decode(row)
+        return arch if arch.id not in self.known and arch.id not in self.raced else None
 
     def _owned(self, trial: FrozenTrial) -> list[bytes]:
         """The key of the arch that an open trial owns; none where it owns none."""

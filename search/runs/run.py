@@ -82,7 +82,10 @@ class Run:
     costs: Mapping[str, Cost]
     predictor: Predictor | None = None
     prior: Predictor | None = None
-    storage: str | None = None
+    storage: str | None = field(default=None, repr=False)
+    """The URL of its storage if that is given, maybe with a password."""
+    study_name: str | None = None
+    """What a new study is called if that is given."""
     own: Own = field(default_factory=Own)
     beside: Run | None = None
     """A run of the same supernet and images for another device: what is measured is measured for both."""
@@ -310,14 +313,17 @@ def start(
     say: Say,
     own: Own | None = None,
     beside: Run | None = None,
+    study: str | None = None,
 ) -> Run:
     """A new run, or the one that is in the folder, with all that it needs; writes nothing there.
 
-    What ``beside``, a run for another device, has opened is not opened again. Raises InputError for a folder that holds something else, an infeasible budget, and
+    ``study`` is what a new study is called. What ``beside``, a run for another device, has opened is not opened again.
+    Raises InputError for a folder that holds something else, an infeasible budget, and
     missing or wrong weights, images or storage.
     """
     check_folder(folder, config)
     check_writable(folder)
+    studies.check_study_name(folder, study)
     if storage is None:
         studies.check_database(folder)
     supernet = supernet_of(config, own) if beside is None else beside.supernet
@@ -328,7 +334,7 @@ def start(
     config = with_prior(config, begun, supernet.of_networks)
     config, given = with_enqueued(config, begun, supernet)
     run = make_run(folder, config, supernet, device, storage, kept=by_itself and begun is not None, own=own)
-    run = replace(run, beside=beside)
+    run = replace(run, beside=beside, study_name=study)
     if config.verify_on_device is not None:
         setups_at_hand(device, supernet.precisions, config.verify_on_device)
     check_feasible(run.problem, run.where)
@@ -376,7 +382,7 @@ def write_down(run: Run) -> None:
     if kept is not None and not (run.folder / PREDICTOR).exists():
         predictors.write_predictor(kept, run.folder / PREDICTOR)
     if not (run.folder / studies.PLACE).exists():
-        place = studies.new_place(run.folder, run.storage)
+        place = studies.new_place(run.folder, run.storage, run.study_name)
         documents.write_text(run.folder / studies.PLACE, to_yaml(place))
 
 

@@ -22,7 +22,14 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Connection, DateTime, TableClause, column, insert, or_, select, table
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+    TimeoutError,
+)
 from sqlalchemy.orm import Session
 
 MOST_BY_ID = 500
@@ -107,6 +114,17 @@ class Database(RDBStorage):
                 return trials(connection, wanted)
         except SQLAlchemyError as error:
             raise StorageInternalError(f"cannot read the trials: {error}") from error
+
+
+def is_unreachable(error: BaseException | None) -> bool:
+    """Whether a database's server does not answer now, or let go of what it was at: what was asked may be asked again."""
+    while error is not None:
+        if isinstance(error, (OperationalError, InterfaceError, TimeoutError, PendingRollbackError)):
+            return True
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return True
+        error = error.__cause__
+    return False
 
 
 def trials(connection: Connection, wanted: Collection[ColumnElement[bool]]) -> list[FrozenTrial]:

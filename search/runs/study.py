@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +24,8 @@ from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.following import ARCH_ID, IDENTITY
 from search.runs.racing import Raced, from_attribute
+from search.runs.storage_urls import SQLITE, NotThereError, cannot_open, lasting
+from search.runs.storage_urls import open_storage as open_storage
 from supernet import documents, locks
 from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
 from supernet.archs.arch import Arch
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
 DATABASE, PLACE, LOCK = "study.db", "study.yaml", ".lock"
 LONGEST_DATABASE = 500
 """Bytes of a path that SQLite opens: it has room for 512, its own suffixes included."""
-SQLITE = "sqlite:///"
-BUSY_S = 120.0
-"""Seconds that a process waits for others that write to the same SQLite file."""
 VALIDATION, REPORT, PREDICTED, OWN = "validation", "report", "predicted", "own"
 HITS, RACED = "hits", "raced"
 SECONDS = "seconds_outside_trials"
@@ -118,7 +116,7 @@ def open_study(
         else:
             found = optuna.load_study(study_name=place.name, storage=storage)
     except KeyError:
-        raise InputError(f"there is no study {place.name!r} in {where}; oncefit search makes it") from None
+        raise NotThereError(f"there is no study {place.name!r} in {where}; oncefit search makes it") from None
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise cannot_open(where, error) from error
     check_identity(found, identity, where)
@@ -159,17 +157,21 @@ def identity_of(study: optuna.Study) -> dict[str, object]:
 
 def check_identity(study: optuna.Study, identity: Mapping[str, object], where: str) -> None:
     """Raises InputError where a study is of something else than ``identity`` says."""
-    found = identity_of(study)
-    changed = [
-        f"the {key} {found.get(key)} (here: {here})"
-        for key, here in identity.items()
-        if found.get(key) != here
-    ]
-    if changed:
+    if changed := differing(study, identity):
         raise InputError(
             f"the study {study.study_name!r} in {where} is of {', '.join(changed)}; "
             "put back what it was of, or start anew in another folder with --out"
         )
+
+
+def differing(study: optuna.Study, identity: Mapping[str, object]) -> list[str]:
+    """What a study is of that ``identity`` says otherwise."""
+    found = identity_of(study)
+    return [
+        f"the {key} {found.get(key)} (here: {here})"
+        for key, here in identity.items()
+        if found.get(key) != here
+    ]
 
 
 # -- where a study is --------------------------------------------------------------
@@ -182,18 +184,18 @@ class Place(documents.Document):
     storage: str | None = None
 
 
-def new_place(folder: Path, url: str | None) -> Place:
-    """A place for a new study; its name is used nowhere else, since a storage may hold the runs of many."""
-    name = f"{folder.resolve().name}-{secrets.token_hex(4)}"
+def new_place(folder: Path, url: str | None, name: str | None = None) -> Place:
+    """A place for a new study; unless it is given, its name is used nowhere else, as a storage may hold the runs of many."""
+    name = name or f"{folder.resolve().name}-{secrets.token_hex(4)}"
     return Place(name=name, storage=lasting(url) if url is not None else None)
 
 
 def read_place(folder: Path, url: str | None) -> Place:
     """Where a run's study is. Raises InputError where there is none, or where ``url`` leads elsewhere."""
     if not (folder / PLACE).is_file():
-        raise InputError(f"{folder} has no study yet: it has no {PLACE}; oncefit search writes one")
+        raise NotThereError(f"{folder} has no study yet: it has no {PLACE}; oncefit search writes one")
     place = documents.read(folder / PLACE, Place)
-    if url is not None and lasting(url) != place.storage:
+    if url is not None and (place.storage is None or lasting(url) != lasting(place.storage)):
         raise InputError(
             f"the study of {folder} is in {place.storage or folder / DATABASE}, not in "
             f"{lasting(url)}; leave --storage out, or choose another folder with --out"
@@ -201,53 +203,13 @@ def read_place(folder: Path, url: str | None) -> Place:
     return place
 
 
-def lasting(url: str) -> str:
-    """A storage URL as a run folder keeps it: without password, and the same from every working directory."""
-    file = url.removeprefix(SQLITE)
-    if url.startswith(SQLITE) and file and file != ":memory:":
-        return SQLITE + str(Path(file).absolute())
-    return without_password(url)
-
-
-def without_password(url: str) -> str:
-    """A storage URL, or a text with one, that may be shown and kept."""
-    return re.sub(r"(?<=://)([^:@/\s]*):[^@\s]*@", r"\1@", url)
-
-
-def open_storage(url: str) -> optuna.storages.BaseStorage:
-    """An Optuna storage; SQLite keeps every commit through a killed process at a tenth of the default's time."""
-    from sqlalchemy import event
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from search.runs.storage import Database
-
-    try:
-        # SQLite lets one process write at a time, and gives up after five seconds unless it is told otherwise
-        patient = {"connect_args": {"timeout": BUSY_S}} if url.startswith("sqlite") else {}
-        storage = Database(url, engine_kwargs=patient, skip_compatibility_check=False)
-    except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
-        # Optuna raises RuntimeError for a database of another of its versions
-        raise cannot_open(url, error) from error
-    if url.startswith("sqlite"):
-        event.listen(storage.engine, "connect", use_write_ahead_log)
-        storage.engine.dispose()
-    return storage
-
-
-def cannot_open(url: str, error: Exception) -> InputError:
-    reason = without_password(" ".join(str(error).split()))[:300]
-    return InputError(
-        f"cannot use the storage {without_password(url)}: {reason}. Give --storage as an Optuna storage URL, for example "
-        "sqlite:///study.db, or leave it out to keep the study in the run folder"
-    )
-
-
-def use_write_ahead_log(connection: Any, _: object) -> None:
-    """A commit survives the death of the process; only a power cut may lose the last ones."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()
+def check_study_name(folder: Path, name: str | None) -> None:
+    """Raises InputError where a folder's study has another name than is given."""
+    if name is not None and (folder / PLACE).is_file() and read_place(folder, None).name != name:
+        raise InputError(
+            f"the study of {folder} is {read_place(folder, None).name!r}, not {name!r}; leave --study out, or choose another "
+            "folder with --out"
+        )
 
 
 def check_database(folder: Path) -> None:
@@ -384,8 +346,13 @@ def counted_outside(study: optuna.Study, clock: Callable[[], float]) -> Iterator
     try:
         yield
     finally:
-        outside = float(study.user_attrs.get(SECONDS, 0.0))
-        study.set_user_attr(SECONDS, outside + clock() - started)
+        count_outside(study, clock() - started)
+
+
+def count_outside(study: optuna.Study, seconds: float) -> None:
+    """Add seconds outside of trials; by one process at a time."""
+    if seconds:
+        study.set_user_attr(SECONDS, float(study.user_attrs.get(SECONDS, 0.0)) + seconds)
 
 
 def trial_seconds(trial: FrozenTrial) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +24,9 @@ from search.runs.ledger import Ledger, has_its_own
 from search.runs.racing import Raced, Rival, unpacked
 from search.runs.run import (
     CONFIG,
+    DEVICE,
     PREDICTIONS,
+    PREDICTOR,
     UPPER_BOUND,
     Progress,
     Run,
@@ -33,8 +36,9 @@ from search.runs.run import (
     write_down,
 )
 from search.runs.study import Candidate
+from search.runs.travelling import publish
 from search.runs.workers import Worker, at_work, others_at_work
-from supernet import documents
+from supernet import documents, locks
 from supernet.accuracy import PredictedAccuracy
 from supernet.archs.arch import Arch, Choice
 from supernet.archs.space import SearchSpace
@@ -53,6 +57,13 @@ APART = 1_000_003
 """What another process at work counts for the seed of a sampler: more trials than a study has."""
 
 
+RUN_AGAIN = "again"
+"""The attribute of a trial that says which earlier one, of a process that died, had its arch."""
+
+MEASURING = ".measuring"
+"""The folder in a run with a lock file for each arch that is measured after the search."""
+
+
 def search(run: Run, progress: Callable[[Progress], None]) -> None:
     """Make trials until the run has as many as its config says, and measure the best if they are predicted.
 
@@ -60,38 +71,67 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
     study resumable. Where another process searches in the same run, this one joins it: they share the
     trials that are left, and what only one can do the others wait for.
     """
-    config = run.config
-    last = Progress(0, config.trials, 0, None)
-
-    def tell(now: Progress) -> None:
-        nonlocal last
-        last = now
-        progress(now)
-
-    def waiting() -> None:
-        progress(last)
-
+    told = Told(progress, run.config.trials)
     witness = check_feasible(run.problem, run.where)
+    study = prepared(run, told.again)
+    if proposes(run):
+        with at_work(run.folder) as worker:
+            with studies.in_turn(run.folder, told.again):
+                ledger = begin(run, study, worker, witness)
+            propose(run, study, ledger, worker, told)
+    settle(run, study, told)
+    if run.config.accuracy == BOTH:
+        measure_best(run, study, told)
+
+
+class Told:
+    """What is told of the progress, which is told again while others are waited for."""
+
+    def __init__(self, progress: Callable[[Progress], None], trials: int) -> None:
+        self._progress = progress
+        self._last = Progress(0, trials, 0, None)
+
+    def __call__(self, now: Progress) -> None:
+        self._last = now
+        self._progress(now)
+
+    def again(self) -> None:
+        self._progress(self._last)
+
+
+def prepared(run: Run, waiting: Callable[[], None]) -> optuna.Study:
+    """The study of a run that is begun or goes on, with what its folder, and those who join from elsewhere, must know."""
     with studies.in_turn(run.folder, waiting):
         write_down(run)
         study = run.study(create=True)
         # only now is it known to be the same run, with other trials or files elsewhere
-        documents.write_text(run.folder / CONFIG, to_yaml(config))
-    if run.predictor is None or config.sampler != GUIDED:
-        with at_work(run.folder) as worker:
-            with studies.in_turn(run.folder, waiting):
-                ledger = begin(run, study, worker, witness)
-            propose(run, study, ledger, worker, tell)
-    with studies.in_turn(run.folder, waiting):
-        if run.predictor is None:
-            return
-        with studies.counted_outside(study, time.monotonic):
-            if config.sampler == GUIDED:
-                record_best(run, study, tell)
-            if len(run.problem.objectives) == 1:
-                prove(run, study)
-            if config.accuracy == BOTH:
-                measure_best(run, study, tell)
+        documents.write_text(run.folder / CONFIG, to_yaml(run.config))
+        if studies.read_place(run.folder, None).storage is not None:
+            publish(study, {name: run.folder / name for name in (CONFIG, DEVICE, PREDICTOR)})
+            say_how_to_join(studies.read_place(run.folder, None))
+    return study
+
+
+def say_how_to_join(place: studies.Place) -> None:
+    if place.storage is not None and not place.storage.startswith("sqlite"):
+        how = f"oncefit work --storage {shlex.quote(place.storage)} --study {shlex.quote(place.name)}"
+        say(f"other machines join with: {how}")
+
+
+def proposes(run: Run) -> bool:
+    """Whether a sampler proposes its archs one by one; else a predictor is searched, by one process and at once."""
+    return run.predictor is None or run.config.sampler != GUIDED
+
+
+def settle(run: Run, study: optuna.Study, told: Told) -> None:
+    """What one process does for all where accuracies are predicted, after the trials."""
+    if run.predictor is None:
+        return
+    with studies.in_turn(run.folder, told.again), studies.counted_outside(study, time.monotonic):
+        if not proposes(run):
+            record_best(run, study, told)
+        if len(run.problem.objectives) == 1:
+            prove(run, study)
 
 
 def begin(run: Run, study: optuna.Study, worker: Worker, witness: Arch | None) -> Ledger:
@@ -100,13 +140,8 @@ def begin(run: Run, study: optuna.Study, worker: Worker, witness: Arch | None) -
     begin_anew(study)
     ledger = Ledger(study, run.problem)
     ledger.follow()
-    worker.fail_those_gone(study, ledger.running)
-    ledger.follow()
-    before = len(study.get_trials(deepcopy=False)) + APART * others_at_work(worker, run.folder)
-    sampler = run.own.sampler or build_sampler(
-        config.sampler, run.problem, config.seed, config.trials, before
-    )
-    study.sampler = claiming(sampler, run.problem, config.seed)
+    bury(run, study, ledger, worker)
+    study.sampler = sampler_of(run, study, APART * others_at_work(worker, run.folder))
     wanted = ledger.missing(run.enqueued)
     enqueued.check_room(config.trials, ledger.done, len(wanted))
     enqueue(run, study, ledger, wanted)
@@ -115,6 +150,55 @@ def begin(run: Run, study: optuna.Study, worker: Worker, witness: Arch | None) -
         assert witness is not None
         study.enqueue_trial(full_values(run.problem.space, witness))
     return ledger
+
+
+def join_search(run: Run, progress: Callable[[Progress], None], measures: bool) -> int:
+    """Take part in a run that others began, until nothing is left to do; the number of archs that were judged here.
+
+    ``measures`` after the search too, for which all processes must share the run's folder.
+    """
+    told, study, made = Told(progress, run.config.trials), run.study(), 0
+    if proposes(run):
+        with at_work(run.folder) as worker:
+            study.sampler = sampler_of(run, study, APART * (1 + int(worker.id[:6], 16)))
+            ledger = Ledger(study, run.problem)
+            made = propose(run, study, ledger, worker, told)
+    if measures and run.config.accuracy == BOTH:
+        made += measure_best(run, study, told)
+    return made
+
+
+def sampler_of(run: Run, study: optuna.Study, apart: int) -> optuna.samplers.BaseSampler:
+    """The run's sampler for this process; ``apart`` keeps it from drawing what another one does."""
+    before = len(study.get_trials(deepcopy=False)) + apart
+    config = run.config
+    sampler = run.own.sampler or build_sampler(
+        config.sampler, run.problem, config.seed, config.trials, before
+    )
+    return claiming(sampler, run.problem, config.seed)
+
+
+def bury(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> None:
+    """Fail what dead processes left running; its arch waits to be run again, unless a process died at it before.
+
+    To be called in turn, lest two processes enqueue the same.
+    """
+    for trial in worker.those_gone(ledger.running):
+        arch = ledger.left_by(trial) if RUN_AGAIN not in trial.user_attrs else None
+        if arch is not None and within(
+            {name: cost(arch) for name, cost in run.costs.items()}, run.config.budgets
+        ):
+            study.enqueue_trial(full_values(run.problem.space, arch), user_attrs={RUN_AGAIN: trial.number})
+        worker.fail(study, trial)  # only now, so that a kill in between leaves no arch behind
+        ledger.follow()
+
+
+def bury_in_turn(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> None:
+    """As :func:`bury`, with a look first, which takes no turn."""
+    if worker.those_gone(ledger.running):
+        with studies.in_turn(run.folder, lambda: None):
+            ledger.follow()
+            bury(run, study, ledger, worker)
 
 
 def enqueue(run: Run, study: optuna.Study, ledger: Ledger, archs: Sequence[Arch]) -> None:
@@ -127,14 +211,17 @@ def enqueue(run: Run, study: optuna.Study, ledger: Ledger, archs: Sequence[Arch]
 
 def propose(
     run: Run, study: optuna.Study, ledger: Ledger, worker: Worker, progress: Callable[[Progress], None]
-) -> None:
-    """Ask the sampler and judge what it proposes, from where the study stands, until nobody has anything left to do."""
+) -> int:
+    """Ask the sampler and judge what it proposes, from where the study stands, until nobody has anything left to do.
+
+    Returns how many archs were judged here.
+    """
     wanted = run.config.trials
-    proposals = 0
+    proposals = judged = 0
     watch = watch_of(run)
     while True:
         ledger.follow()
-        worker.fail_those_gone(study, ledger.running)
+        bury_in_turn(run, study, ledger, worker)
         if ledger.missing(run.enqueued):  # a process died at one of them
             with studies.in_turn(run.folder, lambda: None):
                 ledger.follow()
@@ -142,26 +229,27 @@ def propose(
         top = best(list(ledger.known.values()), run.axes) if ledger.known else None
         progress(Progress(ledger.done, wanted, proposals, top))
         if ledger.done >= wanted or proposals >= PROPOSALS_PER_TRIAL * wanted:
-            return
+            return judged
         if watch is not None and watch.ends(study, ledger):
-            return
+            return judged
         if ledger.done + len(ledger.running) >= wanted:
             time.sleep(POLL_S)  # others are at the last ones, and may yet fail or find them over budget
             continue
-        attempt(run, study, ledger, worker)
+        judged += attempt(run, study, ledger, worker)
         proposals += 1
 
 
-def attempt(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> None:
-    """One trial, asked for and judged; it has ended afterwards, whatever happens."""
+def attempt(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> bool:
+    """One trial, asked for and judged; it has ended afterwards, whatever happens. Whether it judged a new arch."""
     from optuna.exceptions import UpdateFinishedTrialError
 
     trial = asked(run, study, ledger, worker)
     try:
-        consider(run, study, trial, ledger, worker)
+        return consider(run, study, trial, ledger, worker)
     except UpdateFinishedTrialError:
         # this process had stopped for so long that another one took it for dead
         say(f"trial {trial.number} was given up by another process and is not counted")
+        return False
     except BaseException:
         fail(study, trial)
         raise
@@ -178,8 +266,8 @@ def asked(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> optu
         return worker.ask(study, run.problem.space, ledger.waiting)
 
 
-def consider(run: Run, study: optuna.Study, trial: optuna.Trial, ledger: Ledger, worker: Worker) -> None:
-    """Tell the study what a proposal costs and, where it is within budget, how accurate it is.
+def consider(run: Run, study: optuna.Study, trial: optuna.Trial, ledger: Ledger, worker: Worker) -> bool:
+    """Tell the study what a proposal costs and, where it is within budget, how accurate it is; whether that is new.
 
     An arch that was measured or stopped before is told again with the same figures. A trial that is not needed
     any more, as others are at the last ones, or that has no arch of its own, is failed.
@@ -191,12 +279,14 @@ def consider(run: Run, study: optuna.Study, trial: optuna.Trial, ledger: Ledger,
     for name, excess in over_budget(costs, run.config.budgets).items():
         trial.set_constraint(name, excess)
     found: Candidate | Raced | None = None
+    new = False
     if within(costs, run.config.budgets):
         owns = has_its_own(storage_of(study)[0].get_trial(trial._trial_id), run.problem.space)
-        found = found_before(arch, study, trial, owns, ledger, worker)
+        found = found_before(run, arch, study, trial, owns, ledger, worker)
         if found is None and not (owns and is_needed(run, trial, ledger)):
             fail(study, trial)
-            return
+            return False
+        new = found is None
         found = found or judge(run, trial.number, arch, costs, ledger.known)
     for name, value in studies.attributes(arch, costs, found, run.problem.objectives[0].name).items():
         trial.set_user_attr(name, value)
@@ -204,10 +294,11 @@ def consider(run: Run, study: optuna.Study, trial: optuna.Trial, ledger: Ledger,
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     else:
         study.tell(trial, [found.value(o.name) for o in run.problem.objectives])
+    return new
 
 
 def found_before(
-    arch: Arch, study: optuna.Study, trial: optuna.Trial, owns: bool, ledger: Ledger, worker: Worker
+    run: Run, arch: Arch, study: optuna.Study, trial: optuna.Trial, owns: bool, ledger: Ledger, worker: Worker
 ) -> Candidate | Raced | None:
     """What is known of an arch, after those that had it before this trial are done with it; None if nothing is.
 
@@ -221,7 +312,7 @@ def found_before(
         first = [other for other in others if other.number < trial.number or not owns]
         if found is not None or not first:
             return found
-        worker.fail_those_gone(study, first)
+        bury_in_turn(run, study, ledger, worker)
         time.sleep(POLL_S)
 
 
@@ -324,19 +415,46 @@ def finished_trial(run: Run, arch: Arch, accuracy: PredictedAccuracy) -> optuna.
     )
 
 
-def measure_best(run: Run, study: optuna.Study, progress: Callable[[Progress], None]) -> None:
-    """Measure the candidates that the predictor puts first, as many as the config says."""
+def measure_best(run: Run, study: optuna.Study, progress: Callable[[Progress], None]) -> int:
+    """Measure the candidates that the predictor puts first, as many as the config says; the number of those measured here.
+
+    Processes of the run share them: each takes what no other is at.
+    """
     chosen = most_promising(run, study)
     known = {c.arch.id: c for c in settled(run, study)}
-    for candidate in chosen:
-        top = best(list(known.values()), run.axes) if known else None
-        progress(Progress(len(known), len(chosen), len(known), top))
-        if candidate.arch.id not in known:
-            validation, hits = run.accuracy.with_hits(candidate.arch, run.problem.objectives[0].name)
-            studies.save(study, candidate.arch, validation, hits)
-            known[candidate.arch.id] = replace(candidate, validation=validation, hits=hits)
-    top = best(list(known.values()), run.axes) if known else None
-    progress(Progress(len(known), len(chosen), len(known), top))
+    made, seconds = 0, 0.0
+    try:
+        while True:
+            measured = studies.saved(study, studies.VALIDATION)
+            known |= {
+                c.arch.id: replace(c, validation=measured[c.arch.id]) for c in chosen if c.arch.id in measured
+            }
+            top = best(list(known.values()), run.axes) if known else None
+            progress(Progress(len(known), len(chosen), len(known), top))
+            left = [candidate for candidate in chosen if candidate.arch.id not in known]
+            if not left:
+                return made
+            began = time.monotonic()
+            if any(measured_alone(run, study, candidate) for candidate in left):
+                made += 1
+                seconds += time.monotonic() - began
+            else:
+                time.sleep(POLL_S)
+    finally:
+        with studies.in_turn(run.folder, lambda: None):
+            studies.count_outside(study, seconds)
+
+
+def measured_alone(run: Run, study: optuna.Study, candidate: Candidate) -> bool:
+    """Measure a candidate, unless another process is at it or has been; whether that was done here."""
+    folder = run.folder / MEASURING
+    folder.mkdir(exist_ok=True)
+    with locks.held_if_free(folder / f"{candidate.arch.id}.lock") as alone:
+        if not alone or candidate.arch.id in studies.saved(study, studies.VALIDATION):
+            return False
+        validation, hits = run.accuracy.with_hits(candidate.arch, run.problem.objectives[0].name)
+        studies.save(study, candidate.arch, validation, hits)
+        return True
 
 
 def full_values(space: SearchSpace, arch: Arch) -> dict[str, Choice]:

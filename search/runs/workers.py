@@ -3,7 +3,9 @@
 A trial whose process died is failed, so that its arch can be proposed again; one whose process lives never is. Who
 lives is decided by a lock that ends with its process, where both look at the same folder. Of a process that works
 elsewhere on the same storage, say in a copy of the folder, the trial has a number that grows while it lives; it is
-taken for dead when that number has stood still for :data:`PATIENCE_S` of this process's own clock.
+taken for dead when that number has stood still for :data:`PATIENCE_S` of this process's own clock in which it
+looked. Time in which it did not, as it was at a candidate of its own or the storage was away, hardly counts: others
+could not be heard then.
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -32,6 +37,7 @@ MARK = "oncefit:worker:"
 
 BEAT = "oncefit:beat"
 BEAT_S, PATIENCE_S = 15.0, 120.0
+LEAVING_S = 5.0
 
 
 class Worker:
@@ -41,10 +47,10 @@ class Worker:
         self.id = secrets.token_hex(8)
         self._folder = folder
         status = folder.stat()
-        self._place = f"{status.st_dev}:{status.st_ino}"
+        self._place = f"{this_kernel()}:{status.st_dev}:{status.st_ino}"
         self._clock = clock
         self._current: tuple[BaseStorage, int] | None = None
-        self._heard: dict[int, tuple[object, float]] = {}
+        self._heard: dict[int, Heard] = {}
 
     def ask(
         self, study: optuna.Study, space: SearchSpace, waiting: Iterable[FrozenTrial] = ()
@@ -75,13 +81,17 @@ class Worker:
         places = places_of(trial)
         return bool(places) and all(self._is_dead(trial, name, place) for name, place in places.items())
 
-    def fail_those_gone(self, study: optuna.Study, running: Iterable[FrozenTrial]) -> None:
-        """Trials that a dead process left running are failed; they were never judged."""
+    def those_gone(self, running: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+        """Trials that a dead process left running; they were never judged."""
+        return [trial for trial in running if self.is_gone(trial)]
+
+    def fail(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Fail a trial that is gone; whether no other process was first."""
         storage, _ = storage_of(study)
-        for trial in running:
-            if self.is_gone(trial):
-                with suppress(UpdateFinishedTrialError):  # another process was first
-                    storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        with suppress(UpdateFinishedTrialError):
+            storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+            return True
+        return False
 
     def beat(self, number: int) -> None:
         """Show those who look from elsewhere that the trial's process lives."""
@@ -106,16 +116,34 @@ class Worker:
         return False
 
     def _is_dead(self, trial: FrozenTrial, name: str, place: str) -> bool:
-        if name == self.id:
-            return False
+        if name == self.id:  # made twice, as the answer to the first time was lost
+            return self._current is None or self._current[1] != trial._trial_id
         if place == self._place:
             return not locks.is_held(worker_lock_path(self._folder, name))
         beat, now = trial.system_attrs.get(BEAT), self._clock()
-        before, since = self._heard.setdefault(trial.number, (beat, now))
-        if beat != before:
-            self._heard[trial.number] = (beat, now)
+        before = self._heard.get(trial.number)
+        if before is None or before.beat != beat:
+            self._heard[trial.number] = Heard(beat, 0.0, now)
             return False
-        return now - since > PATIENCE_S
+        silent_s = before.silent_s + min(now - before.at, BEAT_S)
+        self._heard[trial.number] = Heard(beat, silent_s, now)
+        return silent_s > PATIENCE_S
+
+
+class Heard(NamedTuple):
+    """What was last heard of a trial, seconds of silence since then, and when it was last looked at."""
+
+    beat: object
+    silent_s: float
+    at: float
+
+
+@cache
+def this_kernel() -> str:
+    """The kernel that runs here, which frees the locks of its dead processes: of Linux since it was started."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{uuid.getnode():x}"
 
 
 def places_of(trial: FrozenTrial) -> dict[str, str]:
@@ -152,7 +180,7 @@ def at_work(run_folder: Path) -> Iterator[Worker]:
             yield worker
         finally:
             leaving.set()
-            thread.join()
+            thread.join(LEAVING_S)  # it may be waiting for a storage that is away
 
 
 def others_at_work(worker: Worker, run_folder: Path) -> int:

@@ -2,7 +2,7 @@
 
 python -m tests.helpers.free_search FOLDER SAMPLER TRIALS STORAGE
 
-STORAGE is a URL, ``folder`` for SQLite in the run folder, or the path of a journal file. Archs in
+STORAGE is a URL, ``folder`` for SQLite in the run folder, or ``journal`` for a journal file beside it. Archs in
 FOLDER.enqueue, as JSON, are evaluated first.
 """
 
@@ -18,9 +18,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from pathlib import Path
 
-import optuna
-
-from search.runs import study as studies
 from search.runs.config import RunConfig
 from search.runs.run import Run, make_run
 from search.runs.trials import search
@@ -34,24 +31,13 @@ IMAGES = 5000
 
 
 class FreeRun(Run):
-    """A run whose accuracies are made up from the arch, and whose study may be in a journal."""
-
-    @property
-    def journal(self) -> Path | None:
-        path = self.folder.with_suffix(".journal")
-        return path if path.exists() else None
+    """A run whose accuracies are made up from the arch."""
 
     def judge(self, arch: Arch) -> OwnAccuracy:
         with self.folder.with_suffix(".judged").open("a") as file:
             file.write(f"{arch.id} {os.getpid()}\n")
         hits = int(3000 + self.costs["macs"](arch) ** 0.5 + int(arch.id[:2], 16) % 50)
         return OwnAccuracy(hits / IMAGES)
-
-    def study(self, create: bool = False) -> optuna.Study:
-        if self.journal is None:
-            return studies.open_study(self.folder, self.storage, self.identity, create)
-        backend = optuna.storages.journal.JournalFileBackend(str(self.journal))
-        return studies.create_study(optuna.storages.JournalStorage(backend), "free", self.identity)
 
 
 def free_run(folder: Path, sampler: str, trials: int, storage: str) -> FreeRun:
@@ -61,9 +47,8 @@ def free_run(folder: Path, sampler: str, trials: int, storage: str) -> FreeRun:
         supernet="fmnist_mbv3", budgets=BUDGETS, trials=trials, sampler=sampler, accuracy="own",
         enqueue=tuple(enqueue),
     )  # fmt: skip
-    url = None if storage in ("folder", "journal") else storage
-    if storage == "journal":
-        folder.with_suffix(".journal").touch()
+    beside = f"journal:///{folder.absolute()}.journal"
+    url = {"folder": None, "journal": beside}.get(storage, storage)
     made = make_run(folder, config, open_supernet(config.supernet), None, url)
     return FreeRun(**{field.name: getattr(made, field.name) for field in fields(made)})
 

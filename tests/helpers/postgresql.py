@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -33,38 +35,72 @@ def programs() -> Path:
     return Path(found).resolve().parent
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    """The URL of a database of a new server, which listens on a socket only. Raises NoServerError."""
-    folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: the path of a socket has at most 107 characters
-    user = None
-    if os.geteuid() == 0:
-        user = UNPRIVILEGED
-        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-    try:
-        run = lambda *command: subprocess.run(  # noqa: E731
-            command, user=user, cwd=folder, check=True, capture_output=True, text=True
-        )
-        bin_ = programs()
-        run(bin_ / "initdb", "-D", folder / "data", "-U", "oncefit", "-A", "trust", "--no-sync")
-        started = subprocess.Popen(
-            [bin_ / "postgres", "-D", folder / "data", "-k", folder, "-c", "listen_addresses=", "-F"],
-            user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+class Server:
+    """A PostgreSQL server in a folder of its own, which listens on a socket only; it can be stopped and started again."""
+
+    def __init__(self, folder: Path, user: str | None, password: str | None) -> None:
+        self._folder, self._user, self._programs = folder, user, programs()
+        self._process: subprocess.Popen[str] | None = None
+        how: tuple[object, ...] = ("-A", "trust")
+        if password is not None:
+            (folder / "password").write_text(password)
+            how = ("-A", "scram-sha-256", "--pwfile", folder / "password")
+        subprocess.run(
+            [self._programs / "initdb", "-D", folder / "data", "-U", "oncefit", *how, "--no-sync"],
+            user=user, cwd=folder, check=True, capture_output=True, text=True,
         )  # fmt: skip
-    except (OSError, subprocess.SubprocessError) as error:
-        shutil.rmtree(folder)
-        raise NoServerError(
-            f"PostgreSQL does not start: {getattr(error, 'stderr', None) or error}"
-        ) from error
-    try:
+        self.url = f"postgresql+psycopg://oncefit@/postgres?host={folder}"
+
+    def start(self) -> None:
+        """Returns when it takes connections. Raises NoServerError."""
+        self._process = started = subprocess.Popen(
+            [self._programs / "postgres", "-D", self._folder / "data", "-k", self._folder, "-c", "listen_addresses=", "-F"],
+            user=self._user, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
         assert started.stderr is not None
         for line in started.stderr:
             if "ready to accept connections" in line:
-                break
-        else:
-            raise NoServerError("PostgreSQL ended before it was ready")
-        yield f"postgresql+psycopg://oncefit@/postgres?host={folder}"
+                # what it says later must not fill the pipe
+                threading.Thread(target=lambda: deque(started.stderr or (), maxlen=0), daemon=True).start()
+                return
+        raise NoServerError("PostgreSQL ended before it was ready")
+
+    def stop(self) -> None:
+        """At once, whoever is connected."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)  # which waits for no client
+            self._process.wait()
+            assert self._process.stderr is not None
+            self._process.stderr.close()
+            self._process = None
+
+
+@contextmanager
+def running_server(password: str | None = None) -> Iterator[Server]:
+    """A new server. Raises NoServerError."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: the path of a socket has at most 107 characters
+    user = None
+    made = None
+    try:
+        if os.geteuid() == 0:
+            user = UNPRIVILEGED
+            os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+        try:
+            made = Server(folder, user, password)
+            made.start()
+        except (OSError, subprocess.SubprocessError) as error:
+            raise NoServerError(
+                f"PostgreSQL does not start: {getattr(error, 'stderr', None) or error}"
+            ) from error
+        yield made
     finally:
-        started.send_signal(signal.SIGINT)  # which waits for no client
-        started.communicate()
+        if made is not None:
+            made.stop()
         shutil.rmtree(folder)
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The URL of a database of a new server. Raises NoServerError."""
+    with running_server() as made:
+        yield made.url

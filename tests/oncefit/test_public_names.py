@@ -21,7 +21,7 @@ NAMES = {
     "import_kit_result", "import_predictor", "import_weights", "list_predictors", "list_weights", "make_kit",
     "new_supernet", "open_bundle", "open_fleet", "open_predictor", "open_run", "open_supernet", "profile",
     "profile_from_csv", "reselect", "search", "search_fleet", "sizes", "split_images", "supernet_from_model", "train",
-    "train_predictor",
+    "train_predictor", "work",
 }  # fmt: skip
 MEMBERS = {
     "Run": {

@@ -25,7 +25,12 @@ from tests.helpers import tiny
 from tests.helpers.own_data import write_folders
 from tests.helpers.paths import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "deploy" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 GROUPS = typer.main.get_command(app).commands
 COMMANDS = {
     f"{name} {inner}".strip(): command

@@ -16,7 +16,7 @@ from search.proposing.samplers import SAMPLERS, build_sampler
 from search.runs.ledger import Ledger
 from search.runs.run import conclude
 from search.runs.trials import consider, search
-from search.runs.workers import BEAT, MARK, PATIENCE_S, Worker, at_work, worker_lock_path
+from search.runs.workers import BEAT, BEAT_S, MARK, PATIENCE_S, Worker, at_work, worker_lock_path
 from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch
 from tests.helpers.free_search import FreeRun, at_once, busy, free_run, judged
@@ -98,7 +98,7 @@ def test_a_trial_of_a_process_that_lives_is_left_to_it(run: FreeRun) -> None:
         ledger = Ledger(study, run.problem)
         ledger.follow()
         assert [one.number for one in ledger.running] == [trial.number]
-        mine.fail_those_gone(study, ledger.running)
+        assert mine.those_gone(ledger.running) == []
         consider(run, study, trial, ledger, other)
     assert study.get_trials()[trial.number].state == TrialState.COMPLETE
 
@@ -132,14 +132,25 @@ def test_elsewhere_a_process_is_dead_when_it_was_silent_for_long(run: FreeRun, t
     def is_gone() -> bool:
         return mine.is_gone(study.get_trials()[trial.number])
 
-    assert not is_gone()
-    now[0] = PATIENCE_S
-    assert not is_gone()
+    def looks(seconds: float) -> bool:
+        """Whether it is gone after so many seconds in which it was looked at all the time."""
+        found = [is_gone()]
+        for _ in range(int(seconds / BEAT_S)):
+            now[0] += BEAT_S
+            found.append(is_gone())
+        assert found == sorted(found), "who is dead stays dead"
+        return found[-1]
+
+    assert not looks(PATIENCE_S)
     other.beat(1)
-    now[0] += 1
-    assert not is_gone(), "it was heard"
-    now[0] += PATIENCE_S + 1
-    assert is_gone()
+    assert not looks(PATIENCE_S), "it was heard"
+    now[0] += 10 * PATIENCE_S
+    other.beat(2)
+    assert not looks(PATIENCE_S)
+    other.beat(1)
+    now[0] += 10 * PATIENCE_S
+    assert not looks(PATIENCE_S - BEAT_S), "nobody looked meanwhile"
+    assert looks(2 * BEAT_S)
     assert study.get_trials()[trial.number].system_attrs[BEAT] == 1
 
 
