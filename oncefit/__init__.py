@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         open_predictor,
         train_predictor,
     )
+    from oncefit.report_pages import report
     from oncefit.runs import Run, open_run, search
     from oncefit.supernets import Supernet, open_supernet
     from oncefit.supernets_from_models import supernet_from_model
@@ -74,6 +75,7 @@ _HOMES = {
         "open_predictor",
         "train_predictor",
     ),
+    "oncefit.report_pages": ("report",),
     "oncefit.runs": ("Run", "open_run", "search"),
     "oncefit.supernets": ("Supernet", "open_supernet"),
     "oncefit.supernets_from_models": ("supernet_from_model",),
@@ -136,6 +138,7 @@ __all__ = [
     "open_supernet",
     "profile",
     "profile_from_csv",
+    "report",
     "search",
     "search_fleet",
     "sizes",

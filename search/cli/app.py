@@ -25,6 +25,7 @@ from search.cli import (
     predictor,
     profile,
     profile_kit,
+    report,
     search,
     sizes,
     supernet,
@@ -71,6 +72,7 @@ app.command()(convert.convert)
 app.command()(verify.verify)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(report.report)
 app.command()(cost.cost)
 app.command()(sizes.sizes)
 app.command()(carbon.carbon)

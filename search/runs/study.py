@@ -371,6 +371,15 @@ def proposals(study: optuna.Study) -> int:
     return len(every) - len(finished) + failed + len(own(study, finished))
 
 
+def over_budget_proposals(study: optuna.Study) -> int:
+    """How many of the proposals were over a budget, so that their accuracy was not had."""
+    import optuna
+
+    pruned = optuna.trial.TrialState.PRUNED
+    found = own(study, study.get_trials(deepcopy=False, states=(pruned,)))
+    return sum(RACED not in trial.user_attrs for trial in found)
+
+
 def search_seconds(study: optuna.Study) -> float:
     """Seconds that a search took: those of its trials, and of what it did outside them, all processes together."""
     inside = sum(trial_seconds(trial) for trial in own(study, study.get_trials(deepcopy=False)))
