@@ -111,7 +111,10 @@ def open_study(
     where = place.storage or str(folder / DATABASE)
     if place.storage is None and not create and not (folder / DATABASE).is_file():
         raise InputError(f"{folder} has no {DATABASE}: its study was removed; search again in another folder")
-    storage = open_storage(url or place.storage or f"{SQLITE}{folder / DATABASE}")
+    own_database = f"{SQLITE}{folder / DATABASE}".replace("{", "{{").replace(
+        "}", "}}"
+    )  # Optuna fills in what braces name
+    storage = open_storage(url or place.storage or own_database)
     try:
         if create:
             found = create_study(storage, place.name, identity)

@@ -24,7 +24,7 @@ SERIES = (
     (BLUE, "circle"), (VERMILLION, "diamond"), (GREEN, "square"), (ORANGE, "triangle-up"), (PURPLE, "cross"),
     (SKY, "triangle-down"),
 )  # fmt: skip
-MOST_POINTS = 4_000
+MOST_POINTS = 3_000
 """Candidates that a chart shows; of more some are left out, evenly over the search, and that is told."""
 HOVER = "%{text}<extra></extra>"
 
@@ -72,6 +72,13 @@ def told_of(result: Result, candidate: Candidate) -> str:
     return "<br>".join(lines)
 
 
+def texts_of(result: Result) -> dict[int, str]:
+    """:func:`told_of` of every candidate that charts show, by its number."""
+    return {
+        c.number: told_of(result, c) for c in {c.number: c for c in [*drawn(result), *result.shown]}.values()
+    }
+
+
 def accuracy_title(result: Result) -> str:
     predictor = result.run.predictor
     told = "" if result.run.measures or predictor is None else f", predicted by {predictor.card.name}"
@@ -98,13 +105,10 @@ def left_out(result: Result) -> str:
     return f" Of {every:,} candidates {shown:,} are shown, evenly over the search." if shown < every else ""
 
 
-def front_chart(result: Result) -> Chart:
+def front_chart(result: Result, texts: Mapping[int, str]) -> Chart:
     """Accuracy against a cost: every candidate, the front, the chosen one, and the budget."""
     accuracy, cost = result.run.axes[:2]
     kind = result.run.kind
-    texts = {
-        c.number: told_of(result, c) for c in {c.number: c for c in [*drawn(result), *result.shown]}.values()
-    }
 
     def marks(
         name: str, found: Sequence[Candidate], colour: str, symbol: str, **more: Any
@@ -184,7 +188,7 @@ def extra_marks(result: Result, marks: Any) -> list[Any]:
     return found
 
 
-def progress_chart(result: Result) -> Chart:
+def progress_chart(result: Result, texts: Mapping[int, str]) -> Chart:
     """Accuracies in the order of the trials, the best so far, and those that were stopped."""
     accuracy = result.run.axes[0].name
     ordered = sorted(drawn(result), key=lambda c: c.number)
@@ -196,7 +200,9 @@ def progress_chart(result: Result) -> Chart:
             best = value
             best_x.append(candidate.number)
             best_y.append(value)
-            best_text.append(f"best from trial {candidate.number} on<br>{told_of(result, candidate)}")
+            best_text.append(
+                f"best from trial {candidate.number} on<br>{texts.get(candidate.number) or told_of(result, candidate)}"
+            )
     if ordered and best_x and ordered[-1].number > best_x[-1]:
         best_x.append(ordered[-1].number)
         best_y.append(best)
@@ -204,7 +210,7 @@ def progress_chart(result: Result) -> Chart:
     traces = [
         points_of(
             f"candidates, {result.run.kind}", [c.number for c in ordered], [100 * c.value(accuracy) for c in ordered],
-            [told_of(result, c) for c in ordered], GREY, "circle", 7,
+            [texts[c.number] for c in ordered], GREY, "circle", 7,
         ),
         points_of(
             "best so far", best_x, best_y, best_text, BLUE, "circle", 6, mode="lines",

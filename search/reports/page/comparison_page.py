@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from search.reports import compare, report
 from search.reports.page.blocks import Block, Chart, Code, Grid, Page, Section, in_chart, of_lines, of_table
-from search.reports.page.charts import front_figure_of
+from search.reports.page.charts import front_figure_of, texts_of
 from search.reports.page.run_page import footer, lines_of_arch, the_front, what_was_found, what_was_searched
 from search.reports.units import heading
 from search.runs.run import Result
@@ -78,7 +78,7 @@ def questions(labels: Sequence[str], results: Sequence[Result]) -> Section:
 
 def of_one(name: str, label: str, result: Result) -> Section:
     """The result and the front of one of the runs, under names of its own."""
-    front = the_front(result)
+    front = the_front(result, texts_of(result))
     blocks = [
         Chart(f"{name}-{block.name}", block.title, block.figure, block.told, block.axes)
         if isinstance(block, Chart)

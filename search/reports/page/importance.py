@@ -101,7 +101,7 @@ def importances(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         copied = optuna.create_study(directions=study.directions)
-        copied.add_trials(list(trials))
+        copied.add_trials([bare(trial) for trial in trials])
         evaluator = PedAnovaImportanceEvaluator(target_quantile=good_share(len(trials)))
         found = get_param_importances(
             copied,
@@ -112,6 +112,15 @@ def importances(
         )
     total = sum(found.values())
     return {name: share / total if total > 0 else 0.0 for name, share in found.items()}
+
+
+def bare(trial: FrozenTrial) -> FrozenTrial:
+    """What importance is computed from; attributes, as which images were right, would take long to copy."""
+    import optuna
+
+    return optuna.trial.create_trial(
+        params=trial.params, distributions=trial.distributions, values=trial.values
+    )
 
 
 def means_by_choice(run: Run, trials: Sequence[FrozenTrial], name: str) -> dict[str, tuple[float, int]]:

@@ -35,16 +35,16 @@ class Followed:
 
     def __init__(self, folder: Path, storage: str | None = None, serving: Serving | None = None) -> None:
         self._folder, self._run, self._serving = folder, open_run(folder, storage), serving
+        self._study = self._run.study()
         self._lock = threading.Lock()
         self._made: tuple[str, str] | None = None
 
     def version(self) -> str:
         """A text that changes where the study, what was timed, or a bundle does."""
-        study = self._run.study()
-        states = [(trial.number, trial.state.name) for trial in study.get_trials(deepcopy=False)]
+        states = [(trial.number, trial.state.name) for trial in self._study.get_trials(deepcopy=False)]
         files = [*self._folder.glob("*.yaml"), *self._folder.glob("bundles/*/card.json")]
         written = sorted((str(path), path.stat().st_mtime_ns) for path in files)
-        told = repr((states, sorted(study.user_attrs), written))
+        told = repr((states, sorted(self._study.user_attrs), written))
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def page(self) -> str:

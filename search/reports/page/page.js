@@ -2,6 +2,11 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const plots = new Map();
+  for (const chart of data.charts) {
+    for (const trace of chart.figure.data) {
+      if (trace.text) trace.text = trace.text.map((place) => data.texts[place]);
+    }
+  }
 
   // -- the charts ------------------------------------------------------------
 
@@ -65,11 +70,11 @@
     const narrow = element.clientWidth < 600;
     if (!layout.height) layout.height = 460 + (narrow ? 22 * chart.figure.data.length : 0);
     if (narrow) layout.margin.l = 44;
-    element.style.height = layout.height + 8 + "px";  // what Plotly fits the chart into when the window changes
+    element.style.height = layout.height + "px";  // what Plotly fits the chart into when the window changes
     if (chart.axes.length) layout.shapes = budgetLine(chart.axes[0].budget);
     element.replaceChildren();
     const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
-    await Plotly.newPlot(element, chart.figure.data, layout, config);
+    await Plotly.newPlot(element, structuredClone(chart.figure.data), layout, config);
     await Plotly.relayout(element, theme());
     plots.set(chart.name, element);
     walkable(chart, element);
@@ -80,7 +85,7 @@
   // Left and right walk over the points of a trace, up and down over the traces.
   function walkable(chart, element) {
     const told = document.getElementById("point-" + chart.name);
-    const texts = chart.figure.data.map((trace) => trace.hovertext || trace.text || []);
+    const texts = chart.figure.data.map((trace) => trace.text || []);
     const withPoints = texts.map((_, i) => i).filter((i) => texts[i].length && chart.figure.data[i].hoverinfo !== "skip");
     let [trace, point] = [0, -1];
     const show = () => {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -69,12 +69,13 @@ def page_of_run(run: Run, result: Result | None, serving: Serving | None = None)
         waiting = Words([f"No candidate yet: {counted(proposals(study), 'proposal')} so far."])
         sections.insert(0, Section("result", "Result", [waiting]))
     else:
+        texts = charts.texts_of(result)
         sections = [
             what_was_found(result),
             sections[0],
-            the_front(result),
+            the_front(result, texts),
             against_the_ends(result),
-            how_it_went(result, study),
+            how_it_went(result, study, texts),
             what_matters(result, study),
             how_good_predictions_are(result),
             carbon_of(result, serving),
@@ -247,7 +248,7 @@ def when(study: optuna.Study) -> str | None:
 # -- candidates --------------------------------------------------------------------
 
 
-def the_front(result: Result) -> Section:
+def the_front(result: Result, texts: Mapping[int, str]) -> Section:
     shown, of = candidates_shown(result)
     note = "A star: the chosen subnet. A column is sorted where its heading is pressed. "
     note += readable.INTERVALS
@@ -265,7 +266,7 @@ def the_front(result: Result) -> Section:
     ]  # fmt: skip
     marked = frozenset(i for i, c in enumerate(shown) if c == result.chosen)
     table = Grid("Candidates", ["arch", "trial", "front", *headings], rows, note, True, marked, True)
-    return Section("front", "Candidates and front", [charts.front_chart(result), table])
+    return Section("front", "Candidates and front", [charts.front_chart(result, texts), table])
 
 
 def candidates_shown(result: Result) -> tuple[list[Candidate], int]:
@@ -350,7 +351,7 @@ def costs_of_arch(run: Run, arch: Arch) -> dict[str, float]:
 # -- the search --------------------------------------------------------------------
 
 
-def how_it_went(result: Result, study: optuna.Study) -> Section:
+def how_it_went(result: Result, study: optuna.Study, texts: Mapping[int, str]) -> Section:
     run = result.run
     over, distinct = over_budget_proposals(study), len(result.candidates) + len(result.raced)
     made = proposals(study)
@@ -367,7 +368,7 @@ def how_it_went(result: Result, study: optuna.Study) -> Section:
     if result.raced:
         stopped = report.stopped_early(result)
         lines.append(("images that the race saved (%)", f"{100 * stopped['share_of_images_saved']:.1f}"))
-    blocks: list[Block] = [charts.progress_chart(result)]
+    blocks: list[Block] = [charts.progress_chart(result, texts)]
     if len(run.config.objectives) > 1:
         blocks.append(charts.hypervolume_chart(result))
     if result.stopped is not None:
@@ -430,8 +431,8 @@ def importance_chart(found: Sequence[Effect], name: str, of: int) -> Chart:
     ]
     bars = {
         "type": "bar", "orientation": "h", "name": "importance", "x": [100 * one.importance for one in ordered],
-        "y": [in_chart(one.name) for one in ordered], "hovertext": texts, "text": [""] * len(texts),
-        "hovertemplate": "%{hovertext}<extra></extra>", "marker": {"color": charts.SKY},
+        "y": [in_chart(one.name) for one in ordered], "text": texts, "textposition": "none",
+        "hovertemplate": charts.HOVER, "marker": {"color": charts.SKY},
         "error_x": {
             "type": "data", "symmetric": False, "array": [100 * (one.high - one.importance) for one in ordered],
             "arrayminus": [100 * (one.importance - one.low) for one in ordered], "color": charts.GREY, "thickness": 1.5,

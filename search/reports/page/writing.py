@@ -34,7 +34,7 @@ def page_html(page: Page, polled: str | None = None) -> str:
         style=part_of("page.css"),
         script=script,
         plotly=packed_plotly(),
-        data=in_script({"charts": [of_chart(chart) for chart in page.charts], "polled": polled}),
+        data=in_script(data_of(page, polled)),
         policy=policy(script, plotly, polled is not None),
         polled=polled,
     )
@@ -45,9 +45,21 @@ def page_html(page: Page, polled: str | None = None) -> str:
     return made
 
 
-def of_chart(chart: Chart) -> dict[str, Any]:
+def data_of(page: Page, polled: str | None) -> dict[str, Any]:
+    """The charts for the page's program; the texts of points, which several charts share, are there once."""
+    texts: dict[str, int] = {}
+    charts = [of_chart(chart, texts) for chart in page.charts]
+    return {"charts": charts, "texts": list(texts), "polled": polled}
+
+
+def of_chart(chart: Chart, texts: dict[str, int]) -> dict[str, Any]:
+    """A chart whose points have places in ``texts``, which takes those that are new."""
     axes = [{"title": a.title, "x": a.x, "budget": a.budget, "lines": a.lines} for a in chart.axes]
-    return {"name": chart.name, "figure": chart.figure, "axes": axes}
+    traces = [
+        {key: [texts.setdefault(text, len(texts)) for text in value] if key == "text" else value for key, value in trace.items()}
+        for trace in chart.figure["data"]
+    ]  # fmt: skip
+    return {"name": chart.name, "figure": {**chart.figure, "data": traces}, "axes": axes}
 
 
 def in_script(value: object) -> str:
