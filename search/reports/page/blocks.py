@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-Figure = Mapping[str, Any]
+PlotlyFigure = Mapping[str, Any]
 """What Plotly draws: ``data`` and ``layout``, as its JSON has them. Text in it was escaped by :func:`in_chart`."""
 
 LEADING_NUMBER = re.compile(r"[-−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
@@ -76,7 +76,7 @@ class Chart:
 
     name: str
     title: str
-    figure: Figure
+    figure: PlotlyFigure
     told: str
     axes: Sequence[Axis] = ()
     kind: str = "chart"
@@ -92,7 +92,7 @@ class Code:
     kind: str = "code"
 
 
-Block = Words | Tiles | Grid | Chart | Code
+PageBlock = Words | Tiles | Grid | Chart | Code
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Section:
 
     name: str
     title: str
-    blocks: Sequence[Block]
+    blocks: Sequence[PageBlock]
 
 
 @dataclass(frozen=True)

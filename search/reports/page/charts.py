@@ -75,7 +75,8 @@ def told_of(result: Result, candidate: Candidate) -> str:
 def texts_of(result: Result) -> dict[int, str]:
     """:func:`told_of` of every candidate that charts show, by its number."""
     return {
-        c.number: told_of(result, c) for c in {c.number: c for c in [*drawn(result), *result.shown]}.values()
+        c.number: told_of(result, c)
+        for c in {c.number: c for c in [*candidates_drawn(result), *result.shown]}.values()
     }
 
 
@@ -90,7 +91,7 @@ def cost_title(result: Result, cost: str) -> str:
     return heading(cost) + (f", {how} for {result.run.where}" if cost in OF_A_DEVICE else "")
 
 
-def drawn(result: Result) -> list[Candidate]:
+def candidates_drawn(result: Result) -> list[Candidate]:
     """The candidates that charts show: all, or of many those of the front and some of the others."""
     if len(result.candidates) <= MOST_POINTS:
         return result.candidates
@@ -98,9 +99,9 @@ def drawn(result: Result) -> list[Candidate]:
     return [c for c in result.candidates if c.number in kept]
 
 
-def left_out(result: Result) -> str:
+def told_left_out(result: Result) -> str:
     """That not all are shown; empty where they are."""
-    shown = len(drawn(result))
+    shown = len(candidates_drawn(result))
     every = len(result.candidates)
     return f" Of {every:,} candidates {shown:,} are shown, evenly over the search." if shown < every else ""
 
@@ -119,7 +120,7 @@ def front_chart(result: Result, texts: Mapping[int, str]) -> Chart:
 
     line = {"mode": "lines+markers", "line": {"shape": "hv", "color": BLUE, "width": 2}}
     traces = [
-        marks(f"candidates, {kind} ({len(result.candidates):,})", drawn(result), GREY, "circle", size=7),
+        marks(f"candidates, {kind} ({len(result.candidates):,})", candidates_drawn(result), GREY, "circle", size=7),
         marks(f"front, {kind}", result.front, BLUE, "circle", size=8, **line),
         *extra_marks(result, marks),
         marks(
@@ -141,7 +142,7 @@ def front_chart(result: Result, texts: Mapping[int, str]) -> Chart:
     told = (
         f"Each mark is a subnet; higher is more accurate, further left is cheaper. The front (blue) is what no other "
         f"candidate beats in both{within}. The star is the chosen subnet. Point at a mark for all its figures, or walk "
-        f"over the marks with the arrow keys.{left_out(result)}"
+        f"over the marks with the arrow keys.{told_left_out(result)}"
     )
     return Chart("front", "Accuracy against cost", made, told, axes)
 
@@ -191,7 +192,7 @@ def extra_marks(result: Result, marks: Any) -> list[Any]:
 def progress_chart(result: Result, texts: Mapping[int, str]) -> Chart:
     """Accuracies in the order of the trials, the best so far, and those that were stopped."""
     accuracy = result.run.axes[0].name
-    ordered = sorted(drawn(result), key=lambda c: c.number)
+    ordered = sorted(candidates_drawn(result), key=lambda c: c.number)
     best_x, best_y, best_text = [], [], []
     best = -1.0
     for candidate in sorted(result.candidates, key=lambda c: c.number):
@@ -220,7 +221,7 @@ def progress_chart(result: Result, texts: Mapping[int, str]) -> Chart:
     if result.raced:
         traces.append(stopped_marks(result))
     told = (
-        f"Every trial in the order in which the search made it; the line is the best so far.{left_out(result)}"
+        f"Every trial in the order in which the search made it; the line is the best so far.{told_left_out(result)}"
         + (" Open triangles were stopped early; their accuracy is an estimate." if result.raced else "")
     )
     figure = figure_of(traces, "trial (number)", accuracy_title(result))
@@ -246,7 +247,7 @@ def stopped_marks(result: Result) -> dict[str, Any]:
     )  # fmt: skip
 
 
-MOST_STEPS = 100
+MOST_FRONTS = 100
 """Places of a search at which the hypervolume so far is computed."""
 
 
@@ -256,7 +257,7 @@ def hypervolume_chart(result: Result) -> Chart:
 
     axes = result.run.axes
     ordered = sorted(result.candidates, key=lambda c: c.number)
-    steps = evenly(range(1, len(ordered) + 1), MOST_STEPS)
+    steps = evenly(range(1, len(ordered) + 1), MOST_FRONTS)
     found = [front(ordered[:count], axes) for count in steps]
     worst = points(ordered, axes)
     # all candidates stand for the reference point, the last of these is the front that was found

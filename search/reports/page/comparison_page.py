@@ -6,7 +6,17 @@ import shlex
 from collections.abc import Sequence
 
 from search.reports import compare, report
-from search.reports.page.blocks import Block, Chart, Code, Grid, Page, Section, in_chart, of_lines, of_table
+from search.reports.page.blocks import (
+    Chart,
+    Code,
+    Grid,
+    Page,
+    PageBlock,
+    Section,
+    in_chart,
+    of_lines,
+    of_table,
+)
 from search.reports.page.charts import front_figure_of, texts_of
 from search.reports.page.run_page import footer, lines_of_arch, the_front, what_was_found, what_was_searched
 from search.reports.units import heading
@@ -53,7 +63,7 @@ def told_in(label: str, result: Result, candidate: Candidate) -> str:
     return "<br>".join([f"<b>arch {in_chart(candidate.arch.id)}</b> of {in_chart(label)}", *lines])
 
 
-def tables_of(found: compare.Comparison) -> list[Block]:
+def tables_of(found: compare.Comparison) -> list[PageBlock]:
     """The tables that the terminal shows."""
     return [of_table(table, sortable=True) for table in compare.tables(found)]
 
@@ -68,7 +78,7 @@ def chosen_grid(labels: Sequence[str], results: Sequence[Result]) -> Grid:
 
 def questions(labels: Sequence[str], results: Sequence[Result]) -> Section:
     """What each run was asked, one table a run."""
-    blocks: list[Block] = []
+    blocks: list[PageBlock] = []
     for label, result in zip(labels, results, strict=True):
         first = what_was_searched(result.run, result.run.study()).blocks[0]
         if isinstance(first, Grid):

@@ -46,7 +46,7 @@ def effects(run: Run, study: optuna.Study) -> list[Effect]:
     of blocks that most trials skip are left out: what a trial has for them does nothing.
     """
     trials = judged_trials(run, study)
-    if len(trials) < FEWEST_TRIALS or len({value_of(run, trial) for trial in trials}) < 2:
+    if len(trials) < FEWEST_TRIALS or len({judged_value(run, trial) for trial in trials}) < 2:
         return []
     names = [d.name for d in run.problem.space.dimensions if is_common(run, trials, d.name)]
     shares = importances(run, study, trials, names)
@@ -87,7 +87,7 @@ def is_common(run: Run, trials: Sequence[FrozenTrial], name: str) -> bool:
     return 2 * len(made) >= len(trials) and len(set(made)) > 1
 
 
-def value_of(run: Run, trial: FrozenTrial) -> float:
+def judged_value(run: Run, trial: FrozenTrial) -> float:
     return float(trial.values[run.problem.accuracy_index])
 
 
@@ -107,7 +107,7 @@ def importances(
             copied,
             evaluator=evaluator,
             params=list(names),
-            target=lambda trial: -value_of(run, trial),
+            target=lambda trial: -judged_value(run, trial),
             normalize=False,
         )
     total = sum(found.values())
@@ -129,5 +129,5 @@ def means_by_choice(run: Run, trials: Sequence[FrozenTrial], name: str) -> dict[
     for trial in trials:
         arch = run.problem.space.arch(trial.params)
         if name in arch.values:
-            seen[arch.values[name]].append(value_of(run, trial))
+            seen[arch.values[name]].append(judged_value(run, trial))
     return {str(choice): (float(np.mean(seen[choice])), len(seen[choice])) for choice in sorted(seen)}

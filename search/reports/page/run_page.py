@@ -19,11 +19,11 @@ from search.reports.carbon_tables import carbon_table, pays, sentences, with_ran
 from search.reports.on_device import line_of_timed, told_versions, verdict
 from search.reports.page import charts
 from search.reports.page.blocks import (
-    Block,
     Chart,
     Code,
     Grid,
     Page,
+    PageBlock,
     Section,
     Tile,
     Tiles,
@@ -103,7 +103,7 @@ def footer() -> list[str]:
 
 
 def what_was_found(result: Result) -> Section:
-    blocks: list[Block] = []
+    blocks: list[PageBlock] = []
     if alarm := report.alarm(result):
         blocks.append(Words([" ".join(alarm.split())], loud=True))
     if (told := unfinished(result)) is not None:
@@ -198,7 +198,7 @@ def what_was_searched(run: Run, study: optuna.Study) -> Section:
     config, space = run.config, run.supernet.space
     asked = [
         ("supernet", f"{run.supernet.name}, {counted_subnets(space.size)}"),
-        ("objectives", ", ".join(called(o.name) for o in run.problem.objectives)),
+        ("objectives", ", ".join(objective_words(o.name) for o in run.problem.objectives)),
         ("budgets", "; ".join(f"{heading(n).partition(' (')[0]} at most {amount(n, v)}" for n, v in config.budgets.items()) or "none"),
         ("accuracy", {OWN: "by a function of your own", "measured": "measured", BOTH: "predicted, and the best measured"}.get(config.accuracy, "predicted")),
         ("device", run.where or "none: costs are computed"),
@@ -211,7 +211,7 @@ def what_was_searched(run: Run, study: optuna.Study) -> Section:
         asked.append(("predictor", f"{run.predictor.card.name}, for {run.predictor.card.split}"))
     if (times := when(study)) is not None:
         asked.append(("searched", times))
-    blocks: list[Block] = [of_lines("The question", [asked])]
+    blocks: list[PageBlock] = [of_lines("The question", [asked])]
     if run.device is not None:
         blocks.append(of_lines(f"The device, {run.where}", readable.of_device(run.device)))
     if run.outside is not None:
@@ -219,7 +219,7 @@ def what_was_searched(run: Run, study: optuna.Study) -> Section:
     return Section("question", "What was searched", blocks)
 
 
-def called(name: str) -> str:
+def objective_words(name: str) -> str:
     """An objective in words, with its unit."""
     return (
         f"{name.replace('top', 'top-')} (%), higher is better"
@@ -368,7 +368,7 @@ def how_it_went(result: Result, study: optuna.Study, texts: Mapping[int, str]) -
     if result.raced:
         stopped = report.stopped_early(result)
         lines.append(("images that the race saved (%)", f"{100 * stopped['share_of_images_saved']:.1f}"))
-    blocks: list[Block] = [charts.progress_chart(result, texts)]
+    blocks: list[PageBlock] = [charts.progress_chart(result, texts)]
     if len(run.config.objectives) > 1:
         blocks.append(charts.hypervolume_chart(result))
     if result.stopped is not None:
@@ -451,7 +451,7 @@ def importance_chart(found: Sequence[Effect], name: str, of: int) -> Chart:
 def how_good_predictions_are(result: Result) -> Section:
     """What is known of the errors of latency and accuracy where these are predicted."""
     run = result.run
-    blocks: list[Block] = []
+    blocks: list[PageBlock] = []
     if run.device is not None and "latency_ms" in run.costs:
         blocks.append(of_lines("The latency model", [readable.of_latency_source(run.device)]))
     verified = result.verified
@@ -625,7 +625,7 @@ def told_kept(result: Result) -> str:
 
 def bundles_of(run: Run) -> Section:
     title = "Bundles"
-    blocks: list[Block] = []
+    blocks: list[PageBlock] = []
     for path in sorted(run.folder.glob("bundles/*/card.json")):
         from supernet.bundles.bundle_card import (
             CARD,
@@ -637,8 +637,8 @@ def bundles_of(run: Run) -> Section:
         except InputError as error:
             blocks.append(Words([f"{path.parent} is not as it was written: {error}."], loud=True))
             continue
-        rows = [[name, size_of(path.parent / name), sha256] for name, sha256 in card.files.items()]
-        rows.append([CARD, size_of(path), card.card_sha256])
+        rows = [[name, kib_of(path.parent / name), sha256] for name, sha256 in card.files.items()]
+        rows.append([CARD, kib_of(path), card.card_sha256])
         calibrated = "" if card.calibrated else " NOT CALIBRATED."
         note = f"Written {card.created}.{calibrated} {shlex.join(['oncefit', 'verify', str(path.parent)])} compares the files with these hashes."
         blocks.append(
@@ -655,7 +655,7 @@ def bundles_of(run: Run) -> Section:
     return Section("bundles", title, blocks)
 
 
-def size_of(path: Path) -> str:
+def kib_of(path: Path) -> str:
     return f"{path.stat().st_size / 1024:,.1f}" if path.is_file() else "-: not there"
 
 
@@ -666,7 +666,7 @@ def again(run: Run) -> Section:
     if run.device is not None:
         command += ["--device", str(folder / DEVICE)]
     given = [name for name, value in run.config.model_dump(mode="json").items() if has_given(value)]
-    blocks: list[Block] = []
+    blocks: list[PageBlock] = []
     if given:
         blocks.append(
             Words(

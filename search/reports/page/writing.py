@@ -26,15 +26,15 @@ def page_html(page: Page, polled: str | None = None) -> str:
 
     Raises InputError for a page that would be too large to be sent around.
     """
-    script, plotly = part_of("page.js"), plotly_source()
+    script, plotly = page_part("page.js"), plotly_source()
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template.filters["sort_key"] = sort_key
-    made = template.from_string(part_of("page.html")).render(
+    made = template.from_string(page_part("page.html")).render(
         page=page,
-        style=part_of("page.css"),
+        style=page_part("page.css"),
         script=script,
         plotly=packed_plotly(),
-        data=in_script(data_of(page, polled)),
+        data=in_script(chart_data(page, polled)),
         policy=policy(script, plotly, polled is not None),
         polled=polled,
     )
@@ -45,7 +45,7 @@ def page_html(page: Page, polled: str | None = None) -> str:
     return made
 
 
-def data_of(page: Page, polled: str | None) -> dict[str, Any]:
+def chart_data(page: Page, polled: str | None) -> dict[str, Any]:
     """The charts for the page's program; the texts of points, which several charts share, are there once."""
     texts: dict[str, int] = {}
     charts = [of_chart(chart, texts) for chart in page.charts]
@@ -83,7 +83,7 @@ def base64_sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def part_of(name: str) -> str:
+def page_part(name: str) -> str:
     """A file that lies beside this module."""
     return files("search.reports.page").joinpath(name).read_text(encoding="utf-8")
 

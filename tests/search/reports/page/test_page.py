@@ -22,7 +22,7 @@ from search.proposing.following import ARCH_ID
 from search.reports import report
 from search.reports.carbon_tables import pays
 from search.reports.page.blocks import of_table, sort_key
-from search.reports.page.charts import MOST_POINTS, drawn, front_chart, texts_of
+from search.reports.page.charts import MOST_POINTS, candidates_drawn, front_chart, texts_of
 from search.reports.page.importance import effects
 from search.reports.page.making import page_of_one
 from search.reports.page.run_page import page_of_run
@@ -353,7 +353,7 @@ def test_of_very_many_candidates_some_are_shown_and_that_is_told(measured: oncef
         for c in measured.result.candidates
     ]
     result: Result = dataclasses.replace(measured.result, candidates=many)
-    shown = drawn(result)
+    shown = candidates_drawn(result)
     assert MOST_POINTS <= len(shown) <= MOST_POINTS + len(result.shown)
     assert {c.number for c in result.shown} <= {c.number for c in shown}
     assert f"Of 6,000 candidates {len(shown):,} are shown" in front_chart(result, texts_of(result)).told
