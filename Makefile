@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test test-slow test-formats lint bench bench-search quality splits clean
+.PHONY: install demo test test-slow test-formats lint browser bench bench-search quality splits clean
 
 install: $(STAMP)
 
@@ -36,6 +36,12 @@ lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+# Chromium for the tests of report pages, where Debian's packages can be installed; those tests are skipped without it.
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium chromium-driver; } >/dev/null 2>&1 || \
+		echo "no Chromium could be installed: the tests of pages in a browser are skipped"
 
 bench: install
 	@$(BIN)/python benchmarks/batch_costs.py

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         open_predictor,
         train_predictor,
     )
+    from oncefit.report_pages import report
     from oncefit.reselection import reselect
     from oncefit.runs import Run, open_run, search
     from oncefit.supernets import Supernet, open_supernet
@@ -78,6 +79,7 @@ _HOMES = {
         "open_predictor",
         "train_predictor",
     ),
+    "oncefit.report_pages": ("report",),
     "oncefit.reselection": ("reselect",),
     "oncefit.runs": ("Run", "open_run", "search"),
     "oncefit.supernets": ("Supernet", "open_supernet"),
@@ -144,6 +146,7 @@ __all__ = [
     "open_supernet",
     "profile",
     "profile_from_csv",
+    "report",
     "reselect",
     "search",
     "search_fleet",

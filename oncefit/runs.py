@@ -308,6 +308,18 @@ class Run:
 
         return front_figure(self.result)
 
+    def report(
+        self,
+        out: str | Path | None = None,
+        *,
+        deployment: str | Path | Mapping[str, object] | None = None,
+        measure_ends: bool = False,
+    ) -> Path:
+        """Write one HTML file that tells what was found, and needs no network, see :func:`oncefit.report`; returns its path."""
+        from oncefit.report_pages import report as write_page
+
+        return write_page(self, out, deployment=deployment, measure_ends=measure_ends, say=self.say)
+
     # -- subnets -------------------------------------------------------------
 
     def extract(self, which: Given = "best") -> nn.Module:

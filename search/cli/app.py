@@ -26,6 +26,7 @@ from search.cli import (
     predictor,
     profile,
     profile_kit,
+    report,
     reselect,
     search,
     sizes,
@@ -77,6 +78,7 @@ app.command()(convert.convert)
 app.command()(verify.verify)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(report.report)
 app.command()(cost.cost)
 app.command()(sizes.sizes)
 app.command()(carbon.carbon)

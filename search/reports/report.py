@@ -211,19 +211,24 @@ def result_table(result: Result) -> Table:
 
 def chosen_table(result: Result) -> Table:
     """One subnet, a figure a line."""
-    run, chosen = result.run, result.chosen
-    measured = {"report split": result.reports.get(chosen.arch.id), "validation": chosen.validation}
+    return readable.table([[("arch", result.chosen.arch.id)], *subnet_lines(result, result.chosen)])
+
+
+def subnet_lines(result: Result, candidate: Candidate) -> list[readable.Lines]:
+    """All figures of a candidate with what they are called: accuracies, then costs; what is not known is not there."""
+    run = result.run
+    measured = {"report split": result.reports.get(candidate.arch.id), "validation": candidate.validation}
     accuracies = {name: found for name, found in measured.items() if found is not None}
     found = readable.of_subnet(
-        accuracies, chosen.costs, run.where, chosen.predicted, run.stds(chosen.arch), run.ranges(chosen),
-        measured_latency(result, chosen), run.power_meter,
+        accuracies, candidate.costs, run.where, candidate.predicted, run.stds(candidate.arch), run.ranges(candidate),
+        measured_latency(result, candidate), run.power_meter,
     )  # fmt: skip
-    if (luck := result.corrected.get(chosen.arch.id)) is not None:
+    if (luck := result.corrected.get(candidate.arch.id)) is not None:
         at = [name for name, _ in found[0]].index(f"{name_of(run)} (%), validation")
         found[0].insert(at + 1, (f"{name_of(run)} (%), validation, corrected", readable.corrected(luck)))
-    if chosen.own is not None:
-        found[0].append(("top-1 (%), own evaluation", f"{100 * chosen.own.top1:.2f}"))
-    return readable.table([[("arch", chosen.arch.id)], *found])
+    if candidate.own is not None:
+        found[0].append(("top-1 (%), own evaluation", f"{100 * candidate.own.top1:.2f}"))
+    return found
 
 
 def name_of(run: Run) -> str:

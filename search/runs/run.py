@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -490,13 +490,30 @@ def conclude(run: Run, say: Say, measure: bool = True) -> Result:
     check_finished(run, study)
     if not found:
         raise nothing_found(run.problem, run.folder, studies.proposals(study))
+    return result_of(run, study, found, lambda finals: reported(run, study, finals, say) if measure else {})
+
+
+def so_far(run: Run) -> Result | None:
+    """What a run has found that may not have ended, with what is measured already; None where nothing is yet."""
+    study = run.study()
+    found = settled(run, study)
+    return result_of(run, study, found, lambda _: {}) if found else None
+
+
+def result_of(
+    run: Run,
+    study: optuna.Study,
+    found: list[Candidate],
+    measured: Callable[[Sequence[Candidate]], Mapping[str, Accuracy]],
+) -> Result:
+    """What candidates, at least one, amount to; ``measured`` gives the final ones' accuracies on the report split."""
     objectives = run.problem.objectives
     verified = verified_among(run, found)
     winner = verified.winner if verified is not None else None
     chosen = winner.candidate if winner is not None else best(found, run.axes)
     members = front(found, run.axes)
     finals = list({c.arch: c for c in [*members, chosen]}.values()) if len(objectives) > 1 else [chosen]
-    reports = reported(run, study, finals, say) if measure else studies.saved(study, studies.REPORT)
+    reports = {**studies.saved(study, studies.REPORT), **measured(finals)}
     proposals = study.user_attrs.get(PREDICTIONS, studies.proposals(study))
     bound, raced = study.user_attrs.get(UPPER_BOUND), studies.raced(study, run.problem)
     missing = len({*(c.arch.id for c in found), *raced}) < run.config.trials

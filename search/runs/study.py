@@ -109,7 +109,10 @@ def open_study(
     where = place.storage or str(folder / DATABASE)
     if place.storage is None and not create and not (folder / DATABASE).is_file():
         raise InputError(f"{folder} has no {DATABASE}: its study was removed; search again in another folder")
-    storage = open_storage(url or place.storage or f"{SQLITE}{folder / DATABASE}")
+    own_database = f"{SQLITE}{folder / DATABASE}".replace("{", "{{").replace(
+        "}", "}}"
+    )  # Optuna fills in what braces name
+    storage = open_storage(url or place.storage or own_database)
     try:
         if create:
             found = create_study(storage, place.name, identity)
@@ -331,6 +334,15 @@ def proposals(study: optuna.Study) -> int:
     finished = [trial for trial in every if trial.state.is_finished()]
     failed = sum(trial.state.name == "FAIL" for trial in finished)
     return len(every) - len(finished) + failed + len(own(study, finished))
+
+
+def over_budget_proposals(study: optuna.Study) -> int:
+    """How many of the proposals were over a budget, so that their accuracy was not had."""
+    import optuna
+
+    pruned = optuna.trial.TrialState.PRUNED
+    found = own(study, study.get_trials(deepcopy=False, states=(pruned,)))
+    return sum(RACED not in trial.user_attrs for trial in found)
 
 
 def search_seconds(study: optuna.Study) -> float:

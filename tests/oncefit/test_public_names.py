@@ -20,13 +20,13 @@ NAMES = {
     "check_data", "compare", "convert", "cost", "costs", "device", "fetch_weights", "finetune", "fleet", "import_device",
     "import_kit_result", "import_predictor", "import_weights", "list_predictors", "list_weights", "make_kit",
     "new_supernet", "open_bundle", "open_fleet", "open_predictor", "open_run", "open_supernet", "profile",
-    "profile_from_csv", "reselect", "search", "search_fleet", "sizes", "split_images", "supernet_from_model", "train",
+    "profile_from_csv", "report", "reselect", "search", "search_fleet", "sizes", "split_images", "supernet_from_model", "train",
     "train_predictor", "work",
 }  # fmt: skip
 MEMBERS = {
     "Run": {
         "candidates", "chosen", "config", "evaluate", "export", "extract", "folder", "front", "pick", "plot",
-        "result", "say", "study", "supernet", "to_dict", "verified", "write",
+        "report", "result", "say", "study", "supernet", "to_dict", "verified", "write",
     },
     "Supernet": {
         "arch", "classes", "costs", "data", "described", "evaluate", "export", "extract", "first_look", "is_named", "largest", "measuring",

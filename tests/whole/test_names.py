@@ -26,7 +26,7 @@ LOCAL = "constants or helpers of distant modules that none imports from the othe
 SHARED = {
     FAMILIES: "NetworkKeys RESOLUTIONS block blocks elastic parse positions segments space stage_in_size static stem_sizes",
     FORMATS: "FORMAT",
-    COMMANDS: "Name Region Replace app carbon check_data convert cost device evaluate fetch finetune fleet main new_supernet profile reselect tell train work",
+    COMMANDS: "Name Region Replace app carbon check_data convert cost device evaluate fetch finetune fleet main new_supernet profile report reselect tell train work",
     DOOR: "Bundle Comparison Fleet Portfolio Predictor Run Sources Supernet compare import_device import_predictor list_predictors "
     "list_weights make_kit open_bundle open_fleet open_predictor open_run open_supernet search search_fleet sizes train_predictor",
     KINDS: "KIND from_tensors",
