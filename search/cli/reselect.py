@@ -21,12 +21,12 @@ def reselect(
     region: Region = None,
     measure: Annotated[
         int | None,
-        typer.Option(help="Measure so many of the best on the report split.", metavar="N", show_default="1"),
+        typer.Option(help="So many best to measure on report.", metavar="N", show_default="1"),
     ] = None,
     bundle: Annotated[bool, typer.Option("--bundle", help="Export the chosen one too.")] = False,
     data: Annotated[
         str | None,
-        typer.Option(help="Its images, where they are now.", metavar="DIR", show_default="the run's"),
+        typer.Option(help="Folder of its images.", metavar="DIR", show_default="the run's"),
     ] = None,
     supernet: Annotated[
         str | None,
@@ -38,7 +38,7 @@ def reselect(
     out: Annotated[Path | None, out_folder("beside the run")] = None,
     as_json: Json = False,
 ) -> None:
-    """Pick again from a run's candidates: another budget or device, no training.
+    """Pick again from a run, for another budget or device.
 
     Costs are computed anew from the device's profile; accuracies are those of the run, which stays as it is. The result
     is a run of its own, to export, compare or search on.

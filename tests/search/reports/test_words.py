@@ -238,6 +238,7 @@ def result(
         reports=reports,
         proposals=found,
         verified=None,
+        reselected=None,
     )
 
 
