@@ -16,7 +16,10 @@ from cost_models.device_files import write_device
 from cost_models.devices import open_device
 from cost_models.grid import carbon_intensity, open_grid
 from cost_models.host import cached_path, host_device
+from cost_models.measurements import Setup
 from cost_models.profiling import LatencyMeasurement
+from cost_models.protocol import Target
+from cost_models.registry import build
 from supernet import documents
 from supernet.archs.arch import Arch
 from supernet.errors import InputError
@@ -40,9 +43,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Replaces the measurement by the number of layers in microseconds; holds the number of subnets of each."""
     calls: list[int] = []
 
-    def pretend(net: Supernet, archs: list[Arch], report: Say) -> list[LatencyMeasurement]:
+    def pretend(net: Supernet, archs: list[Arch], report: Say, setup: Setup) -> list[LatencyMeasurement]:
         calls.append(len(archs))
-        times = [0.001 * len(net.layers(arch)) for arch in archs]
+        times = [(0.001 if setup.precision == "fp32" else 0.0005) * len(net.layers(arch)) for arch in archs]
         return [LatencyMeasurement(1.02 * t, t, 1.5 * t, 9) for t in times]
 
     monkeypatch.setattr(profiling, "profile", pretend)
@@ -94,8 +97,9 @@ def test_a_fit_of_a_busy_machine_is_used_and_not_kept(
     assert yaml.safe_load(cached_path(net).read_text()) == quiet.model_dump(mode="json", exclude_none=True)
     calm = profiling.profile
 
-    def disturbed(*arguments: Any) -> list[LatencyMeasurement]:
-        return [LatencyMeasurement(1.3 * m.low_ms, m.low_ms, 2 * m.low_ms, 9) for m in calm(*arguments)]
+    def disturbed(*arguments: Any, setup: Setup) -> list[LatencyMeasurement]:
+        found = calm(*arguments, setup=setup)
+        return [LatencyMeasurement(1.3 * m.low_ms, m.low_ms, 2 * m.low_ms, 9) for m in found]
 
     monkeypatch.setattr(profiling, "profile", disturbed)
     busy = open_device("host", net, lines.append, refresh=True)
@@ -218,3 +222,23 @@ def test_importing_the_costs_imports_nothing_heavy() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_the_host_is_measured_at_each_precision_that_is_searched(
+    net: Supernet, cache: Path, measured: list[int]
+) -> None:
+    joint = net.at_precisions(["fp32", "int8"])
+    host = open_device("host", joint, lambda _: None)
+    assert len(measured) == 2
+    assert (host.precision, list(host.at or {})) == ("fp32", ["int8"])
+    cost = build("latency_ms", Target(joint, host))
+    high = joint.space.largest()
+    low = joint.space.arch({**high.values, "precision": 8})
+    assert cost(low) == pytest.approx(cost(high) / 2, rel=0.05)
+    in_int8 = host.at_precision("int8")
+    assert in_int8 is not None
+    assert in_int8.power is None
+    assert host.power is not None
+    assert open_device("host", net, lambda _: None) == host.model_copy(update={"at": None})
+    assert open_device("host", joint.at_precisions(["int8"]), lambda _: None).precision == "int8"
+    assert len(measured) == 2

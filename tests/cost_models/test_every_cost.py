@@ -86,6 +86,9 @@ TRUTH: dict[str, Callable[[Sequence[Layer]], float]] = {
     "macs": lambda layers: sum(map(macs, layers)),
     "params": lambda layers: sum(map(params, layers)),
     "peak_memory_bytes": lambda layers: max(4 * (sum(elements(x)) + x.held) for x in layers),
+    "weights_bytes": lambda layers: sum(
+        4 * (weights(x) + (x.bias or x.norm) * x.out_channels) for x in layers if weights(x)
+    ),
     "latency_ms": latency_ms,
     "energy_mj": energy_mj,
     "co2e_mg": co2e_mg,

@@ -11,6 +11,7 @@ from cost_models import host, profiling
 from cost_models.device import Device
 from cost_models.devices import open_device
 from cost_models.grid import carbon_intensity
+from cost_models.measurements import Setup
 from cost_models.profiling import LatencyMeasurement
 from cost_models.protocol import Target
 from cost_models.registry import build
@@ -45,7 +46,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setenv("ONCEFIT_CACHE", str(tmp_path / "cache"))
     calls: list[int] = []
 
-    def pretend(net: Supernet, archs: list[Arch], report: Say) -> list[LatencyMeasurement]:
+    def pretend(net: Supernet, archs: list[Arch], report: Say, setup: Setup) -> list[LatencyMeasurement]:
         calls.append(len(archs))
         times = [0.001 * len(net.layers(arch)) for arch in archs]
         return [LatencyMeasurement(1.02 * t, t, 1.5 * t, 9) for t in times]
