@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import Literal
 
@@ -15,8 +16,9 @@ from supernet.accuracy import Accuracy, Paired, mcnemar
 from supernet.bundles.bundle import COMPARED_IMAGES, MAX_DIFFERENCE, ROUNDING_ERRORS, Bundle, Disagreement
 from supernet.errors import paragraph
 from supernet.evaluating.evaluation import accuracy_of_logits, logits_of
-from supernet.formats.protocol import AccuracyBound, Opened
+from supernet.formats.protocol import AccuracyBound, Opened, Opening, Reading, ToWrite
 from supernet.images.data import Dataset
+from supernet.quantising.choosing import CHOSEN_ON, spread_over
 
 NOISE_BATCH = 8
 OF_SPREAD = 1e-3
@@ -164,6 +166,18 @@ def paired_of(ours: Tensor, theirs: Tensor, labels: Tensor | None) -> Paired | N
         return None
     right, also = best_class(ours) == labels, best_class(theirs) == labels
     return mcnemar(int((right & ~also).sum()), int((also & ~right).sum()))
+
+
+def validation_top1(opened: Opening, folder: Path, material: ToWrite) -> float:
+    """Of a format in ``folder`` in its own runtime, by which one way to write it is chosen before another."""
+    assert material.data is not None
+    few = spread_over(material.data, CHOSEN_ON).validation
+    with opened(Reading(folder, 1, material.batch, material.bundle)) as runs:
+        beside = torch_beside(material.subnet, [runs])
+        logits, labels = logits_of(
+            lambda inputs: beside(inputs)[:, :, 1], few, material.resolution, material.data.preprocessing
+        )
+    return accuracy_of_logits(logits, labels, "validation").top1
 
 
 def require_likeness(

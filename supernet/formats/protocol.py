@@ -100,6 +100,10 @@ class Reading:
     bundle: Bundle
 
 
+Opening = Callable[[Reading], AbstractContextManager[Opened]]
+"""How a runtime opens a format."""
+
+
 @dataclass(frozen=True)
 class AccuracyBound:
     """How far a format that rounds on purpose may be from torch on the report split.
@@ -146,7 +150,7 @@ class ExportFormat:
     main: str
     packages: tuple[str, ...]
     write: Callable[[ToWrite, Path], QuantisedAs | None]
-    opened: Callable[[Reading], AbstractContextManager[Opened]] | None
+    opened: Opening | None
     batch: BatchSize = DYNAMIC
     any_batch: bool = True
     runtime: tuple[str, ...] = ()

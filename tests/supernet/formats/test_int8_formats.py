@@ -92,7 +92,7 @@ def keys_of(bundle: Bundle, name: str) -> FormatKeys:
 
 def test_onnx_int8_is_tested_everywhere() -> None:
     assert "onnx-int8" in INSTALLED
-    assert INT8 == ["onnx-int8", "openvino-int8", "litert-int8"]
+    assert INT8 == ["onnx-int8", "openvino-int8"]
 
 
 @every_int8
