@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from search.reports.portfolio import Told
+    from search.reports.portfolio import ToldPortfolio
 
 
 def fleet(
@@ -44,7 +44,7 @@ def fleet(
     with the least of a cost whose accuracy is ``floor`` or more. ``measure`` adds accuracies on the report split where
     the candidates were measured. Raises InputError for a device that no candidate serves.
     """
-    from search.reports.portfolio import Told
+    from search.reports.portfolio import ToldPortfolio
     from search.runs.one_proxy import proxies_of
     from search.runs.portfolio import make_portfolio, with_reports
     from search.runs.portfolio_candidates import of_runs
@@ -65,14 +65,14 @@ def fleet(
     elif isinstance(run, Fleet):
         pool = of_runs(run.folder, run.result.fleet.runs)
     found = make_portfolio(asked, say, pool)
-    return Portfolio(Told(with_reports(found, say) if measure else found, proxies_of(found)))
+    return Portfolio(ToldPortfolio(with_reports(found, say) if measure else found, proxies_of(found)))
 
 
 @dataclass(frozen=True, repr=False)
 class Portfolio:
     """The subnets that are kept, and which device has which."""
 
-    found: Told
+    found: ToldPortfolio
 
     @property
     def subnets(self) -> tuple[str, ...]:

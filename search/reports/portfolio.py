@@ -38,7 +38,7 @@ KINDS_IN_WORDS = {"validation split": "measured on the validation split", "predi
 
 
 @dataclass(frozen=True)
-class Told:
+class ToldPortfolio:
     """A portfolio, and what one proxy in place of all devices would do; None where nothing can be said of that."""
 
     portfolio: Portfolio
@@ -53,7 +53,7 @@ class Told:
 # -- rows --------------------------------------------------------------------------
 
 
-def device_rows(told: Told) -> list[dict[str, Any]]:
+def device_rows(told: ToldPortfolio) -> list[dict[str, Any]]:
     """One flat row a device: its subnet, what that is and loses there, and how its costs are known."""
     found, rows = told.portfolio, []
     pool = found.pool
@@ -89,7 +89,7 @@ def why(found: Portfolio, place: int) -> str:
     return f"{told}; alone it would have {found.pool.names[own]}" if subnet != own else told
 
 
-def curve_rows(told: Told) -> list[dict[str, Any]]:
+def curve_rows(told: ToldPortfolio) -> list[dict[str, Any]]:
     """One row a number of subnets that may be maintained; losses are absent where so few cannot serve all."""
     found, rows = told.portfolio, []
     for most, one in enumerate(found.curve, 1):
@@ -106,7 +106,7 @@ def curve_rows(told: Told) -> list[dict[str, Any]]:
     return rows
 
 
-def subnet_rows(told: Told) -> list[dict[str, Any]]:
+def subnet_rows(told: ToldPortfolio) -> list[dict[str, Any]]:
     """One row a subnet that is kept: its accuracies, and the devices that have it."""
     found, rows = told.portfolio, []
     for place in found.kept.kept:
@@ -122,7 +122,7 @@ def subnet_rows(told: Told) -> list[dict[str, Any]]:
     return rows
 
 
-def portfolio_dict(told: Told) -> dict[str, Any]:
+def portfolio_dict(told: ToldPortfolio) -> dict[str, Any]:
     """All figures, as ``portfolio.json`` has them."""
     found = told.portfolio
     return {
@@ -134,7 +134,7 @@ def portfolio_dict(told: Told) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def proxies_dict(told: Told) -> dict[str, Any] | None:
+def proxies_dict(told: ToldPortfolio) -> dict[str, Any] | None:
     if told.proxies is None:
         return None
     names, found = [one.name for one in told.portfolio.served], told.proxies
@@ -158,7 +158,7 @@ def proxies_dict(told: Told) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def write_portfolio(told: Told, folder: Path) -> list[Path]:
+def write_portfolio(told: ToldPortfolio, folder: Path) -> list[Path]:
     """Write the four files; returns their paths."""
     table, curve, png, js = (
         folder / name for name in (PORTFOLIO_CSV, CURVE_CSV, PORTFOLIO_PNG, PORTFOLIO_JSON)
@@ -173,7 +173,7 @@ def write_portfolio(told: Told, folder: Path) -> list[Path]:
 # -- the terminal ------------------------------------------------------------------
 
 
-def portfolio_tables(told: Told) -> list[Table]:
+def portfolio_tables(told: ToldPortfolio) -> list[Table]:
     """The subnets that are kept, who has which, the curve, and one proxy."""
     made = [subnets_table(told), devices_table(told), curve_table(told)]
     return [*made, *([proxies_table(told, told.proxies)] if told.proxies is not None else [])]
@@ -192,7 +192,7 @@ def columns_table(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
     return made
 
 
-def subnets_table(told: Told) -> Table:
+def subnets_table(told: ToldPortfolio) -> Table:
     pool = told.portfolio.pool
     kind = {"validation split": "validation [95 %]", "predicted": "predicted", "own evaluation": "own", IN_FILE: "as in the file"}[pool.kind]  # fmt: skip
     name = pool.accuracy.replace("top", "top-")
@@ -216,7 +216,7 @@ def share_with_interval(value: float, low: float | None, high: float | None) -> 
     return f"{100 * value:.2f}{interval}"
 
 
-def devices_table(told: Told) -> Table:
+def devices_table(told: ToldPortfolio) -> Table:
     found = told.portfolio
     name = found.pool.accuracy.replace("top", "top-")
     goal = resolved_cost(found.asked.minimize) if found.asked.minimize is not None else None
@@ -258,7 +258,7 @@ def budget_cells(one: PortfolioDevice, subnet: int, mark: str) -> list[str]:
     ]
 
 
-def curve_table(told: Told) -> Table:
+def curve_table(told: ToldPortfolio) -> Table:
     found, unit = told.portfolio, told.unit
     made = columns_table(
         ("\nsubnets",), (f"lost\n({unit})", f"lost at least\n({unit})", f"worst\n({unit})", "\nof device")
@@ -282,7 +282,7 @@ def is_shown(subnets: int, rows: list[dict[str, Any]], asked: int) -> bool:
     return (subnets <= CURVE_ROWS and needed) or subnets == min(asked, len(rows))
 
 
-def proxies_table(told: Told, found: Proxies) -> Table:
+def proxies_table(told: ToldPortfolio, found: Proxies) -> Table:
     unit = told.unit
     made = columns_table(
         ("\none proxy",), ("Spearman\nmean", "\nleast", "front\n(subnets)", f"lost\n({unit})", f"worst\n({unit})", "without\nany")
@@ -302,7 +302,7 @@ def proxy_cells(one: Proxy) -> list[str]:
     ]  # fmt: skip
 
 
-def portfolio_legend(told: Told) -> str:
+def portfolio_legend(told: ToldPortfolio) -> str:
     """What the tables' words mean, a sentence a line."""
     found = told.portfolio
     pool, asked = found.pool, found.asked
@@ -341,7 +341,7 @@ def known_costs_in_words(found: Portfolio) -> str:
     return "Costs are predicted; those with a * are measured."
 
 
-def proof_in_words(told: Told) -> str:
+def proof_in_words(told: ToldPortfolio) -> str:
     kept: KeptFew = told.portfolio.kept
     if kept.proven:
         return f"No choice of as many loses less than {kept.loss:.3f} {told.unit}, proven by integer programming."
@@ -351,7 +351,7 @@ def proof_in_words(told: Told) -> str:
     )
 
 
-def proxies_in_words(told: Told, found: Proxies) -> list[str]:
+def proxies_in_words(told: ToldPortfolio, found: Proxies) -> list[str]:
     """Whether a search on one device would have been enough, and what it would have lost."""
     best, count = found.best, len(told.portfolio.served)
     near = "is" if found.enough else "is not"
@@ -378,7 +378,7 @@ def lost_by_proxy(one: Proxy, unit: str, count: int) -> str:
 # -- the picture -------------------------------------------------------------------
 
 
-def portfolio_figure(told: Told) -> Figure:
+def portfolio_figure(told: ToldPortfolio) -> Figure:
     """What is lost against the number of subnets, and on each device with those that are kept."""
     shown_devices = min(BARS, len(told.portfolio.served))
     figure, (left, right) = new_figure(1, 2, (11, max(4.2, 0.28 * shown_devices + 1.6)))
@@ -387,7 +387,7 @@ def portfolio_figure(told: Told) -> Figure:
     return figure
 
 
-def draw_curve(axes: Axes, told: Told) -> None:
+def draw_curve(axes: Axes, told: ToldPortfolio) -> None:
     from matplotlib.ticker import MaxNLocator
 
     rows = [row for row in curve_rows(told) if "lost" in row]
@@ -428,7 +428,7 @@ def draw_curve(axes: Axes, told: Told) -> None:
     axes.legend(fontsize=8, loc="upper right")
 
 
-def draw_devices(axes: Axes, told: Told) -> None:
+def draw_devices(axes: Axes, told: ToldPortfolio) -> None:
     from matplotlib.patches import Patch
 
     found = told.portfolio

@@ -186,13 +186,13 @@ def predicted_costs(
             f"columns: {{{names[0]}: COLUMN}}, or say of which supernet they are, so that it is predicted: supernet: NAME. "
             f"Its columns: {some(pool.columns)}"
         )
-    target = Target(pool.supernet, opened_for(entry, names, pool, say))
+    target = Target(pool.supernet, device_for(entry, names, pool, say))
     space = pool.supernet.space
     codes = space.encode([space.arch(arch.values) for arch in pool.archs])
     return {cost: model_of(cost, target, pool).batch(codes) for cost in names}
 
 
-def opened_for(entry: ServedDevice, names: Sequence[str], pool: CandidatePool, say: Say) -> Device | None:
+def device_for(entry: ServedDevice, names: Sequence[str], pool: CandidatePool, say: Say) -> Device | None:
     """The device of an entry; None where no cost is of one."""
     name = label_of(entry.device)
     if not isinstance(entry.device, Variant) and name in pool.devices:

@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 when all is well, 1 where the self-test differs, 2 for what is refused."""
     options = told(arguments)
     try:
-        card = read_json(CARD)
+        card = bundle_json(CARD)
         session = opened_session(card, options.threads)
         if options.self_test:
             return self_test(card, session)
@@ -90,7 +90,7 @@ def opened_session(card: dict[str, Any], threads: int) -> Any:
         raise Refused(f"onnxruntime {onnxruntime.__version__} cannot load {name}: {error}") from error
 
 
-def read_json(name: str) -> dict[str, Any]:
+def bundle_json(name: str) -> dict[str, Any]:
     """What is in a file of the bundle. Raises Refused for what is no JSON."""
     try:
         found = json.loads((HERE / name).read_text(encoding="utf-8"))
@@ -203,7 +203,7 @@ def self_test(card: dict[str, Any], session: Any) -> int:
     """Whether the stored image gives the stored logits here; says which step differs where it does not."""
     for name in (TEST_ANSWER, "selftest.png"):
         check_unchanged(name, card)
-    stored = read_json(TEST_ANSWER)
+    stored = bundle_json(TEST_ANSWER)
     inputs = input_of(image_in(HERE / stored["image"], card), card)
     apart = {
         name: float(np.abs(found - np.asarray(stored[f"input_{name}"])).max())
