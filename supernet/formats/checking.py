@@ -17,7 +17,7 @@ from supernet.bundles.bundle import COMPARED_IMAGES, MAX_DIFFERENCE, ROUNDING_ER
 from supernet.evaluating.evaluation import accuracy_of_logits, logits_of
 from supernet.formats.protocol import AccuracyBound, Opened, Opening, Reading, ToWrite
 from supernet.images.data import Dataset
-from supernet.quantising.choosing import CHOSEN_ON, spread_over
+from supernet.quantising.choosing import CHOSEN_ON, with_fewer_to_validate
 
 NOISE_BATCH = 8
 OF_SPREAD = 1e-3
@@ -154,7 +154,7 @@ def paired_of(ours: Tensor, theirs: Tensor, labels: Tensor | None) -> Paired | N
 def validation_top1(opened: Opening, folder: Path, material: ToWrite) -> float:
     """Of a format in ``folder`` in its own runtime, by which one way to write it is chosen before another."""
     assert material.data is not None
-    few = spread_over(material.data, CHOSEN_ON).validation
+    few = with_fewer_to_validate(material.data, CHOSEN_ON).validation
     with opened(Reading(folder, 1, material.batch, material.bundle)) as runs:
         beside = torch_beside(material.subnet, [runs])
         logits, labels = logits_of(

@@ -9,7 +9,7 @@ from supernet.sizes.registry import read_model_file
 from supernet.sizes.stored_tensor import StoredTensor
 
 IN_8_BITS = ("int8", "uint8", "qint8", "quint8")
-LEAST_SHARE = 0.5
+LEAST_IN_8_BITS = 0.5
 """Of weights, what has to be in 8 bits: layers may be left in float32, but not most of a network."""
 
 
@@ -19,10 +19,10 @@ def require_8_bits(name: str, path: Path, float32: Path) -> float:
     total = sum(tensor.elements for tensor in matrices)
     share = sum(tensor.elements for tensor in matrices if tensor.dtype in IN_8_BITS) / max(total, 1)
     taken, before = stored_bytes(path), stored_bytes(float32)
-    if share < LEAST_SHARE or taken >= before:
+    if share < LEAST_IN_8_BITS or taken >= before:
         raise Disagreement(
             f"{path}: the format {name} is not in 8 bits: {100 * share:.0f} % of its weights are (needed: "
-            f"{100 * LEAST_SHARE:.0f} %), and its tensors take {taken:,} bytes where {before:,} are those of float32; "
+            f"{100 * LEAST_IN_8_BITS:.0f} %), and its tensors take {taken:,} bytes where {before:,} are those of float32; "
             "convert the bundle again"
         )
     return share
