@@ -30,7 +30,7 @@ from supernet.families.catalog import open_supernet
 from supernet.images.data import Dataset, load_dataset
 from supernet.quantising.choosing import best_quantised, calibration_inputs
 from supernet.quantising.method import QUANTISING_METHODS
-from supernet.quantising.onnx_layers import depthwise_layers, onnx_layer_names, squeeze_excite_nodes
+from supernet.quantising.onnx_layers import depthwise_layers, names_of_layers, squeeze_excite_nodes
 from supernet.quantising.onnx_quantising import quantiser
 from supernet.quantising.sensitivity import sensitivity
 
@@ -111,7 +111,7 @@ def figures(source: Path, path: Path, arch: Arch, data: Dataset) -> Row:
 
 def costs_of_kinds(source: Path, arch: Arch, data: Dataset) -> Row:
     """Sensitivity by kind of layer: first, depthwise, pointwise, squeeze-and-excite, last."""
-    names, depthwise, gates = onnx_layer_names(source), depthwise_layers(source), squeeze_excite_nodes(source)
+    names, depthwise, gates = names_of_layers(source), depthwise_layers(source), squeeze_excite_nodes(source)
     pointwise = tuple(n for n in names[1:-1] if n not in depthwise and n not in gates)
     kinds = {
         "first convolution": names[:1], "depthwise": depthwise, "pointwise": pointwise, "squeeze-and-excite": gates,

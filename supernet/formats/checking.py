@@ -18,7 +18,7 @@ from supernet.errors import paragraph
 from supernet.evaluating.evaluation import accuracy_of_logits, logits_of
 from supernet.formats.protocol import AccuracyBound, Opened, Opening, Reading, ToWrite
 from supernet.images.data import Dataset
-from supernet.quantising.choosing import CHOSEN_ON, evenly_chosen
+from supernet.quantising.choosing import CHOSEN_ON, with_fewer_to_validate
 
 NOISE_BATCH = 8
 OF_SPREAD = 1e-3
@@ -171,7 +171,7 @@ def paired_of(ours: Tensor, theirs: Tensor, labels: Tensor | None) -> Paired | N
 def validation_top1(opened: Opening, folder: Path, material: ToWrite) -> float:
     """Of a format in ``folder`` in its own runtime, by which one way to write it is chosen before another."""
     assert material.data is not None
-    few = evenly_chosen(material.data, CHOSEN_ON).validation
+    few = with_fewer_to_validate(material.data, CHOSEN_ON).validation
     with opened(Reading(folder, 1, material.batch, material.bundle)) as runs:
         beside = torch_beside(material.subnet, {folder.name: runs})
         logits, labels = logits_of(

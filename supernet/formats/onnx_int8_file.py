@@ -15,8 +15,8 @@ from supernet.quantising.choosing import (
     CALIBRATED_ON,
     CHOSEN_ON,
     best_quantised,
-    evenly_chosen,
     validation_accuracy,
+    with_fewer_to_validate,
 )
 from supernet.quantising.method import QUANTISING_METHODS, QuantisingMethod
 from supernet.quantising.onnx_layers import depthwise_layers, layers_in_8_bits
@@ -33,7 +33,7 @@ def write_onnx_int8(material: ToWrite, folder: Path) -> QuantisedAs:
         path, careful = Path(scratch) / MODEL_ONNX, Path(scratch) / "careful.onnx"
         export_onnx(material.subnet, material.channels, side, path, material.batch, material.opset)
         tried = best_quantised(path, folder / MODEL_ONNX, data, side, QUANTISING_METHODS)
-        before = validation_accuracy(path, evenly_chosen(data, CHOSEN_ON), side)
+        before = validation_accuracy(path, with_fewer_to_validate(data, CHOSEN_ON), side)
         depthwise = depthwise_layers(path)
         if depthwise and before.top1 - tried[0].accuracy.top1 > WORTH_FLOAT:
             method = dataclasses.replace(tried[0].method, float_nodes=depthwise)

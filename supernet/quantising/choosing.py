@@ -65,7 +65,7 @@ def best_quantised(
         raise InputError("methods: got none; give at least one way to quantise")
     images, few = (
         calibration_inputs(data, resolution, calibration_images),
-        evenly_chosen(data, validation_images),
+        with_fewer_to_validate(data, validation_images),
     )
     found: list[tuple[Tried, bytes]] = []
     with tempfile.TemporaryDirectory(prefix="oncefit-") as scratch, quantiser(source, images) as quantise:
@@ -79,7 +79,7 @@ def best_quantised(
     return tuple(tried for tried, _ in found)
 
 
-def evenly_chosen(data: Dataset, validation_images: int) -> Dataset:
+def with_fewer_to_validate(data: Dataset, validation_images: int) -> Dataset:
     """The same with so many images of its validation split, evenly spread."""
     places = torch.linspace(0, len(data.validation) - 1, min(validation_images, len(data.validation))).long()
     return dataclasses.replace(data, validation=data.validation.picked(places.tolist()))

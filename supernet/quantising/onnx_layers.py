@@ -13,7 +13,7 @@ import numpy as np
 LAYERS = ("Conv", "Gemm", "MatMul")
 POOLS = ("ReduceMean", "GlobalAveragePool")
 QUANTISE, DEQUANTISE = "QuantizeLinear", "DequantizeLinear"
-PASSED_ON = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Relu", "Clip", "MaxPool")
+IN_ANY_BITS = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Relu", "Clip", "MaxPool")
 """What changes no value, or only cuts it off: done in 8 bits as it stands."""
 
 
@@ -48,7 +48,7 @@ def layers_in_8_bits(path: Path) -> LayersIn8Bits:
     others = Counter(
         node.op_type
         for node in graph.node
-        if node.op_type not in (*LAYERS, *PASSED_ON, QUANTISE, DEQUANTISE, "Add", "Mul", "Constant")
+        if node.op_type not in (*LAYERS, *IN_ANY_BITS, QUANTISE, DEQUANTISE, "Add", "Mul", "Constant")
     )
     return LayersIn8Bits(
         tuple(name for name, quantised in layers.items() if quantised),
@@ -57,7 +57,7 @@ def layers_in_8_bits(path: Path) -> LayersIn8Bits:
     )
 
 
-def onnx_layer_names(path: Path) -> tuple[str, ...]:
+def names_of_layers(path: Path) -> tuple[str, ...]:
     """Convolutions and matrix products of an ONNX file in order."""
     import onnx
 

@@ -13,11 +13,11 @@ from supernet.quantising.choosing import (
     CALIBRATED_ON,
     CHOSEN_ON,
     calibration_inputs,
-    evenly_chosen,
     validation_accuracy,
+    with_fewer_to_validate,
 )
 from supernet.quantising.method import QuantisingMethod
-from supernet.quantising.onnx_layers import onnx_layer_names
+from supernet.quantising.onnx_layers import names_of_layers
 from supernet.quantising.onnx_quantising import node_names, quantiser
 
 
@@ -50,8 +50,8 @@ def sensitivity(
 ) -> Sensitivity:
     """Of the layers of a float32 ONNX file, or of ``groups`` of nodes by a name, on validation images evenly spread."""
     how = method or QuantisingMethod()
-    wanted = groups if groups is not None else {name: (name,) for name in onnx_layer_names(source)}
-    nodes, few = node_names(source), evenly_chosen(data, validation_images)
+    wanted = groups if groups is not None else {name: (name,) for name in names_of_layers(source)}
+    nodes, few = node_names(source), with_fewer_to_validate(data, validation_images)
     images = calibration_inputs(data, resolution, CALIBRATED_ON)
     with tempfile.TemporaryDirectory(prefix="oncefit-") as scratch, quantiser(source, images) as quantise:
         path = Path(scratch) / "int8.onnx"
