@@ -43,7 +43,7 @@ SQLITE = "sqlite:///"
 BUSY_S = 120.0
 """Seconds that a process waits for others that write to the same SQLite file."""
 VALIDATION, REPORT, PREDICTED, OWN = "validation", "report", "predicted", "own"
-HITS, RACED = "hits", "raced"
+HITS, REPORT_HITS, RACED = "hits", "report_hits", "raced"
 SECONDS = "seconds_outside_trials"
 """The attribute of a study with the seconds of a search on a predictor, of measuring its best, and of timing these."""
 SHARED = "shared"
@@ -403,7 +403,11 @@ def saved(study: optuna.Study, split: str) -> dict[str, Accuracy]:
 
 
 def save(study: optuna.Study, arch: Arch, accuracy: Accuracy, hits: str | None = None) -> None:
-    """Keep an accuracy that was measured after the arch's trial had ended, and which images were right."""
+    """Keep an accuracy that was measured after the arch's trial had ended, and which images were right.
+
+    A kill in between leaves the latter without an accuracy, so that both are measured again.
+    """
     if hits is not None:
-        study.set_user_attr(f"{HITS}:{arch.id}", hits)
+        of_split = REPORT_HITS if accuracy.split == REPORT else HITS
+        study.set_user_attr(f"{of_split}:{arch.id}", hits)
     study.set_user_attr(f"{accuracy.split}:{arch.id}", json.dumps(asdict(accuracy)))
