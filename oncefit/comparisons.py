@@ -1,14 +1,20 @@
-"""Fronts of several runs side by side."""
+"""Fronts of several runs side by side, and whether the runs differ by more than luck."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oncefit.runs import Run
 from search.reports import compare as comparing
+from search.reports import verdict_words
+from search.reports.comparison_markdown import to_markdown
+from search.reports.front_area import parse_reference
+from search.reports.worse import Judged, judged
+from supernet.messages import Say, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +55,44 @@ class Comparison:
             dtype=float,
         ).T
 
+    @property
+    def verdicts(self) -> pd.DataFrame:
+        """Every run against the first: a row a run and respect (chosen subnet, best within a budget, hypervolume).
+
+        Columns as in ``comparison.json``: the ``difference``, new less base, in fractions, with ``low`` and ``high`` of its
+        95 % interval; ``p_value_adjusted`` (Holm); ``verdict``, one of better, worse and not told apart, or None where
+        ``missing`` says why there is none; ``images_needed`` and ``runs_needed`` for a difference as large as this.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(verdict_words.significance_dict(self.found.significance)["verdicts"])
+
+    @property
+    def reference_points(self) -> pd.DataFrame:
+        """Hypervolumes by how far the reference point lies beyond the worst of all fronts: a row a share, a column a run."""
+        import pandas as pd
+
+        found = verdict_words.orders_dict(self.found.orders, [one.label for one in self.found.runs])
+        rows = {one["share"]: one["hypervolumes"] for one in found["beyond_the_worst"]}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("beyond the worst")
+
+    @property
+    def order_depends_on_reference(self) -> bool:
+        """Whether fronts change places between those reference points."""
+        return verdict_words.depends(self.found.orders)
+
+    def judge(self, metric: str | None = None, margin: float = 0.0) -> list[Judged]:
+        """Whether each other run is worse than the first by more than ``margin``: ``new``, ``worse`` and a sentence, ``told``.
+
+        ``metric`` is the accuracy, ``hypervolume`` or a cost; ``margin`` in the unit in which it is shown: percentage points
+        of accuracy, shares of the box, ms. Raises InputError where it cannot be compared.
+        """
+        return judged(self.found, metric, margin)
+
+    def to_markdown(self, judgements: Sequence[Judged] = ()) -> str:
+        """A summary for a pull request; ``judgements`` are what :meth:`judge` found."""
+        return to_markdown(self.found, judgements)
+
     def to_dict(self) -> dict[str, Any]:
         """All figures, as ``comparison.json`` has them, and the fronts."""
         return comparing.to_json(self.found)
@@ -65,7 +109,35 @@ class Comparison:
         return f"Comparison({', '.join(one.label for one in self.found.runs)})"
 
     def _repr_html_(self) -> str:
-        return f"{self.table.to_html(float_format='{:.4f}'.format)}{self.best_within.to_html(float_format='{:.4f}'.format)}"
+        frames = [self.table, self.best_within, *_told_verdicts(self.found)]
+        told = _told_beside(self.found)
+        tables = "".join(frame.to_html(float_format="{:.4f}".format) for frame in frames)
+        return f"{tables}<p>{'<br>'.join(map(escape, told))}</p>"
+
+
+def _told_verdicts(found: comparing.Comparison) -> list[pd.DataFrame]:
+    """The verdicts as the terminal shows them."""
+    import pandas as pd
+
+    accuracy, cost = found.axes
+    rows = [
+        {
+            "run": one.new,
+            "of": verdict_words.about_told(one, accuracy, cost),
+            "difference": verdict_words.difference_told(one),
+            "verdict": verdict_words.sentence(one),
+        }
+        for one in found.significance.verdicts
+    ]
+    return [pd.DataFrame(rows).set_index("run")] if rows else []
+
+
+def _told_beside(found: comparing.Comparison) -> list[str]:
+    """What is to be known beside the tables."""
+    labels, folders = [one.label for one in found.runs], [str(one.run.folder) for one in found.runs]
+    below = verdict_words.told_below(found.significance) if found.significance.verdicts else []
+    order = [verdict_words.order_told(found.orders, labels)] if found.orders else []
+    return [*below, *order, *verdict_words.advice(found.significance, folders)]
 
 
 def compare(
@@ -74,11 +146,17 @@ def compare(
     cost: str | None = None,
     at: Sequence[float] = (),
     storage: str | None = None,
+    reference: str | None = None,
+    measure: bool = False,
+    say: Say = say,
 ) -> Comparison:
     """Compare the fronts of runs, or of their folders, in accuracy against one cost that all of them record.
 
-    ``at`` are budgets of that cost. Raises InputError for fewer than two runs, for accuracies of other images, and
+    ``at`` are budgets of that cost. Every run is held against the first, on the report images; with ``measure`` subnets are
+    measured on them where it is not kept which they get right. Hypervolumes are against ``reference``: a percentage beyond
+    the worst of all fronts, ``"5%"``, or values, ``"macs=3e6,top1=0.8"``. Raises InputError for fewer than two runs, for accuracies of other images, and
     for a cost that a run lacks.
     """
     folders = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
-    return Comparison(comparing.compare(folders, cost, list(at), storage))
+    point = parse_reference(reference) if reference is not None else None
+    return Comparison(comparing.compare(folders, cost, list(at), storage, point, measure, say))

@@ -15,19 +15,23 @@ from cost_models.registry import OF_A_DEVICE
 from search.feasible.budget_messages import round_up
 from search.problem.limits import check_limit
 from search.problem.objectives import Objective
-from search.reports import words
+from search.reports import verdict_words, words
 from search.reports.csv_text import csv_text
+from search.reports.front_area import Ordered, Reference, orders, reference_point
 from search.reports.plots import COLOURS, draw_steps, new_figure, save_figure
 from search.reports.report import candidate_dict as as_candidate
 from search.reports.report import range_figures
+from search.reports.significance import Found, Significance, significance
 from search.reports.units import amount, heading, scaled
 from search.runs.config import OWN
 from search.runs.front import Coverage, best, coverage, dominated_share, front, points
-from search.runs.run import Run, open_run, settled
+from search.runs.report_hits import measure_hits, report_hits
+from search.runs.run import Run, chosen_of, open_run, settled, verified_among
 from search.runs.storage_urls import lasting
 from search.runs.study import PLACE, Candidate, identity_of, read_place
 from supernet import documents
 from supernet.errors import InputError
+from supernet.messages import Say, say
 
 if TYPE_CHECKING:
     import optuna
@@ -54,12 +58,17 @@ class Compared:
     coverage: Coverage | None
     dominated_by: dict[str, float]
     best_at: dict[float, Candidate | None]
+    chosen: Candidate
 
 
 @dataclass(frozen=True)
 class Comparison:
+    """``significance`` is of the report images; ``orders`` are of hypervolumes under reference points near and far."""
+
     axes: tuple[Objective, Objective]
     runs: list[Compared]
+    significance: Significance
+    orders: tuple[Ordered, ...]
 
     @property
     def one_axis(self) -> bool:
@@ -78,14 +87,21 @@ class Comparison:
 
 
 def compare(
-    folders: Sequence[Path], cost: str | None, at: Sequence[float], storage: str | None = None
+    folders: Sequence[Path],
+    cost: str | None,
+    at: Sequence[float],
+    storage: str | None = None,
+    reference: Reference | None = None,
+    measure: bool = False,
+    say: Say = say,
 ) -> Comparison:
-    """Compare the fronts of runs in accuracy against one cost that all of them record.
+    """Compare the fronts of runs in accuracy against one cost that all of them record, and every run with the first.
 
     ``at`` are budgets of that cost; without any, the quartiles of the common range are taken.
     Where the cost is of a device, and the runs are of different ones, fronts stand side by side and none is said
-    to dominate another. ``storage`` is the full URL of the runs whose study is there, if it needs a password. Raises
-    InputError for fewer than two runs, other images or a cost that a run lacks.
+    to dominate another. ``storage`` is the full URL of the runs whose study is there, if it needs a password. Hypervolumes
+    are against ``reference``. With ``measure``, subnets are measured on the report split where it is not kept which of its
+    images they get right. Raises InputError for fewer than two runs, other images or a cost that a run lacks.
     """
     for budget in at:
         check_limit(budget, "--at")
@@ -94,7 +110,8 @@ def compare(
         raise InputError(
             f"compare needs at least two different run folders; got {', '.join(map(str, folders)) or 'none'}"
         )
-    runs = [open_run(folder, study_storage(folder, storage)) for folder in reversed(different.values())]
+    given = list({folder.resolve(): folder for folder in folders})
+    runs = [open_run(different[path], study_storage(different[path], storage)) for path in given]
     axes = common_axes(runs, cost)
     studies = [run.study() for run in runs]
     check_comparable(runs, studies)
@@ -105,7 +122,13 @@ def compare(
     fronts = [front(some, axes) for some in found]
     signed = [points(one, axes) for one in fronts]
     comparable = axes[1].name not in OF_A_DEVICE or len({run.identity["device"] for run in runs}) == 1
-    covered = coverage(signed) if comparable else [None] * len(runs)
+    if reference is not None and not comparable:
+        raise InputError(
+            f"--reference: {of_other_devices(axes[1])}, so there is no hypervolume; leave it out, or choose --cost macs"
+        )
+    covered: list[Coverage] | list[None] = (
+        coverage(signed, reference_point(reference, signed, axes)) if comparable else [None] * len(runs)
+    )
     budgets = list(at) or default_budgets([p[:, 1] for p in signed])
     names = run_labels(runs, axes[1])
     compared = []
@@ -113,8 +136,26 @@ def compare(
         rest = [j for j in range(len(runs)) if j != i and comparable]
         others = {names[j]: dominated_share(signed[i], signed[j]) for j in rest}
         reached = {b: best_within(found[i], axes, b) for b in budgets}
-        compared.append(Compared(run, names[i], fronts[i], covered[i], others, reached))
-    return Comparison(axes, compared)
+        chosen = chosen_of(run, found[i], verified_among(run, found[i]))
+        compared.append(Compared(run, names[i], fronts[i], covered[i], others, reached, chosen))
+    weighed = significance(
+        [with_hits(*pair, measure, say) for pair in zip(compared, studies, strict=True)], axes
+    )
+    return Comparison(axes, compared, weighed, orders(signed) if comparable else ())
+
+
+def with_hits(one: Compared, study: optuna.Study, measure: bool, say: Say) -> Found:
+    """A run with the bits that are kept of its subnets; with ``measure`` those that are not are made."""
+
+    def kept() -> Found:
+        hits = report_hits(one.run, study)
+        return Found(one.run, one.label, one.chosen, one.front, one.best_at, one.coverage, hits)
+
+    found = kept()
+    if measure and one.run.measures and found.lacking:
+        measure_hits(one.run, study, found.wanted, say)
+        return kept()
+    return found
 
 
 def study_storage(folder: Path, url: str | None) -> str | None:
@@ -246,6 +287,10 @@ def comparison_dict(comparison: Comparison) -> dict[str, Any]:
             }
             for one in comparison.runs
         ],
+        "significance": verdict_words.significance_dict(comparison.significance),
+        "reference_points": verdict_words.orders_dict(
+            comparison.orders, [one.label for one in comparison.runs]
+        ),
     }
 
 
@@ -367,7 +412,7 @@ def tables(comparison: Comparison) -> list[Table]:
             one.label,
             *("-" if c is None else cell(one.run, c, comparison.axes) for c in one.best_at.values()),
         )
-    return [summary, reached]
+    return [summary, reached, *verdict_words.verdict_tables(comparison.significance, accuracy, cost)]
 
 
 def notes_of(comparison: Comparison) -> list[str]:

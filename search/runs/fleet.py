@@ -24,6 +24,7 @@ from search.runs.fleet_devices import DEVICES, FLEET
 from search.runs.front import best
 from search.runs.naming import base
 from search.runs.own import Own
+from search.runs.report_hits import kept_hits
 from search.runs.run import Progress, Result, Run, check_folder, conclude, open_run, start
 from search.runs.study import Candidate
 from supernet import documents
@@ -219,11 +220,12 @@ def remember(fleet: Fleet) -> None:
         if not (run.folder / studies.PLACE).is_file():
             continue
         study = run.study()
+        hits = kept_hits(study)
         for candidate in studies.candidates(study, run.problem):
             if candidate.validation is not None:
                 known[candidate.arch.id, studies.VALIDATION] = (candidate.validation, candidate.hits)
         for arch_id, accuracy in studies.saved(study, studies.REPORT).items():
-            known[arch_id, studies.REPORT] = (accuracy, None)
+            known[arch_id, studies.REPORT] = (accuracy, hits.get(arch_id))
 
 
 def within_all(results: Mapping[str, Result]) -> Candidate | None:

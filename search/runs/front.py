@@ -82,26 +82,34 @@ class Coverage:
     reference: tuple[float, ...]
 
 
-def coverage(fronts: Sequence[Points]) -> list[Coverage]:
-    """Hypervolumes with one common reference point: the worst value of any front, a hundredth beyond.
+def coverage(fronts: Sequence[Points], reference: Sequence[float] | None = None) -> list[Coverage]:
+    """Hypervolumes with one common reference point, signed as the points are; without one, that of :func:`beyond_worst`.
 
-    Both the ideal and the reference are signed (less is better); the share lies in 0..1.
+    Both the ideal and the reference are signed (less is better); the share lies in 0..1. Points that are no better than the
+    reference in every objective add nothing.
     """
     import moocore
 
-    everything = np.concatenate(fronts)
-    ideal, worst = everything.min(axis=0), everything.max(axis=0)
-    span = np.where(worst > ideal, worst - ideal, 1.0)
-    reference = worst + 0.01 * span
-    box = float(np.prod(reference - ideal))
+    ideal = np.concatenate(fronts).min(axis=0)
+    at = np.array(beyond_worst(fronts) if reference is None else reference, dtype=np.float64)
+    box = float(np.prod(at - ideal))
     return [
         Coverage(
-            float(moocore.hypervolume(one, ref=reference)) / box,
-            tuple(map(float, ideal)),
-            tuple(map(float, reference)),
+            float(moocore.hypervolume(one, ref=at)) / box, tuple(map(float, ideal)), tuple(map(float, at))
         )
         for one in fronts
     ]
+
+
+BEYOND = 0.01
+"""How far the reference point lies beyond the worst of all fronts, as a share of what they span."""
+
+
+def beyond_worst(fronts: Sequence[Points], share: float = BEYOND) -> tuple[float, ...]:
+    """A reference point: the worst value of any front, and ``share`` of the span of all beyond it."""
+    everything = np.concatenate(fronts)
+    ideal, worst = everything.min(axis=0), everything.max(axis=0)
+    return tuple(map(float, worst + share * np.where(worst > ideal, worst - ideal, 1.0)))
 
 
 def dominated_share(one: Points, other: Points) -> float:

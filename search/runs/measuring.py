@@ -112,14 +112,16 @@ class MeasuredAccuracy:
             self.known[arch.id, split] = (self.evaluate(self.subnet(arch), arch, split), None)
         return self.known[arch.id, split][0]
 
-    def with_hits(self, arch: Arch, accuracy: str) -> tuple[Accuracy, str]:
-        """What :meth:`__call__` measures on ``validation``, and which images are right by ``accuracy``, packed."""
-        found = self.race(arch, None, accuracy)
+    def with_hits(self, arch: Arch, accuracy: str, split: str = "validation") -> tuple[Accuracy, str]:
+        """What :meth:`__call__` measures, and which images of the split are right by ``accuracy``, packed."""
+        found = self.race(arch, None, accuracy, split)
         assert not isinstance(found, Raced), "without a rival nothing is stopped"
         return found
 
-    def race(self, arch: Arch, rival: Rival | None, accuracy: str) -> tuple[Accuracy, str] | Raced:
-        """Measured on ``validation``, with its packed hits, or stopped as its rival dominates it.
+    def race(
+        self, arch: Arch, rival: Rival | None, accuracy: str, split: str = "validation"
+    ) -> tuple[Accuracy, str] | Raced:
+        """Measured on a split, with its packed hits, or stopped as its rival dominates it.
 
         ``accuracy``, top1 or top5, is what it is compared by. What is measured is what :meth:`__call__` measures.
         """
@@ -127,11 +129,10 @@ class MeasuredAccuracy:
 
         from supernet.evaluating.evaluation import accuracy_of_hits
 
-        split = "validation"
         before, hits_before = self.known.get((arch.id, split), (None, None))
         if rival is None and before is not None and hits_before is not None:
             return before, hits_before
-        race = Race(len(self.data.validation), rival)
+        race = Race(len(getattr(self.data, split)), rival)
         found = []
         for places, hits in self.hits_by_part(self.subnet(arch), arch, split, race.parts):
             found.append(hits)

@@ -126,6 +126,11 @@ class Run:
             return "own evaluation"
         return "validation split" if self.measures else "predicted"
 
+    @property
+    def accuracy_name(self) -> str:
+        """What it maximises, ``top1`` or ``top5``: by that its images count as right."""
+        return self.problem.objectives[0].name
+
     @cached_property
     def accuracy(self) -> MeasuredAccuracy:
         if self.beside is not None:
@@ -509,8 +514,7 @@ def result_of(
     """What candidates, at least one, amount to; ``measured`` gives the final ones' accuracies on the report split."""
     objectives = run.problem.objectives
     verified = verified_among(run, found)
-    winner = verified.winner if verified is not None else None
-    chosen = winner.candidate if winner is not None else best(found, run.axes)
+    chosen = chosen_of(run, found, verified)
     members = front(found, run.axes)
     finals = list({c.arch: c for c in [*members, chosen]}.values()) if len(objectives) > 1 else [chosen]
     reports = {**studies.saved(study, studies.REPORT), **measured(finals)}
@@ -520,6 +524,12 @@ def result_of(
     stopped = study.user_attrs.get(STOPPED) if missing else None  # another process may have made the rest
     origin = study.user_attrs.get(RESELECTED)
     return Result(run, found, members, chosen, reports, proposals, bound, raced, stopped, verified, origin)
+
+
+def chosen_of(run: Run, found: Sequence[Candidate], verified: Verified | None) -> Candidate:
+    """The winner among those that were timed on the device, else the best."""
+    winner = verified.winner if verified is not None else None
+    return winner.candidate if winner is not None else best(found, run.axes)
 
 
 def verified_among(run: Run, found: Sequence[Candidate]) -> Verified | None:
@@ -540,6 +550,7 @@ def reported(run: Run, study: optuna.Study, finals: Sequence[Candidate], say: Sa
         missing = [c for c in finals if c.arch.id not in reports]
         for i, candidate in enumerate(missing, 1):
             say(f"measuring on the report split: {i} of {len(missing)}")
-            reports[candidate.arch.id] = run.accuracy(candidate.arch, "report")
-            studies.save(study, candidate.arch, reports[candidate.arch.id])
+            found, hits = run.accuracy.with_hits(candidate.arch, run.accuracy_name, studies.REPORT)
+            studies.save(study, candidate.arch, found, hits)
+            reports[candidate.arch.id] = found
     return reports

@@ -41,7 +41,7 @@ DATABASE, PLACE, LOCK = "study.db", "study.yaml", ".lock"
 LONGEST_DATABASE = 500
 """Bytes of a path that SQLite opens: it has room for 512, its own suffixes included."""
 VALIDATION, REPORT, PREDICTED, OWN = "validation", "report", "predicted", "own"
-HITS, RACED = "hits", "raced"
+HITS, REPORT_HITS, RACED = "hits", "report_hits", "raced"
 SECONDS = "seconds_outside_trials"
 """The attribute of a study with the seconds of a search on a predictor, of measuring its best, and of timing these."""
 SHARED = "shared"
@@ -382,7 +382,11 @@ def saved(study: optuna.Study, split: str) -> dict[str, Accuracy]:
 
 
 def save(study: optuna.Study, arch: Arch, accuracy: Accuracy, hits: str | None = None) -> None:
-    """Keep an accuracy that was measured after the arch's trial had ended, and which images were right."""
+    """Keep an accuracy that was measured after the arch's trial had ended, and which images were right.
+
+    A kill in between leaves the latter without an accuracy, so that both are measured again.
+    """
     if hits is not None:
-        study.set_user_attr(f"{HITS}:{arch.id}", hits)
+        of_split = REPORT_HITS if accuracy.split == REPORT else HITS
+        study.set_user_attr(f"{of_split}:{arch.id}", hits)
     study.set_user_attr(f"{accuracy.split}:{arch.id}", json.dumps(asdict(accuracy)))
