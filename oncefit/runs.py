@@ -316,9 +316,14 @@ class Run:
         measure_ends: bool = False,
     ) -> Path:
         """Write one HTML file that tells what was found, and needs no network, see :func:`oncefit.report`; returns its path."""
-        from oncefit.report_pages import report as write_page
+        from search.reports.page import making
 
-        return write_page(self, out, deployment=deployment, measure_ends=measure_ends, say=self.say)
+        path = Path(out) if out is not None else making.default_page([self.folder], None)
+        given = making.serving_of(Path(deployment) if isinstance(deployment, str) else deployment)
+        run = self.result.run
+        if measure_ends:
+            making.measure_ends(run, self.say)
+        return making.write_page(making.page_of_one(run, given), path)
 
     # -- subnets -------------------------------------------------------------
 

@@ -47,7 +47,7 @@ class Block(nn.Module):
         self.conv2 = ConvNorm(shape.mid, shape.out, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.conv2(F.relu(self.conv1(x))) + self.shortcut(x))
+        return F.relu(self.shortcut(x) + self.conv2(F.relu(self.conv1(x))))
 
 
 class ElasticResNet(nn.Module):
@@ -59,7 +59,7 @@ class ElasticResNet(nn.Module):
         name: str = "elastic_resnet",
         in_channels: int = 3,
         stem: int = 16,
-        strides: Sequence[int] = (1, 2, 2),
+        strides: Sequence[int] = (1, 2, 2, 2),
         widths: Sequence[int] = (16, 32, 64),
         depths: Sequence[int] = (1, 2, 3),
         expands: Sequence[float] = (0.5, 0.75, 1.0),
@@ -79,7 +79,7 @@ class ElasticResNet(nn.Module):
     def shapes(self, arch: Arch) -> list[Shape]:
         """The blocks of an arch, in order."""
         found, inp, size = [], self.stem, arch.resolution
-        for s, (out, first) in enumerate(zip(self.widths, self.strides, strict=True), 1):
+        for s, (out, first) in enumerate(zip(self.widths, self.strides, strict=False), 1):
             for b in range(1, int(arch[f"depth.{s}"]) + 1):
                 stride = first if b == 1 else 1
                 mid = round(out * arch[f"expand.{s}.{b}"])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Two or more run folders; the first is the base.", metavar="RUN")
+        list[Path], typer.Argument(help="Run folders; the first is the base.", metavar="RUN")
     ],
     cost: Annotated[
         str | None, typer.Option(help="Cost to compare in.", metavar="COST", show_default="that of the runs")
@@ -31,7 +31,7 @@ def compare(
     reference: Annotated[
         str | None,
         typer.Option(
-            help="Reference point: 5% beyond the worst, or macs=3e6,top1=0.8.",
+            help="Reference: 5%, or macs=3e6,top1=0.8.",
             metavar="POINT",
             show_default="1%",
         ),

@@ -12,7 +12,7 @@ from search.cli.options import Json, out_folder
 
 def fleet(
     fleet: Annotated[
-        Path, typer.Argument(help="YAML file, or folder of a search for several devices.", metavar="FLEET")
+        Path, typer.Argument(help="YAML file, or such a search's folder.", metavar="FLEET")
     ],
     subnets: Annotated[int | None, typer.Option(help="Subnets maintained, at most.", metavar="K")] = None,
     slack: Annotated[
@@ -28,7 +28,7 @@ def fleet(
         float | None, typer.Option(help="For all proofs.", metavar="S", show_default="20")
     ] = None,
     measure: Annotated[
-        bool, typer.Option("--measure/--no-measure", help="Measure the subnets on the report split.")
+        bool, typer.Option("--measure/--no-measure", help="Measure the subnets.")
     ] = True,
     out: Annotated[Path | None, out_folder("runs/portfolio-NAME")] = None,
     as_json: Json = False,

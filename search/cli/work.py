@@ -30,7 +30,9 @@ def work(
     check: Annotated[bool, typer.Option("--check", help="Only see whether this machine could.")] = False,
     until_stdin_closes: Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)] = False,
 ) -> None:
-    """Make trials of a search that was begun elsewhere, until it has all; leave at any time.
+    """Make trials of a search that was begun elsewhere.
+
+    Until the search has all; a worker may leave at any time.
 
     Begun with oncefit search --storage URL --study NAME, or in a folder RUN that both see.
     """

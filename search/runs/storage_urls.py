@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from search.runs.patience import patient
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -118,6 +117,8 @@ def opened_proxy(url: str) -> BaseStorage:
         proxy.wait_server_ready(GRPC_WAIT_S)
     except (ConnectionError, ValueError) as error:
         raise cannot_open(url, error) from error
+    from search.runs.patience import patient
+
     return patient(proxy, lambda one: isinstance(one, grpc.RpcError) and is_away(one), without_password(url))
 
 
@@ -144,6 +145,8 @@ def opened_database(url: str) -> BaseStorage:
         storage.engine.dispose()
         return storage
     weakref.finalize(storage, storage.engine.dispose)  # connections are not left for the server to miss
+    from search.runs.patience import patient
+
     return patient(get_storage(storage), is_unreachable, without_password(url))
 
 

@@ -23,6 +23,7 @@ from cost_models import profiling
 from cost_models.profiling import LatencyMeasurement
 from search.cli.app import main
 from search.runs.config import RunConfig
+from search.runs.measuring import MeasuredAccuracy
 from search.runs.run import conclude, open_run, start
 from search.runs.study import REPORT, saved
 from search.runs.trials import search
@@ -30,7 +31,6 @@ from supernet import documents
 from supernet.bundles import bundle as bundles
 from supernet.bundles.onnx_export import INPUT, OUTPUT, export_onnx
 from supernet.errors import InputError
-from supernet.evaluating import evaluation
 from supernet.evaluating.evaluation import evaluate, specialise
 from supernet.families.catalog import PRETRAINED, open_supernet
 from supernet.images.data import load_dataset
@@ -135,7 +135,7 @@ def host_run(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     own = write_folders(data, folder / "images")
 
-    def pretend(net, archs, report):
+    def pretend(net, archs, report, setup):
         times = [0.001 * len(net.layers(arch)) for arch in archs]
         return [LatencyMeasurement(1.02 * t, t, 1.5 * t, 9) for t in times]
 
@@ -153,13 +153,13 @@ def host_run(data, tmp_path_factory) -> Path:
 def evaluated(monkeypatch) -> list[str]:
     """The splits that subnets are evaluated on in torch from now on."""
     splits: list[str] = []
-    evaluate = evaluation.evaluate
+    evaluate = MeasuredAccuracy.evaluate
 
-    def spy(subnet, arch, data, split):
+    def spy(self, subnet, arch, split):
         splits.append(split)
-        return evaluate(subnet, arch, data, split)
+        return evaluate(self, subnet, arch, split)
 
-    monkeypatch.setattr(evaluation, "evaluate", spy)
+    monkeypatch.setattr(MeasuredAccuracy, "evaluate", spy)
     return splits
 
 

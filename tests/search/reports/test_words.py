@@ -200,16 +200,19 @@ def result(
     known = ACCURACY if kind != "predicted" else None
     candidates = [
         Candidate(
-            i, SimpleNamespace(id=f"{i}24c40a76c"), COSTS, known,
+            i, SimpleNamespace(id=f"{i}24c40a76c", values={}), COSTS, known,
             PredictedAccuracy(0.761 - 0.01 * i, 0.002) if kind != "measured" else None,
         )
         for i in range(found)
     ]  # fmt: skip
-    config = SimpleNamespace(objectives=objectives, budgets=budgets, sampler="guided", accuracy=kind)
+    config = SimpleNamespace(
+        objectives=objectives, budgets=budgets, sampler="guided", accuracy=kind, precision=()
+    )
     axes = tuple(Objective(name) for name in (*objectives, *([] if len(objectives) > 1 else ["macs"])))
     theirs = SimpleNamespace(card=SimpleNamespace(name="theirs", split="its images"))
     run = SimpleNamespace(
         config=config,
+        supernet=SimpleNamespace(precisions=()),
         axes=axes,
         device=device(),
         power_meter=None,

@@ -19,7 +19,7 @@ from PIL import Image
 
 from supernet.bundles.bundle import logits_of_bundle, open_bundle, write_bundle
 from supernet.bundles.bundle_card import describe_preprocessing
-from supernet.bundles.bundled_programs import write_self_test
+from supernet.bundles.bundled_programs import SELF_TEST_TOLERANCE, write_self_test
 from supernet.bundles.onnx_export import export_onnx
 from supernet.bundles.standalone import predict
 from supernet.evaluating.evaluation import evaluate, specialise
@@ -169,7 +169,7 @@ def test_red_for_blue_is_noticed(tmp_path, monkeypatch, capsys) -> None:
             return images.mean((2, 3))
 
     how = PreprocessingKeys(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.2), stored=40)
-    write_self_test(tmp_path, Means(), 3, 32, how)
+    write_self_test(tmp_path, Means(), SELF_TEST_TOLERANCE, 3, 32, how)
     export_onnx(Means(), 3, 32, tmp_path / "model.onnx")
     card = {
         "preprocessing": describe_preprocessing(32, 3, how).model_dump(mode="json", exclude_none=True),

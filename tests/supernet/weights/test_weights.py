@@ -710,7 +710,7 @@ def on_disk(cache: Path) -> int:
 def test_ctrl_c_keeps_what_came(site: Site, cache: Path, net: nn.Module) -> None:
     site.pause_s = 0.02
     code = (
-        "import sys, pathlib, search.cli.app, supernet.kept_weights\n"
+        "import sys, pathlib, search.cli.app, supernet.weights.kept_weights\n"
         "supernet.weights.kept_weights.OFFICIAL = pathlib.Path(sys.argv[1])\n"
         "search.cli.app.main(sys.argv[2:])"
     )
