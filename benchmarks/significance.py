@@ -65,14 +65,14 @@ class World:
         return float(100 * (self.plain ^ self.twins).mean())
 
 
-def new_world(own: float, seed: int = 0) -> World:
+def new_world(own: float, seed: int = 0, images: int = WORLD) -> World:
     rng = np.random.default_rng(seed)
     costs = rng.uniform(0.25, 1, NETWORKS)
     merits = 1.15 + 0.35 * np.sqrt(costs) + rng.normal(0, 0.05, NETWORKS)
-    ease = rng.standard_normal((WORLD, 1), dtype=np.float32)
+    ease = rng.standard_normal((images, 1), dtype=np.float32)
 
     def bits(gap: float) -> Bits:
-        alone = own * rng.standard_normal((WORLD, NETWORKS), dtype=np.float32)
+        alone = own * rng.standard_normal((images, NETWORKS), dtype=np.float32)
         return (merits + gap + ease + alone) > 0
 
     return World(costs, bits(0), bits(0), bits(GAP))
@@ -82,7 +82,7 @@ def report(
     world: World, images: int, equal: bool, nets: tuple[Places, Places], rng: np.random.Generator
 ) -> tuple[Bits, Bits]:
     """Bits (images, K) of networks of the base, and of those that are compared with it, of drawn images."""
-    places = rng.integers(0, WORLD, images)[:, None]
+    places = rng.integers(0, len(world.plain), images)[:, None]
     base = world.plain[places, nets[0]]
     if not equal:
         return base, world.better[places, nets[1]]
@@ -131,7 +131,7 @@ def with_needed(world: World, rng: np.random.Generator) -> bool:
     more = needed(Difference(truth, 0, 0, 0, 1_000, 0, (share - truth**2) / 1_000), 1)
     assert more is not None
     assert more.images is not None
-    places = rng.integers(0, WORLD, more.images)
+    places = rng.integers(0, len(world.plain), more.images)
     return paired_difference(world.plain[places, i], world.better[places, i]).p_value <= LEVEL
 
 
@@ -176,7 +176,7 @@ def searched(world: World, bits: Bits, rng: np.random.Generator) -> Front:
 
 def pair(world: World, equal: bool, rng: np.random.Generator) -> tuple[Front, Front]:
     """Two fronts by the same validation images; equal ones are one front, of networks and of their twins."""
-    places = rng.integers(0, WORLD, VALIDATION)
+    places = rng.integers(0, len(world.plain), VALIDATION)
     base = searched(world, world.plain[places], rng)
     return base, base if equal else searched(world, world.better[places], rng)
 
@@ -207,7 +207,7 @@ def chosen_again(world: World, images: int, rng: np.random.Generator) -> bool:
     """
     new, _ = pair(world, True, rng)
     some = Front(new.nets[::4], new.points[::4])
-    bits = world.plain[rng.integers(0, WORLD, images)]
+    bits = world.plain[rng.integers(0, len(world.plain), images)]
     drawn = rng.multinomial(images, np.full(images, 1 / images), 200).astype(np.float32) / images
     means = [drawn @ bits[:, front.nets].astype(np.float32) for front in (some, new)]
     areas = [[hypervolume(front, at) for at in rows] for front, rows in zip((some, new), means, strict=True)]
@@ -257,13 +257,13 @@ class Seeds:
         self, world: World, images: int, equal: bool, rng: np.random.Generator
     ) -> tuple[list[list[Front]], tuple[Bits, Bits]]:
         """The runs' fronts, by the same validation images, and the report bits of both sides, of the same images."""
-        places = rng.integers(0, WORLD, VALIDATION)
+        places = rng.integers(0, len(world.plain), VALIDATION)
         kinds = (world.plain, world.plain if equal else world.better)
         made = [
             [searched(world, bits[places], rng) for _ in range(count)]
             for bits, count in zip(kinds, (self.base, self.new), strict=True)
         ]
-        drawn = rng.integers(0, WORLD, images)
+        drawn = rng.integers(0, len(world.plain), images)
         return made, (kinds[0][drawn], kinds[1][drawn])
 
 

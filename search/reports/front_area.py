@@ -60,19 +60,20 @@ class Ordered:
 def parse_reference(text: str) -> Reference:
     """``5%``, or ``macs=3e6,top1=0.8``. Raises InputError for anything else."""
     allowed = "give a percentage beyond the worst of all fronts, as 5%, or values, as macs=3e6,top1=0.8"
+    parts = [part.partition("=") for part in text.split(",")]
     try:
         if text.strip().endswith("%"):
-            share = float(text.strip()[:-1]) / 100
-            if not 0 < share < math.inf:
-                raise InputError(f"--reference {text}: the percentage must be positive and finite; {allowed}")
-            return Reference(share=share)
-        pairs = [part.split("=") for part in text.split(",")]
-        values = {name.strip(): float(value) for name, value in pairs}
+            asked = Reference(share=float(text.strip()[:-1]) / 100)
+        else:
+            asked = Reference(values=tuple((name.strip(), float(value)) for name, _, value in parts))
     except ValueError:
         raise InputError(f"--reference {text!r} is no reference point: {allowed}") from None
-    if len(values) < len(pairs) or not all(map(math.isfinite, values.values())):
+    if asked.share is not None and not 0 < asked.share < math.inf:
+        raise InputError(f"--reference {text}: the percentage must be positive and finite; {allowed}")
+    names, values = [name for name, _ in asked.values], [value for _, value in asked.values]
+    if len(set(names)) < len(names) or not all(map(math.isfinite, values)):
         raise InputError(f"--reference {text}: each axis once, with a finite number; {allowed}")
-    return Reference(values=tuple(values.items()))
+    return asked
 
 
 def reference_point(

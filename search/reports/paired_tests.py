@@ -29,6 +29,8 @@ RESAMPLES = 4_000
 """Of the bootstrap; with 16,000 the ends of an interval move by less than a hundredth of its width."""
 DIGITS = 12
 """Differences of images that agree in so many digits are one, but for rounding."""
+STEPS = 500
+"""Different values that images may have in the bootstrap: of more, as of many seeds, each takes the nearest of so many."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def runs_difference(
 def interaction(side: Floats) -> float:
     """What images make of each run alone, shape (R, n): the sum over runs of the variance beside both means."""
     rest: Floats = side - side.mean(axis=1, keepdims=True) - side.mean(axis=0) + side.mean()
-    return float((rest**2).sum()) / (side.shape[1] - 1)
+    return float(np.square(rest).sum()) / (side.size // len(side) - 1)
 
 
 def resampled_means(each: Floats, resamples: int, rng: np.random.Generator) -> tuple[Floats, float]:
@@ -150,6 +152,7 @@ def resampled_means(each: Floats, resamples: int, rng: np.random.Generator) -> t
     Two images are added that differ as those that do, one each way, as Agresti and Min (2005) do with counts: without them
     an interval is too narrow where few images differ.
     """
+    each = in_steps(each)
     differing = each[each != 0]
     size = math.sqrt(float((differing**2).mean())) if len(differing) else 0.0
     values, counts = np.unique(np.append(each, [size, -size]), return_counts=True)
@@ -160,6 +163,14 @@ def resampled_means(each: Floats, resamples: int, rng: np.random.Generator) -> t
     ])  # fmt: skip
     middle = float(shares @ values)
     return means - middle, math.sqrt(float(shares @ (values - middle) ** 2))
+
+
+def in_steps(each: Floats) -> Floats:
+    """What images add (n,), in at most so many different values as the bootstrap takes."""
+    if len(np.unique(each)) <= STEPS:
+        return each
+    step = float(np.ptp(each)) / (STEPS - 2)  # zero stays zero
+    return np.asarray(np.round(each / step) * step)
 
 
 def batches(resamples: int, values: int) -> list[int]:

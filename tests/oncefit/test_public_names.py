@@ -44,7 +44,10 @@ MEMBERS = {
     "Evaluation": {"confusion", "plot", "write"} | {one for one in dir(dict) if one[0] != "_"},
     "DataCheck": {"errors", "findings", "found", "parts", "plot", "supernet", "to_dict"},
     "ImageSplit": {"counts", "folder", "to_dict", "told", "written"},
-    "Comparison": {"best_within", "found", "plot", "table", "to_dict", "write"},
+    "Comparison": {
+        "best_within", "found", "judge", "order_depends_on_reference", "plot", "reference_points", "table", "to_dict",
+        "to_markdown", "verdicts", "write",
+    },
 }  # fmt: skip
 
 
