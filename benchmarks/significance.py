@@ -21,10 +21,10 @@ import numpy.typing as npt
 
 from search.reports.front_area import area_weights
 from search.reports.paired_tests import (
-    LEVEL,
+    SIGNIFICANCE_LEVEL,
     Difference,
     holm,
-    needed,
+    images_needed,
     paired_difference,
     runs_difference,
 )
@@ -101,7 +101,7 @@ class Trial:
 def of(found: Sequence[Difference], truths: Sequence[float]) -> Trial:
     """Told apart by Holm's adjusted p-values."""
     held = [one.low <= truth <= one.high for one, truth in zip(found, truths, strict=True)]
-    return Trial(float(np.mean(held)), min(holm([one.p_value for one in found])) <= LEVEL)
+    return Trial(float(np.mean(held)), min(holm([one.p_value for one in found])) <= SIGNIFICANCE_LEVEL)
 
 
 Simulated = Callable[[World, int, bool, np.random.Generator], Trial]
@@ -128,11 +128,11 @@ def with_needed(world: World, rng: np.random.Generator) -> bool:
     i = int(rng.integers(NETWORKS))
     truth = float(world.truths[1][i] - world.truths[0][i])
     share = float((world.plain[:, i] ^ world.better[:, i]).mean())
-    more = needed(Difference(truth, 0, 0, 0, 1_000, 0, (share - truth**2) / 1_000), 1)
+    more = images_needed(Difference(truth, 0, 0, 0, 1_000, 0, (share - truth**2) / 1_000), 1)
     assert more is not None
     assert more.images is not None
     places = rng.integers(0, len(world.plain), more.images)
-    return paired_difference(world.plain[places, i], world.better[places, i]).p_value <= LEVEL
+    return paired_difference(world.plain[places, i], world.better[places, i]).p_value <= SIGNIFICANCE_LEVEL
 
 
 # -- fronts ---------------------------------------------------------------------------
@@ -211,7 +211,9 @@ def chosen_again(world: World, images: int, rng: np.random.Generator) -> bool:
     drawn = rng.multinomial(images, np.full(images, 1 / images), 200).astype(np.float32) / images
     means = [drawn @ bits[:, front.nets].astype(np.float32) for front in (some, new)]
     areas = [[hypervolume(front, at) for at in rows] for front, rows in zip((some, new), means, strict=True)]
-    low, high = np.quantile(np.subtract(areas[1], areas[0]), (LEVEL / 2, 1 - LEVEL / 2))
+    low, high = np.quantile(
+        np.subtract(areas[1], areas[0]), (SIGNIFICANCE_LEVEL / 2, 1 - SIGNIFICANCE_LEVEL / 2)
+    )
     truths = [hypervolume(front, world.truths[0][front.nets]) for front in (some, new)]
     return bool(low <= truths[1] - truths[0] <= high)
 

@@ -13,7 +13,7 @@ from search.reports import compare as comparing
 from search.reports import verdict_words
 from search.reports.comparison_markdown import to_markdown
 from search.reports.front_area import parse_reference
-from search.reports.worse import Judged, judged
+from search.reports.worse import Judged, judged_sides
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Comparison:
         ``metric`` is the accuracy, ``hypervolume`` or a cost; ``margin`` in the unit in which it is shown: percentage points
         of accuracy, shares of the box, ms. Raises InputError where it cannot be compared.
         """
-        return judged(self.found, metric, margin)
+        return judged_sides(self.found, metric, margin)
 
     def to_markdown(self, judgements: Sequence[Judged] = ()) -> str:
         """A summary for a pull request; ``judgements`` are what :meth:`judge` found."""
@@ -137,7 +137,7 @@ def _told_beside(found: comparing.Comparison) -> list[str]:
     labels, folders = [one.label for one in found.runs], [str(one.run.folder) for one in found.runs]
     below = verdict_words.told_below(found.significance) if found.significance.verdicts else []
     order = [verdict_words.order_told(found.orders, labels)] if found.orders else []
-    return [*below, *order, *verdict_words.advice(found.significance, folders)]
+    return [*below, *order, *verdict_words.significance_advice(found.significance, folders)]
 
 
 def compare(

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Run folders; the first is the base.", metavar="RUN")
-    ],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is the base.", metavar="RUN")],
     cost: Annotated[
         str | None, typer.Option(help="Cost to compare in.", metavar="COST", show_default="that of the runs")
     ] = None,
@@ -87,9 +85,9 @@ def compare(
     files = comparison.write(out or default_folder(folders, cost))
     told = comparison.to_dict() | judged_dict(judgements)
     if file is not None:
-        files += [write(file, json.dumps(told, indent=2) + "\n")]
+        files += [write_text_file(file, json.dumps(told, indent=2) + "\n")]
     if markdown is not None:
-        files += [write(markdown, comparison.to_markdown(judgements))]
+        files += [write_text_file(markdown, comparison.to_markdown(judgements))]
     if as_json and file is None:
         terminal.print_json(told)
     else:
@@ -111,7 +109,7 @@ def json_file(runs: Sequence[Path], as_json: bool) -> tuple[list[Path], Path | N
     return list(runs), None
 
 
-def write(file: Path, text: str) -> Path:
+def write_text_file(file: Path, text: str) -> Path:
     """Whole or not at all."""
     from supernet import documents
 
@@ -129,11 +127,11 @@ def judged_dict(judgements: Sequence[Judged]) -> dict[str, object]:
 def tell(comparison: Comparison) -> None:
     """What is to be known beside the tables."""
     from search.cli import terminal
-    from search.reports.verdict_words import advice, depends, order_told
+    from search.reports.verdict_words import depends, order_told, significance_advice
 
     found = comparison.found
     if found.orders:
         told = order_told(found.orders, [one.label for one in found.runs])
         (terminal.say_loudly if depends(found.orders) else terminal.say)(told)
-    for line in advice(found.significance, [str(one.run.folder) for one in found.runs]):
+    for line in significance_advice(found.significance, [str(one.run.folder) for one in found.runs]):
         terminal.say(line)

@@ -11,9 +11,7 @@ from search.cli.options import Json, out_folder
 
 
 def fleet(
-    fleet: Annotated[
-        Path, typer.Argument(help="YAML file, or such a search's folder.", metavar="FLEET")
-    ],
+    fleet: Annotated[Path, typer.Argument(help="YAML file, or such a search's folder.", metavar="FLEET")],
     subnets: Annotated[int | None, typer.Option(help="Subnets maintained, at most.", metavar="K")] = None,
     slack: Annotated[
         float | None, typer.Option(help="Share of every budget held back, as 0.03.", metavar="SHARE")
@@ -27,9 +25,7 @@ def fleet(
     seconds: Annotated[
         float | None, typer.Option(help="For all proofs.", metavar="S", show_default="20")
     ] = None,
-    measure: Annotated[
-        bool, typer.Option("--measure/--no-measure", help="Measure the subnets.")
-    ] = True,
+    measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Measure the subnets.")] = True,
     out: Annotated[Path | None, out_folder("runs/portfolio-NAME")] = None,
     as_json: Json = False,
 ) -> None:

@@ -17,11 +17,11 @@ from search.problem.limits import check_limit
 from search.problem.objectives import Objective
 from search.reports import verdict_words, words
 from search.reports.csv_text import csv_text
-from search.reports.front_area import Ordered, Reference, orders, reference_point
+from search.reports.front_area import Ordered, ReferencePoint, orders, reference_point
 from search.reports.plots import COLOURS, draw_steps, new_figure, save_figure
 from search.reports.report import candidate_dict as as_candidate
 from search.reports.report import range_figures
-from search.reports.significance import Found, Significance, significance
+from search.reports.significance import FoundHits, Significance, significance
 from search.reports.units import amount, heading, scaled
 from search.runs.config import OWN
 from search.runs.front import Coverage, best, coverage, dominated_share, front, points
@@ -91,7 +91,7 @@ def compare(
     cost: str | None,
     at: Sequence[float],
     storage: str | None = None,
-    reference: Reference | None = None,
+    reference: ReferencePoint | None = None,
     measure: bool = False,
     say: Say = say,
 ) -> Comparison:
@@ -144,12 +144,12 @@ def compare(
     return Comparison(axes, compared, weighed, orders(signed) if comparable else ())
 
 
-def with_hits(one: Compared, study: optuna.Study, measure: bool, say: Say) -> Found:
+def with_hits(one: Compared, study: optuna.Study, measure: bool, say: Say) -> FoundHits:
     """A run with the bits that are kept of its subnets; with ``measure`` those that are not are made."""
 
-    def kept() -> Found:
+    def kept() -> FoundHits:
         hits = report_hits(one.run, study)
-        return Found(one.run, one.label, one.chosen, one.front, one.best_at, one.coverage, hits)
+        return FoundHits(one.run, one.label, one.chosen, one.front, one.best_at, one.coverage, hits)
 
     found = kept()
     if measure and one.run.measures and found.lacking:

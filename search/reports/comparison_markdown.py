@@ -8,11 +8,11 @@ from search.reports.compare import Comparison, cell
 from search.reports.units import counted, heading, scaled
 from search.reports.verdict_words import (
     about_told,
-    advice,
     depends,
     difference_told,
     order_told,
     sentence,
+    significance_advice,
     told_below,
 )
 from search.reports.worse import Judged
@@ -42,7 +42,7 @@ def to_markdown(comparison: Comparison, judgements: Sequence[Judged] = ()) -> st
             markdown_table(("run", "of", "difference", "verdict"), rows),
         ]
         parts += [" ".join(told_below(found))]
-    parts += [" ".join(advice(found, folders))]
+    parts += [" ".join(significance_advice(found, folders))]
     fronts = [
         (
             one.label,

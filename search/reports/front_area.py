@@ -30,7 +30,7 @@ NEARLY = 1e-9
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferencePoint:
     """What a hypervolume is asked to be against: a share beyond the worst of any front, or values of some axes by name."""
 
     share: float | None = None
@@ -57,15 +57,15 @@ class Ordered:
         return tuple(tuple(sorted(some)) for some in found)
 
 
-def parse_reference(text: str) -> Reference:
+def parse_reference(text: str) -> ReferencePoint:
     """``5%``, or ``macs=3e6,top1=0.8``. Raises InputError for anything else."""
     allowed = "give a percentage beyond the worst of all fronts, as 5%, or values, as macs=3e6,top1=0.8"
     parts = [part.partition("=") for part in text.split(",")]
     try:
         if text.strip().endswith("%"):
-            asked = Reference(share=float(text.strip()[:-1]) / 100)
+            asked = ReferencePoint(share=float(text.strip()[:-1]) / 100)
         else:
-            asked = Reference(values=tuple((name.strip(), float(value)) for name, _, value in parts))
+            asked = ReferencePoint(values=tuple((name.strip(), float(value)) for name, _, value in parts))
     except ValueError:
         raise InputError(f"--reference {text!r} is no reference point: {allowed}") from None
     if asked.share is not None and not 0 < asked.share < math.inf:
@@ -77,7 +77,7 @@ def parse_reference(text: str) -> Reference:
 
 
 def reference_point(
-    asked: Reference | None, fronts: Sequence[Points], axes: Sequence[Objective]
+    asked: ReferencePoint | None, fronts: Sequence[Points], axes: Sequence[Objective]
 ) -> tuple[float, ...]:
     """The point, signed; an axis without a value has that of one per cent beyond the worst.
 

@@ -21,15 +21,15 @@ from search.runs.racing import Bits
 from supernet.accuracy import mcnemar
 from supernet.arrays import Floats
 
-LEVEL = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 """Chance of telling apart what is equal, of all comparisons of one question together."""
 POWER = 0.8
 """Chance that the images which are said to be needed show a difference as large as that measured."""
-RESAMPLES = 4_000
+BOOTSTRAP_SAMPLES = 4_000
 """Of the bootstrap; with 16,000 the ends of an interval move by less than a hundredth of its width."""
-DIGITS = 12
+SAME_DIGITS = 12
 """Differences of images that agree in so many digits are one, but for rounding."""
-STEPS = 500
+HALVINGS = 500
 """Different values that images may have in the bootstrap: of more, as of many seeds, each takes the nearest of so many."""
 
 
@@ -74,7 +74,9 @@ def paired_difference(base: Bits, new: Bits) -> Difference:
     return Difference(value, low, high, found.p_value, images, differing, variance)
 
 
-def tango(only_base: int, only_new: int, images: int, confidence: float = 1 - LEVEL) -> tuple[float, float]:
+def tango(
+    only_base: int, only_new: int, images: int, confidence: float = 1 - SIGNIFICANCE_LEVEL
+) -> tuple[float, float]:
     """The score interval of a difference of paired proportions (Tango, Statistics in Medicine 17, 1998, 891-908).
 
     It holds the differences whose score test, with the share of differing images that is most likely under them, does not
@@ -87,14 +89,14 @@ def tango(only_base: int, only_new: int, images: int, confidence: float = 1 - LE
     value = (only_new - only_base) / images
 
     def excess(difference: float) -> float:
-        return abs(score(difference, only_base, only_new, images)) - z
+        return abs(tango_score(difference, only_base, only_new, images)) - z
 
     low = -1.0 if value <= -1 or excess(-1) <= 0 else brentq(excess, -1, value, xtol=1e-10)
     high = 1.0 if value >= 1 or excess(1) <= 0 else brentq(excess, value, 1, xtol=1e-10)
     return float(low), float(high)
 
 
-def score(difference: float, only_base: int, only_new: int, images: int) -> float:
+def tango_score(difference: float, only_base: int, only_new: int, images: int) -> float:
     """Tango's statistic, which is standard normal where the true difference is this one."""
     # q is the share of images on which only the base is right, most likely given the difference: the greater root of
     # 2 n q^2 + (-b - c + (2 n - b + c) d) q - c d (1 - d) = 0 in his notation, where b is right of the new alone
@@ -109,7 +111,7 @@ def score(difference: float, only_base: int, only_new: int, images: int) -> floa
 
 
 def runs_difference(
-    base: Floats, new: Floats, rng: np.random.Generator, resamples: int = RESAMPLES
+    base: Floats, new: Floats, rng: np.random.Generator, resamples: int = BOOTSTRAP_SAMPLES
 ) -> Difference:
     """Of figures that are means over images, what each image adds to them, shape (R, n) for either side.
 
@@ -118,7 +120,7 @@ def runs_difference(
     What images make of each run alone is in that spread already, and taken off the images' part.
     """
     images, value = base.shape[1], float(new.mean() - base.mean())
-    each = np.round(new.mean(axis=0) - base.mean(axis=0), DIGITS)
+    each = np.round(new.mean(axis=0) - base.mean(axis=0), SAME_DIGITS)
     differing = int((each != 0).sum())
     counts, degrees = (len(base), len(new)), len(base) + len(new) - 2
     share = 1 / len(base) + 1 / len(new)
@@ -133,7 +135,9 @@ def runs_difference(
     draws = value + shared * resampled
     if degrees:
         draws = draws + math.sqrt(of_runs) * rng.standard_t(degrees, len(draws))
-    low, high = (float(end) for end in np.quantile(draws, (LEVEL / 2, 1 - LEVEL / 2)))
+    low, high = (
+        float(end) for end in np.quantile(draws, (SIGNIFICANCE_LEVEL / 2, 1 - SIGNIFICANCE_LEVEL / 2))
+    )
     below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
     p_value = min(1.0, 2 * (min(below, above) + 1) / (len(draws) + 1))
     of_images = (shared * spread) ** 2 / images
@@ -167,9 +171,9 @@ def resampled_means(each: Floats, resamples: int, rng: np.random.Generator) -> t
 
 def in_steps(each: Floats) -> Floats:
     """What images add (n,), in at most so many different values as the bootstrap takes."""
-    if len(np.unique(each)) <= STEPS:
+    if len(np.unique(each)) <= HALVINGS:
         return each
-    step = float(np.ptp(each)) / (STEPS - 2)  # zero stays zero
+    step = float(np.ptp(each)) / (HALVINGS - 2)  # zero stays zero
     return np.asarray(np.round(each / step) * step)
 
 
@@ -189,7 +193,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return found
 
 
-def needed(found: Difference, comparisons: int) -> Needed | None:
+def images_needed(found: Difference, comparisons: int) -> Needed | None:
     """What would show a difference as large as this one in four cases of five, beside ``comparisons`` of its kind.
 
     None where nothing differs at all.
@@ -198,7 +202,7 @@ def needed(found: Difference, comparisons: int) -> Needed | None:
 
     if not found.value:
         return None
-    z = float(ndtri(1 - LEVEL / (2 * comparisons)) + ndtri(POWER))
+    z = float(ndtri(1 - SIGNIFICANCE_LEVEL / (2 * comparisons)) + ndtri(POWER))
     allowed = (found.value / z) ** 2  # the variance with which it would be shown so often
     images = runs = None
     if found.of_runs < allowed:

@@ -15,11 +15,11 @@ import numpy as np
 from search.problem.objectives import Objective
 from search.reports.front_area import area_weights
 from search.reports.paired_tests import (
-    LEVEL,
+    SIGNIFICANCE_LEVEL,
     Difference,
     Needed,
     holm,
-    needed,
+    images_needed,
     paired_difference,
     runs_difference,
 )
@@ -36,7 +36,7 @@ OF_NO_MATTER = ("seed", "supernet", "data", "predictor")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundHits:
     """What a run is compared by: its chosen subnet, its front, its best at budgets, and the bits that are kept of them."""
 
     run: Run
@@ -88,7 +88,7 @@ class Verdict:
         """``better``, ``worse`` or ``not told apart``; None where it was not compared."""
         if self.difference is None or self.adjusted is None:
             return None
-        if self.adjusted > LEVEL or not self.difference.value:
+        if self.adjusted > SIGNIFICANCE_LEVEL or not self.difference.value:
             return "not told apart"
         return "better" if self.difference.value > 0 else "worse"
 
@@ -111,9 +111,9 @@ class Significance:
         return [one for one in self.verdicts if one.about == what]
 
 
-def significance(found: Sequence[Found], axes: Sequence[Objective]) -> Significance:
+def significance(found: Sequence[FoundHits], axes: Sequence[Objective]) -> Significance:
     """Compare runs that are of the same images."""
-    sides = sides_of(found)
+    sides = sides_told(found)
     if not all(one.run.measures for one in found):
         return Significance(sides, 0, (), why_not="accuracies are not measured: no image can tell runs apart")
     if len({one.run.accuracy_name for one in found}) > 1:
@@ -124,14 +124,14 @@ def significance(found: Sequence[Found], axes: Sequence[Objective]) -> Significa
         told = " and ".join(f"{count:,}" for count in sorted(counts))
         return Significance(sides, 0, (), lacking, f"of the report images, {told} could be decoded")
     images = max(counts, default=0)
-    bits = decoded([one.hits.of for one in found], images)
+    bits = unpacked([one.hits.of for one in found], images)
     made = [*of_chosen(found, sides, bits), *at_budgets(found, sides, bits)]
     if all(one.coverage is not None for one in found):
         made += of_fronts(found, sides, bits, axes)
     return Significance(sides, images, tuple(made), lacking)
 
 
-def sides_of(found: Sequence[Found]) -> tuple[Side, ...]:
+def sides_told(found: Sequence[FoundHits]) -> tuple[Side, ...]:
     """Repeats of a search together, where there is more than one search; in the order in which runs are given."""
     groups: dict[str, list[int]] = {}
     for i, one in enumerate(found):
@@ -141,7 +141,7 @@ def sides_of(found: Sequence[Found]) -> tuple[Side, ...]:
     return tuple(Side(side_label(found, some), tuple(some)) for some in groups.values())
 
 
-def side_label(found: Sequence[Found], places: Sequence[int]) -> str:
+def side_label(found: Sequence[FoundHits], places: Sequence[int]) -> str:
     first = found[places[0]].label
     return first if len(places) == 1 else f"{first} and {len(places) - 1} more seeds"
 
@@ -153,7 +153,7 @@ def search_of(run: Run) -> str:
     return json.dumps([kept, run.identity], sort_keys=True, default=str)
 
 
-def decoded(kept: Sequence[Mapping[str, Bits]], images: int) -> list[dict[str, Bits]]:
+def unpacked(kept: Sequence[Mapping[str, Bits]], images: int) -> list[dict[str, Bits]]:
     """The bits of the images that could be decoded, which are as many as all of them but for some that none gets right."""
     every = [bits for one in kept for bits in one.values()]
     if not every:
@@ -165,25 +165,25 @@ def decoded(kept: Sequence[Mapping[str, Bits]], images: int) -> list[dict[str, B
     return [{name: bits[keep] for name, bits in one.items()} for one in kept]
 
 
-Parts = Callable[[int], "Bits | Floats | str"]
+FrontParts = Callable[[int], "Bits | Floats | str"]
 """What each image adds to a run's figure (n,), or why it is not known; by the place of the run."""
 
 
 def of_chosen(
-    found: Sequence[Found], sides: Sequence[Side], bits: Sequence[Mapping[str, Bits]]
+    found: Sequence[FoundHits], sides: Sequence[Side], bits: Sequence[Mapping[str, Bits]]
 ) -> list[Verdict]:
     """The chosen subnets."""
-    return compared(
+    return compared_by(
         CHOSEN, sides, {None: lambda i: bits[i].get(found[i].chosen.arch.id, unmeasured(found[i], 1))}
     )
 
 
 def at_budgets(
-    found: Sequence[Found], sides: Sequence[Side], bits: Sequence[Mapping[str, Bits]]
+    found: Sequence[FoundHits], sides: Sequence[Side], bits: Sequence[Mapping[str, Bits]]
 ) -> list[Verdict]:
     """The most accurate by validation within each budget."""
 
-    def at(budget: float) -> Parts:
+    def at(budget: float) -> FrontParts:
         def part(i: int) -> Bits | str:
             best = found[i].best_at[budget]
             if best is None:
@@ -192,11 +192,11 @@ def at_budgets(
 
         return part
 
-    return compared(AT_BUDGET, sides, {budget: at(budget) for budget in found[0].best_at})
+    return compared_by(AT_BUDGET, sides, {budget: at(budget) for budget in found[0].best_at})
 
 
 def of_fronts(
-    found: Sequence[Found],
+    found: Sequence[FoundHits],
     sides: Sequence[Side],
     bits: Sequence[Mapping[str, Bits]],
     axes: Sequence[Objective],
@@ -216,15 +216,17 @@ def of_fronts(
             total += weight * bits[i][candidate.arch.id]
         return total
 
-    return compared(HYPERVOLUME, sides, {None: part})
+    return compared_by(HYPERVOLUME, sides, {None: part})
 
 
-def unmeasured(one: Found, count: int) -> str:
+def unmeasured(one: FoundHits, count: int) -> str:
     what = "a subnet" if count == 1 else f"{count} subnets"
     return f"which report images {what} of {one.label} get{'s' if count == 1 else ''} right is not kept"
 
 
-def compared(about: str, sides: Sequence[Side], questions: Mapping[float | None, Parts]) -> list[Verdict]:
+def compared_by(
+    about: str, sides: Sequence[Side], questions: Mapping[float | None, FrontParts]
+) -> list[Verdict]:
     """Every side against the first in every question; p-values are adjusted for all of them together."""
     base, *others = sides
     made: list[Verdict] = []
@@ -257,6 +259,6 @@ def adjusted(made: Sequence[Verdict]) -> list[Verdict]:
     return [
         one
         if one.difference is None
-        else replace(one, adjusted=next(p_values), needed=needed(one.difference, len(known)))
+        else replace(one, adjusted=next(p_values), needed=images_needed(one.difference, len(known)))
         for one in made
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.problem.objectives import Objective
 from search.reports.front_area import Ordered
-from search.reports.paired_tests import LEVEL, POWER
+from search.reports.paired_tests import POWER, SIGNIFICANCE_LEVEL
 from search.reports.significance import AT_BUDGET, CHOSEN, HYPERVOLUME, Significance, Verdict
 from search.reports.units import amount, counted
 
@@ -50,10 +50,10 @@ def needs(verdict: Verdict) -> str:
         return f"about {more.runs:,} runs of each would be needed"
     if more.images is None:
         return "more images and more runs would be needed"
-    return f"about {rounded(more.images):,} would be needed"
+    return f"about {two_digits_up(more.images):,} would be needed"
 
 
-def rounded(count: int) -> int:
+def two_digits_up(count: int) -> int:
     """Two significant digits, upwards."""
     unit: int = 10 ** max(0, len(str(count)) - 2)
     return -(-count // unit) * unit
@@ -115,7 +115,7 @@ def told_below(found: Significance) -> list[str]:
     return made
 
 
-def advice(found: Significance, folders: Sequence[str]) -> list[str]:
+def significance_advice(found: Significance, folders: Sequence[str]) -> list[str]:
     """What to type where it is not kept which images some subnets get right, and why nothing can be told apart."""
     if found.why_not is not None:
         return [f"Runs are not told apart by images: {found.why_not}."]
@@ -172,7 +172,7 @@ def significance_dict(found: Significance) -> dict[str, Any]:
     return {
         "base": found.sides[0].label,
         "report_images": found.images,
-        "level": LEVEL,
+        "level": SIGNIFICANCE_LEVEL,
         "adjusted_by": "Holm",
         "power_of_needed": POWER,
         **({"why_not": found.why_not} if found.why_not is not None else {}),

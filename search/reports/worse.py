@@ -13,7 +13,7 @@ from search.problem.confidence import LATENCY
 from search.problem.objectives import ACCURACIES
 from search.reports.significance import CHOSEN, HYPERVOLUME, Side
 from search.reports.units import heading, scaled
-from search.reports.verdict_words import advice, difference_told, sentence
+from search.reports.verdict_words import difference_told, sentence, significance_advice
 from search.runs.run import verified_among
 from supernet.errors import InputError
 
@@ -34,7 +34,7 @@ class Judged:
     told: str
 
 
-def judged(comparison: Comparison, metric: str | None, margin: float) -> list[Judged]:
+def judged_sides(comparison: Comparison, metric: str | None, margin: float) -> list[Judged]:
     """Every side but the base, by ``top1`` or ``top5``, ``hypervolume``, or a cost of the chosen subnet.
 
     ``margin`` is in the unit in which the metric is shown: points, shares of the box, ms. Worse by it is only what is so with
@@ -69,20 +69,20 @@ def by_images(comparison: Comparison, name: str, margin: float) -> list[Judged]:
     verdicts = comparison.significance.about(about)
     folders = [str(one.run.folder) for one in comparison.runs]
     if not verdicts:
-        why = advice(comparison.significance, folders) or ["Costs are of different devices."]
+        why = significance_advice(comparison.significance, folders) or ["Costs are of different devices."]
         raise InputError(f"--fail-if-worse: {name} cannot be compared. {' '.join(why)}")
     made = []
     for verdict in verdicts:
         if verdict.difference is None:
-            told = " ".join(advice(comparison.significance, folders))
+            told = " ".join(significance_advice(comparison.significance, folders))
             raise InputError(f"--fail-if-worse: {name} cannot be compared: {verdict.missing}. {told}")
         worse = verdict.word == "worse" and factor * verdict.difference.high < -margin
         told = f"{name} {difference_told(verdict)}: {sentence(verdict)}"
-        made.append(Judged(verdict.new, worse, told + beyond(worse, verdict.word == "worse", margin)))
+        made.append(Judged(verdict.new, worse, told + beyond_margin(worse, verdict.word == "worse", margin)))
     return made
 
 
-def beyond(worse: bool, at_all: bool, margin: float) -> str:
+def beyond_margin(worse: bool, at_all: bool, margin: float) -> str:
     """What the margin makes of a verdict."""
     if not margin or not at_all:
         return ""
@@ -92,7 +92,7 @@ def beyond(worse: bool, at_all: bool, margin: float) -> str:
 def by_cost(comparison: Comparison, base: Side, side: Side, name: str, margin: float) -> Judged:
     """By a cost of the chosen subnets: latency as it was measured where all were timed on their device, else as predicted."""
     members = [[comparison.runs[i] for i in one.runs] for one in (base, side)]
-    timed = [[latency_of(one) for one in some] for some in members] if name == LATENCY else [[None]]
+    timed = [[verified_latency(one) for one in some] for some in members] if name == LATENCY else [[None]]
     if all(one is not None for some in timed for one in some):
         known = [[one for one in some if one is not None] for some in timed]
         before, after = (float(np.mean([one.median_ms for one in some])) for some in known)
@@ -108,7 +108,7 @@ def by_cost(comparison: Comparison, base: Side, side: Side, name: str, margin: f
     return Judged(side.label, worse, f"{heading(name)}, {how}: {figures}: {word}{by}")
 
 
-def latency_of(one: Compared) -> LatencyMeasurement | None:
+def verified_latency(one: Compared) -> LatencyMeasurement | None:
     """What the chosen subnet was measured with on its device, if it was."""
     verified = verified_among(one.run, [one.chosen])
     return verified.latency_of(one.chosen) if verified is not None else None

@@ -13,11 +13,11 @@ from benchmarks.significance import REPEATED, SIMPLE, World, new_world, rates
 from search.reports.paired_tests import (
     Difference,
     holm,
-    needed,
+    images_needed,
     paired_difference,
     runs_difference,
-    score,
     tango,
+    tango_score,
 )
 
 
@@ -47,7 +47,7 @@ def test_the_score_takes_the_most_likely_share(
     ).x
     deviation = math.sqrt((2 * q + difference - difference**2) / images)
     expected = ((only_new - only_base) / images - difference) / deviation
-    assert score(difference, only_base, only_new, images) == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    assert tango_score(difference, only_base, only_new, images) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize(("only_base", "only_new", "images"), [(0, 0, 50), (0, 50, 50), (5, 0, 5), (1, 2, 3)])
@@ -99,7 +99,7 @@ def test_seeds_alone_have_students_test() -> None:
     assert found.runs == (4, 3)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=0.006)
     assert found.p_value == pytest.approx(student.pvalue, abs=0.01)
-    more = needed(found, 1)
+    more = images_needed(found, 1)
     assert more is not None
     assert more.images is not None
     assert more.images < 10, "the two that are added differ as well"
@@ -120,7 +120,7 @@ def test_what_images_make_of_each_run_counts_once() -> None:
 
 def test_the_images_that_are_needed_grow_as_the_difference_shrinks() -> None:
     def images(value: float, comparisons: int = 1) -> int:
-        more = needed(Difference(value, 0, 0, 1, 1_000, 50, 0.05 / 1_000), comparisons)
+        more = images_needed(Difference(value, 0, 0, 1, 1_000, 50, 0.05 / 1_000), comparisons)
         assert more is not None
         assert more.images is not None
         return more.images
@@ -129,7 +129,7 @@ def test_the_images_that_are_needed_grow_as_the_difference_shrinks() -> None:
     assert images(0.01) == math.ceil(0.05 * (z / 0.01) ** 2)
     assert images(0.005) == pytest.approx(4 * images(0.01), abs=4)
     assert images(0.01, comparisons=4) > images(0.01)
-    assert needed(Difference(0.0, 0, 0, 1, 1_000, 50, 0.1), 1) is None
+    assert images_needed(Difference(0.0, 0, 0, 1, 1_000, 50, 0.1), 1) is None
 
 
 @pytest.fixture(scope="module")

@@ -81,9 +81,7 @@ def test_weights_of_another_network(saved):
 def test_the_supernet_refuses_wrong_weights(supernet, tmp_path):
     path = tmp_path / "changed.safetensors"
     path.write_bytes(b"x" * 50)
-    changed = dataclasses.replace(
-        supernet, stored=dataclasses.replace(supernet.weights, path=path)
-    )
+    changed = dataclasses.replace(supernet, stored=dataclasses.replace(supernet.weights, path=path))
     with pytest.raises(InputError, match="cut short or changed"):
         changed.load()
 
