@@ -19,8 +19,8 @@ MOST_WEIGHT, MOST_ACTIVATION = 127, 255
 RANGE_MOMENTUM = 0.01
 """How fast ranges of activations follow batches in training; before each validation they are measured anew."""
 LEAST_SCALE = 1e-12
-IN_ANY_BITS = (nn.Identity, nn.Dropout, nn.Flatten, nn.MaxPool2d)
-METHODS_IN_ANY_BITS = ("flatten", "view", "reshape", "contiguous", "squeeze", "unsqueeze", "size")
+UNROUNDED_MODULES = (nn.Identity, nn.Dropout, nn.Flatten, nn.MaxPool2d)
+UNROUNDED_METHODS = ("flatten", "view", "reshape", "contiguous", "squeeze", "unsqueeze", "size")
 
 
 class FakeQuantised(nn.Module):
@@ -143,8 +143,8 @@ def is_rounded(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     """Whether QDQ rounds what a node gives: all but matrix products, what a ReLU follows, and what changes no value."""
     if node.op in ("output", "get_attr") or not node.users:
         return False
-    if isinstance(module_of(node, modules), (*IN_ANY_BITS, nn.Linear)) or node.target in (
-        *METHODS_IN_ANY_BITS,
+    if isinstance(module_of(node, modules), (*UNROUNDED_MODULES, nn.Linear)) or node.target in (
+        *UNROUNDED_METHODS,
         torch.flatten,
     ):
         return False
