@@ -18,7 +18,7 @@ from supernet.errors import InputError
 MOST_WEIGHT, MOST_ACTIVATION = 127, 255
 RANGE_MOMENTUM = 0.01
 """How fast ranges of activations follow batches in training; before each validation they are measured anew."""
-LEAST_SCALE = 1e-12
+LEAST_STEP = 1e-12
 UNROUNDED_MODULES = (nn.Identity, nn.Dropout, nn.Flatten, nn.MaxPool2d)
 UNROUNDED_METHODS = ("flatten", "view", "reshape", "contiguous", "squeeze", "unsqueeze", "size")
 
@@ -44,7 +44,7 @@ class FakeQuantised(nn.Module):
         if self.training:
             self.least.lerp_(found.amin().clamp(max=0), RANGE_MOMENTUM)
             self.most.lerp_(found.amax().clamp(min=0), RANGE_MOMENTUM)
-        scale = ((self.most - self.least) / MOST_ACTIVATION).clamp(min=LEAST_SCALE)
+        scale = ((self.most - self.least) / MOST_ACTIVATION).clamp(min=LEAST_STEP)
         zero = (-self.least / scale).round().clamp(0, MOST_ACTIVATION).int()
         rounded: Tensor = torch.fake_quantize_per_tensor_affine(x.float(), scale, zero, 0, MOST_ACTIVATION)
         return rounded
@@ -80,7 +80,7 @@ class FakeQuantisedLayer(nn.Module):
 
 def fake_quantised_weight(weight: Tensor) -> Tensor:
     """Rounded to steps of 1/127 of the greatest absolute value of each output channel."""
-    scale = (weight.detach().flatten(1).abs().amax(1) / MOST_WEIGHT).clamp(min=LEAST_SCALE)
+    scale = (weight.detach().flatten(1).abs().amax(1) / MOST_WEIGHT).clamp(min=LEAST_STEP)
     zero = torch.zeros_like(scale, dtype=torch.int32)
     return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -MOST_WEIGHT, MOST_WEIGHT)
 
