@@ -90,7 +90,7 @@ def run_task(task: Task, costs: CostsOf, report: Callable[[TrainingProgress], No
         )
     given = open_material(task, say)
     tuned = train_on(task, given, report)
-    say(ended(tuned, task.recipe))
+    say(ended(tuned, task.recipe, task.in_int8))
     if task.processes.is_first:
         measure_and_write(task, given, tuned, costs, say)
     task.processes.wait()
@@ -298,11 +298,12 @@ def checkpoint_identity(task: Task, data: TrainingData, teacher: Largest | None)
     }
 
 
-def ended(tuned: Tuned, recipe: FinetuningRecipe) -> str:
+def ended(tuned: Tuned, recipe: FinetuningRecipe, in_int8: bool = False) -> str:
     """A sentence on how long it was trained, and which weights are kept."""
     early = f", as {recipe.patience} in a row were no better" if tuned.epochs < recipe.epochs else ""
     kept = f"the weights after epoch {tuned.best_epoch} are kept" if tuned.best_epoch else (
-        "none was better on the validation images than the subnet before: its weights are kept, calibrated anew"
+        "none was better on the validation images than the subnet before: its weights are kept"
+        + ("" if in_int8 else ", calibrated anew")
     )  # fmt: skip
     return f"trained {tuned.epochs} epochs{early}; {kept}"
 
