@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from oncefit.bundles import Bundle, open_bundle
 from oncefit.one_at_a_time import one_at_a_time
 from oncefit.runs import Run, open_run, showing
-from supernet.errors import InputError
+from supernet.archs.arch import BITS_OF, INT8
+from supernet.errors import InputError, unknown
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def finetune(
     seed: int | None = None,
     recipe: str | Path | None = None,
     distil: bool = False,
+    precision: str = "fp32",
     device_type: str = "auto",
     supernet: str | Path | None = None,
     out: str | Path | None = None,
@@ -40,7 +42,7 @@ def finetune(
     ``source`` is a bundle, or a run, whose chosen subnet is exported first; ``data`` a folder of images with ``train/``
     (docs/own-data.md). Its class folders decide on the outputs: the head is replaced where they are other classes than
     the network's. ``recipe`` is a YAML file of keys of ``configs/training/finetune.yaml`` that shall be otherwise.
-    ``distil`` has the supernet's largest subnet teach, where it has all classes. ``device_type`` is auto, cpu, cuda or
+    With ``precision`` int8 it is trained in simulated 8 bits, for a bundle in int8. ``distil`` has the supernet's largest subnet teach, where it has all classes. ``device_type`` is auto, cpu, cuda or
     mps; ``supernet`` is what the bundle was cut out of, where that is a description of your own. The bundle is kept in
     ``out``, ``runs/finetuned/ARCH-DATA`` by default; the same call resumes a killed one, with the same weights in the
     end. Raises InputError for wrong images and settings, where another process fine-tunes into ``out``, and where the loss
@@ -55,16 +57,23 @@ def finetune(
     from supernet.training.processes import joined_processes
     from supernet.training.training_images import training_classes
 
+    if precision not in BITS_OF:
+        raise unknown("precision", precision, BITS_OF)
+    in_int8 = precision == INT8
     keys = read_finetuning_recipe(
-        Path(recipe) if recipe is not None else None, {"epochs": epochs, "seed": seed}
+        Path(recipe) if recipe is not None else None, {"epochs": epochs, "seed": seed}, in_int8
     )
     images = Path(data)
     training_classes(images)  # what is wrong at first sight is told before a run's subnet is exported
     check_writable(Path(out) if out is not None else FINETUNED)
     with joined_processes(torch_device(device_type)) as processes:
         parent = parent_bundle(source, supernet, processes)
-        folder = Path(out) if out is not None else FINETUNED / f"{parent.arch.id}-{images.absolute().name}"
-        task = Task(parent.opened, images, keys, folder, processes, distil)
+        folder = (
+            Path(out)
+            if out is not None
+            else FINETUNED / "-".join((parent.arch.id, images.absolute().name, *([INT8] if in_int8 else [])))
+        )
+        task = Task(parent.opened, images, keys, folder, processes, distil, in_int8)
         lock = one_at_a_time(folder, "fine-tunes into") if processes.is_first else nullcontext()
         with lock, showing(progress if processes.is_first else False, training_progress) as show:
             made = run_task(task, compute_costs, show, say if processes.is_first else lambda _: None)

@@ -24,6 +24,9 @@ def finetune(
     distil: Annotated[
         bool, typer.Option("--distil/--no-distil", help="Learn from the largest too.", show_default="off")
     ] = False,
+    precision: Annotated[
+        str, typer.Option(help="int8: train in simulated 8 bits.", metavar="fp32|int8")
+    ] = "fp32",
     device_type: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", metavar="TYPE")] = "auto",
     seed: Annotated[
         int | None, typer.Option(help="Seed.", min=0, max=MOST_SEED, metavar="N", show_default="recipe's")
@@ -46,8 +49,8 @@ def finetune(
 
     with terminal.resumable():
         bundle = oncefit.finetune(
-            source, data, epochs=epochs, seed=seed, recipe=recipe, distil=distil, device_type=device_type,
-            supernet=supernet, out=out, progress=True,
+            source, data, epochs=epochs, seed=seed, recipe=recipe, distil=distil, precision=precision,
+            device_type=device_type, supernet=supernet, out=out, progress=True,
         )  # fmt: skip
     if not is_first_process():
         return

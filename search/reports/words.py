@@ -369,6 +369,7 @@ def of_finetuning(summary: Mapping[str, Any]) -> list[Lines]:
         ("trained on", f"{counted(about['training_images'], 'image')}, {counted(about['epochs'], 'epoch')}"),
         ("weights kept", of_kept_epoch(about["best_epoch"])),
         ("learned", f"labels, and answers of {taught}" if taught else "labels"),
+        *([("precision", "int8, as are all figures")] if "precision" in about else []),
     ]
     known = {"report split, before": about.get("before"), "report split, after": measured["report"],
              "validation, after": measured["validation"]}  # fmt: skip

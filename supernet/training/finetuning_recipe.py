@@ -13,6 +13,8 @@ from supernet.amounts import Count, CountOrNone, Seed
 from supernet.training.recipes import AboveZero, Fraction, Share
 
 SHIPPED_RECIPE = documents.CONFIGS / "training" / "finetune.yaml"
+INT8_RECIPE = SHIPPED_RECIPE.with_name("finetune_int8.yaml")
+"""What is otherwise where 8 bits are simulated."""
 
 
 class FinetuningRecipe(documents.Document):
@@ -36,9 +38,11 @@ class FinetuningRecipe(documents.Document):
     seed: Seed
 
 
-def read_finetuning_recipe(path: Path | None, changed: Mapping[str, object]) -> FinetuningRecipe:
-    """The shipped recipe with what a file of some of its keys says otherwise, and then ``changed``, None left out."""
-    keys = documents.load(SHIPPED_RECIPE)
+def read_finetuning_recipe(
+    path: Path | None, changed: Mapping[str, object], in_int8: bool = False
+) -> FinetuningRecipe:
+    """The shipped recipe, of that precision, with what a file of some of its keys says otherwise, and then ``changed``, None left out."""
+    keys = documents.load(SHIPPED_RECIPE) | (documents.load(INT8_RECIPE) if in_int8 else {})
     given = documents.load(path) if path is not None else {}
     changed = {name: value for name, value in changed.items() if value is not None}
     return documents.check(keys | given | changed, FinetuningRecipe, str(path or SHIPPED_RECIPE))

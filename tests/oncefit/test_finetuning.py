@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import oncefit
+from search.runs.in_int8 import evaluate_int8
 from supernet.accuracy import Accuracy, mcnemar
 from supernet.bundles import finetuning_job
 from supernet.bundles.bundle import write_bundle
@@ -390,3 +391,38 @@ def test_a_teacher_that_is_asked_for_must_be_able_to_teach(
         InputError, match="the largest subnet of fmnist_mbv3 cannot teach: it has no output for eight"
     ):
         oncefit.finetune(parent, digits, distil=True, out=tmp_path / "out", say=lambda _: None)
+
+
+# -- in 8 bits ---------------------------------------------------------------------
+
+
+def test_a_subnet_trained_in_simulated_8_bits_is_a_bundle_in_int8(
+    parent: oncefit.Bundle, few: Dataset, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "clothes", tmp_path / "int8"
+    write_fashion(few, folder, "train", few.calibration, 300)
+    write_fashion(few, folder, "val", few.report, 200)
+    bundle = oncefit.finetune(parent, folder, precision="int8", epochs=1, out=out, say=lambda _: None)
+    card = bundle.card
+    assert (card.precision, card.finetuning.precision, card.arch_id) == (
+        "int8",
+        "int8",
+        parent.arch.id,
+    )
+    opened = oncefit.open_bundle(out)
+    opened.verify()
+    report = card.figures.measured["report"]
+    assert opened.evaluate()["measured"]["accuracy"]["top1"] == report["top1"]
+    before, paired = card.finetuning.before, card.finetuning.paired
+    gained = paired["only_after"] - paired["only_before"]
+    assert report["top1"] - before["top1"] == pytest.approx(gained / report["images"])
+    images = load_dataset(folder, catalog.open_supernet("fmnist_mbv3"))
+    was = evaluate_int8(parent.opened.subnet(), parent.arch, images, "report")
+    assert was.top1 == before["top1"], "the parent, quantised as a search quantises it"
+
+
+def test_a_precision_that_is_not_known_is_refused(
+    parent: oncefit.Bundle, digits: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="int4"):
+        oncefit.finetune(parent, digits, precision="int4", out=tmp_path / "out")
