@@ -124,7 +124,7 @@ def significance(found: Sequence[FoundHits], axes: Sequence[Objective]) -> Signi
         told = " and ".join(f"{count:,}" for count in sorted(counts))
         return Significance(sides, 0, (), lacking, f"of the report images, {told} could be decoded")
     images = max(counts, default=0)
-    bits = unpacked([one.hits.of for one in found], images)
+    bits = each_unpacked([one.hits.of for one in found], images)
     made = [*of_chosen(found, sides, bits), *at_budgets(found, sides, bits)]
     if all(one.coverage is not None for one in found):
         made += of_fronts(found, sides, bits, axes)
@@ -153,7 +153,7 @@ def search_of(run: Run) -> str:
     return json.dumps([kept, run.identity], sort_keys=True, default=str)
 
 
-def unpacked(kept: Sequence[Mapping[str, Bits]], images: int) -> list[dict[str, Bits]]:
+def each_unpacked(kept: Sequence[Mapping[str, Bits]], images: int) -> list[dict[str, Bits]]:
     """The bits of the images that could be decoded, which are as many as all of them but for some that none gets right."""
     every = [bits for one in kept for bits in one.values()]
     if not every:
