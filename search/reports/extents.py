@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-NEAR = 0.8
+NEAR_SHARE = 0.8
 """Share of the points that is near the one that matters."""
-REACH = 3.0
+REACH_OF_NEAR = 3.0
 """Shown is what is at most so many times as far away as those that are near."""
 WORTH_IT = 1.5
 """An axis is cut where it is longer than what is shown by more than this factor."""
@@ -25,8 +25,8 @@ def least_shown(values: Sequence[float], at: float, always: Sequence[float] = ()
     below = np.sort(at - np.array(values)[np.array(values) <= at])
     if len(below) < 2:
         return float(every.min())
-    near = below[int(np.ceil(NEAR * len(below))) - 1]
-    shown = max([*below[below <= REACH * near], *(at - value for value in always)])
+    near = below[int(np.ceil(NEAR_SHARE * len(below))) - 1]
+    shown = max([*below[below <= REACH_OF_NEAR * near], *(at - value for value in always)])
     if below[-1] <= WORTH_IT * shown or shown <= 0:
         return float(every.min())
     return float(at - shown)

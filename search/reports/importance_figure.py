@@ -12,7 +12,7 @@ from supernet.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_BARS = 15
+MOST_CHOICES = 15
 """Dimensions that are drawn, the most important ones."""
 
 
@@ -25,7 +25,7 @@ def importance_figure(result: Result) -> Figure:
             f"{run.folder} has {trials} trials that say which choices matter, and it takes {FEWEST_TRIALS} of different "
             "accuracies; search with more trials, or with --sampler tpe, nsga2 or random where accuracies are predicted"
         )
-    shown = found[:MOST_BARS]
+    shown = found[:MOST_CHOICES]
     figure, axes = new_figure(size=(8, 1.7 + 0.27 * len(shown)))
     shares = [100 * one.importance for one in shown]
     ends = [

@@ -26,7 +26,7 @@ PER_ROW = 0.27
 
 
 @dataclass(frozen=True)
-class Block:
+class DrawnBlock:
     """A block's choices and its output in words, and its shares of the subnet's costs as fractions, by cost."""
 
     name: str
@@ -43,8 +43,8 @@ def layers_figure(result: Result) -> Figure:
         )
     largest = run.supernet.space.largest()
     found = {"chosen": result.chosen.arch, "largest": largest}
-    blocks = {name: blocks_of(run, arch) for name, arch in found.items()}
-    names = rows_of([one.name for one in blocks["largest"]], [one.name for one in blocks["chosen"]])
+    blocks = {name: drawn_blocks(run, arch) for name, arch in found.items()}
+    names = block_rows([one.name for one in blocks["largest"]], [one.name for one in blocks["chosen"]])
     figure, panels = new_figure(1, 2, (10.4, 1.6 + PER_ROW * len(names)))
     widest = 100 * max(share for of in blocks.values() for one in of for share in one.shares.values())
     for axes, (name, arch) in zip(panels, found.items(), strict=True):
@@ -61,7 +61,7 @@ def layers_figure(result: Result) -> Figure:
     return as_typed_texts(figure)
 
 
-def rows_of(names: Sequence[str], others: Sequence[str]) -> list[str]:
+def block_rows(names: Sequence[str], others: Sequence[str]) -> list[str]:
     """Blocks in order, those of two subnets."""
     return [*names, *(name for name in others if name not in names)]
 
@@ -74,7 +74,7 @@ def title_of(run: Run, name: str, arch: Arch) -> str:
     return f"{name} {arch.id}\n{', '.join([*told])}{where}"
 
 
-def blocks_of(run: Run, arch: Arch) -> list[Block]:
+def drawn_blocks(run: Run, arch: Arch) -> list[DrawnBlock]:
     """The blocks of an arch in order; shares of latency only where the device's model is a sum over layers."""
     every = run.supernet.layers(arch)
     device = run.device_of(arch)
@@ -89,9 +89,9 @@ def blocks_of(run: Run, arch: Arch) -> list[Block]:
         shares = {"macs": sum(layer.macs for layer in group) / macs} if macs else {}
         if ms and total > 0:
             shares["latency_ms"] = sum(ms[layer.name] for layer in group) / total
-        found.append(Block(name, told_block(run, arch, name, group), shares))
+        found.append(DrawnBlock(name, told_block(run, arch, name, group), shares))
     if isinstance(latency, LatencyModel) and latency.intercept_ms and total > 0:
-        found.append(Block(EVERY_TIME, "", {"latency_ms": latency.intercept_ms / total}))
+        found.append(DrawnBlock(EVERY_TIME, "", {"latency_ms": latency.intercept_ms / total}))
     return found
 
 
@@ -114,7 +114,7 @@ def told_block(run: Run, arch: Arch, name: str, group: Sequence[Layer]) -> str:
     return "; ".join(part for part in (resolution, told, size) if part)
 
 
-def draw_blocks(axes: Axes, names: Sequence[str], blocks: Mapping[str, Block], widest: float) -> None:
+def draw_blocks(axes: Axes, names: Sequence[str], blocks: Mapping[str, DrawnBlock], widest: float) -> None:
     """A row a block: its shares as bars and what it is in words; one that is left out says so."""
     kinds = {"macs": ("share of MACs", COLOURS[0]), "latency_ms": ("share of predicted latency", COLOURS[1])}
     drawn = [cost for cost in kinds if any(cost in one.shares for one in blocks.values())]

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 NO_PROCESS = "not recorded"
 MOST_MINUTES, MOST_HOURS = 180, 180
 """Of these a time axis has no longer unit."""
-LEAST_SHARE = 0.0025
+LEAST_WIDTH = 0.0025
 """Of the whole width that the shortest trial has, or it would not be seen."""
-KINDS = (("measured or predicted", COLOURS[0]), ("stopped early", COLOURS[1]), ("over a budget", "#b00020"))
+TRIAL_KINDS = (
+    ("measured or predicted", COLOURS[0]),
+    ("stopped early", COLOURS[1]),
+    ("over a budget", "#b00020"),
+)
 
 
 def timeline_figure(result: Result) -> Figure:
@@ -34,15 +38,15 @@ def timeline_figure(result: Result) -> Figure:
         raise InputError(f"{run.folder} has no trial whose times are known; take another --kind")
     begun = min(seconds_of(trial)[0] for trial in trials)
     lasted = max(sum(seconds_of(trial)) for trial in trials) - begun
-    unit, divisor = unit_of(lasted)
+    unit, divisor = time_unit(lasted)
     rows: dict[str, list[FrozenTrial]] = {}
     for trial in sorted(trials, key=lambda one: one.number):
         rows.setdefault(process_of(trial) or NO_PROCESS, []).append(trial)
     figure, axes = new_figure(size=(8, 2.0 + 0.45 * min(len(rows), 40)))
-    least = LEAST_SHARE * max(lasted, 1e-3)
-    for kind, (label, colour) in enumerate(KINDS):
+    least = LEAST_WIDTH * max(lasted, 1e-3)
+    for kind, (label, colour) in enumerate(TRIAL_KINDS):
         bars = [
-            (row, seconds_of(t)) for row, of in enumerate(rows.values()) for t in of if kind_of(t) == kind
+            (row, seconds_of(t)) for row, of in enumerate(rows.values()) for t in of if trial_kind(t) == kind
         ]
         if bars:
             axes.barh(
@@ -70,15 +74,15 @@ def seconds_of(trial: FrozenTrial) -> tuple[float, float]:
     return trial.datetime_start.timestamp(), (trial.datetime_complete - trial.datetime_start).total_seconds()
 
 
-def unit_of(seconds: float) -> tuple[str, float]:
+def time_unit(seconds: float) -> tuple[str, float]:
     """The unit of a time axis of that length, and its seconds."""
     if seconds < MOST_MINUTES:
         return "s", 1.0
     return ("min", 60.0) if seconds < 60 * MOST_HOURS else ("h", 3600.0)
 
 
-def kind_of(trial: FrozenTrial) -> int:
-    """Its place in :data:`KINDS`."""
+def trial_kind(trial: FrozenTrial) -> int:
+    """Its place in :data:`TRIAL_KINDS`."""
     if trial.state.name == "COMPLETE":
         return 0
     return 1 if RACED in trial.user_attrs else 2
