@@ -302,11 +302,21 @@ class Run:
         """Write ``front.csv``, ``front.png`` and ``result.json`` into the run's folder; returns their paths."""
         return report.write_report(self.result)
 
-    def plot(self) -> Figure:
-        """Accuracy against cost: candidates, front, the chosen one and the budget."""
-        from search.reports.plots import front_figure
+    def plot(self, kind: str = "front", out: str | Path | None = None) -> Figure:
+        """A picture, written to ``out`` too if that is given, a ``.png`` or ``.svg`` file.
 
-        return front_figure(self.result)
+        ``front`` is accuracy against cost, ``history`` how the search went, ``importance`` which choices matter,
+        ``layers`` the chosen subnet block by block beside the largest, and ``timeline`` when each trial ran (docs/pictures.md).
+        Raises InputError for another kind, and where the run has too few trials for it.
+        """
+        from search.reports.pictures import picture, picture_file
+        from search.reports.plots import save_figure
+
+        path = picture_file(self.folder, kind, None, Path(out)) if out is not None else None
+        figure = picture(self.result, kind)
+        if path is not None:
+            save_figure(figure, path)
+        return figure
 
     def report(
         self,

@@ -23,6 +23,7 @@ from search.cli import (
     export,
     finetune,
     fleet,
+    plot,
     predictor,
     profile,
     profile_kit,
@@ -79,6 +80,7 @@ app.command()(verify.verify)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(report.report)
+app.command()(plot.plot)
 app.command()(cost.cost)
 app.command()(sizes.sizes)
 app.command()(carbon.carbon)

@@ -155,6 +155,12 @@ def places_of(trial: FrozenTrial) -> dict[str, str]:
     }
 
 
+def process_of(trial: FrozenTrial) -> str | None:
+    """The name of the process that made a trial, the last if several began it; None where none is known."""
+    names = [key.removeprefix(MARK) for key in trial.system_attrs if key.startswith(MARK)]
+    return names[-1] if names else None
+
+
 def worker_lock_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.lock"
 

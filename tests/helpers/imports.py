@@ -13,7 +13,7 @@ COMMANDS = (
     "finetune", "demo", "data check", "data split", "supernet new", "supernet show", "bundle update", "sizes",
     "devices import", "predictor import", "predictor train", "predictor test", "predictor info",
     "predictor list", "weights list", "weights fetch", "weights import", "profile", "profile kit",
-    "profile import", "supernet check", "supernet from-model", "work", "report",
+    "profile import", "supernet check", "supernet from-model", "work", "plot", "report",
 )  # fmt: skip
 
 
