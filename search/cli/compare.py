@@ -42,15 +42,11 @@ def compare(
     ] = False,
     metric: Annotated[
         str | None,
-        typer.Option(
-            help="By what: top1, hypervolume or a cost.", metavar="NAME", show_default="the accuracy"
-        ),
+        typer.Option(help="By what: top1, hypervolume or a cost.", metavar="NAME", show_default="top1"),
     ] = None,
     margin: Annotated[
         float | None,
-        typer.Option(
-            help="How much worse may pass, as shown: points, ms.", metavar="NUMBER", show_default="0"
-        ),
+        typer.Option(help="How much worse may pass: points, ms.", metavar="NUMBER", show_default="0"),
     ] = None,
     storage: Annotated[
         str | None, typer.Option(help="Optuna storage.", metavar="URL", show_default="where the runs have it")
@@ -60,7 +56,7 @@ def compare(
         Path | None, typer.Option(help="Markdown to write, for a pull request.", metavar="FILE")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object, or write it to a FILE.json after this.")
+        bool, typer.Option("--json", help="Print JSON, or write it to a FILE.json after this.")
     ] = False,
 ) -> None:
     """Compare the fronts of runs, and every run with the first.

@@ -25,7 +25,7 @@ def fleet(
     seconds: Annotated[
         float | None, typer.Option(help="For all proofs.", metavar="S", show_default="20")
     ] = None,
-    measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Measure the subnets.")] = True,
+    no_measure: Annotated[bool, typer.Option("--no-measure", help="Measure nothing.")] = False,
     out: Annotated[Path | None, out_folder("runs/portfolio-NAME")] = None,
     as_json: Json = False,
 ) -> None:
@@ -38,7 +38,13 @@ def fleet(
     from search.reports.portfolio import portfolio_legend, portfolio_tables
 
     made = oncefit.fleet(
-        fleet, subnets=subnets, slack=slack, minimize=minimize, floor=floor, seconds=seconds, measure=measure
+        fleet,
+        subnets=subnets,
+        slack=slack,
+        minimize=minimize,
+        floor=floor,
+        seconds=seconds,
+        measure=not no_measure,
     )
     name = fleet.resolve().name if fleet.is_dir() else fleet.stem
     files = made.write(out or Path("runs") / f"portfolio-{name}")

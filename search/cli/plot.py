@@ -11,7 +11,10 @@ import typer
 def plot(
     run: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")],
     kind: Annotated[
-        str, typer.Option(help="front, history, importance, layers or timeline.", metavar="KIND")
+        str,
+        typer.Option(
+            help="front, history, importance, layers or timeline.", metavar="KIND", show_default=False
+        ),
     ] = "front",
     format: Annotated[
         str | None, typer.Option(help="png or svg.", metavar="FORMAT", show_default="that of --out, or png")
@@ -23,10 +26,11 @@ def plot(
         str | None, typer.Option(help="Optuna storage.", metavar="URL", show_default="where the run has it")
     ] = None,
 ) -> None:
-    """Draw a run: its front, how the search went, which choices matter.
+    """Draw a picture of a run.
 
-    layers: the chosen subnet block by block beside the largest. timeline: when each trial ran, and by which
-    process. Nothing is measured for it.
+    front, which is drawn where nothing is said; history: how the search went; importance: which choices matter;
+    layers: the chosen subnet block by block beside the largest; timeline: when each trial ran, and by which process.
+    Nothing is measured for it.
     """
     import oncefit
     from search.cli import terminal

@@ -353,8 +353,9 @@ def test_a_missing_config_lists_those_that_ship(refused: Refused) -> None:
     shipped = ", ".join(sorted(path.stem for path in (CONFIGS / "searches").glob("*.yaml")))
     assert f"there is no file nope.yaml; shipped searches: {shipped}" in refused("search", "nope.yaml")
     assert "Did you mean 'latency'?" in refused("search", "latncy")
-    assert "there is no file nope.yaml; shipped training: adapt, finetune, fmnist_mbv3" in refused(
-        "train", "nope.yaml"
+    assert (
+        "there is no file nope.yaml; shipped training: adapt, finetune, finetune_int8, fmnist_mbv3"
+        in refused("train", "nope.yaml")
     )
 
 

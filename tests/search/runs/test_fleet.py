@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
 import oncefit
 from cost_models.device import Device
@@ -19,7 +20,6 @@ from search.runs.fleet import keeps, members, within_all
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.study import SHARED
 from supernet import documents
-from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet, open_supernet
@@ -143,13 +143,15 @@ def test_an_arch_that_a_run_measured_is_not_measured_for_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reported: Counter[str] = Counter()
-    evaluate = MeasuredAccuracy.evaluate
+    by_part = MeasuredAccuracy.hits_by_part
 
-    def counted(self: MeasuredAccuracy, subnet: nn.Module, arch: Arch, split: str) -> Accuracy:
+    def counted(
+        self: MeasuredAccuracy, subnet: nn.Module, arch: Arch, split: str, parts: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[list[int], Tensor]]:
         reported[arch.id] += split == "report"
-        return evaluate(self, subnet, arch, split)
+        return by_part(self, subnet, arch, split, parts)
 
-    monkeypatch.setattr(MeasuredAccuracy, "evaluate", counted)
+    monkeypatch.setattr(MeasuredAccuracy, "hits_by_part", counted)
     devices = list(made_devices(tmp_path, open_supernet("fmnist_mbv3")).values())[:2]
     fleet = oncefit.search_fleet(
         "fmnist_mbv3", devices=devices, budgets={"macs": 1.2e6}, trials=3, out=tmp_path / "fleet"
@@ -159,7 +161,7 @@ def test_an_arch_that_a_run_measured_is_not_measured_for_another(
     assert first.result.chosen.costs["latency_ms"] != second.result.chosen.costs["latency_ms"]
     assert first.result.reports == second.result.reports
     assert sorted(first.candidates.index) == sorted(second.candidates.index)
-    assert reported == {first.chosen.id: 1}
+    assert +reported == {first.chosen.id: 1}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from cost_models.latency import latency_ms
 from cost_models.protocol import Target
 from search.runs.measuring import MeasuredAccuracy
 from supernet import documents
-from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet
@@ -212,13 +211,13 @@ def test_the_command_measures_only_the_best_on_the_report_split_and_its_bundle_i
     run = oncefit.open_run(tmp_path / "run")
     limit = float(run.candidates["predicted_macs"].nlargest(2).iloc[1])
     known, measured = set(run.result.reports), []
-    measure = MeasuredAccuracy.evaluate
+    by_part = MeasuredAccuracy.hits_by_part
 
-    def counted(self: MeasuredAccuracy, subnet: object, arch: Arch, split: str) -> Accuracy:
+    def counted(self: MeasuredAccuracy, subnet: object, arch: Arch, split: str, parts: object) -> object:
         measured.append((arch.id, split))
-        return measure(self, subnet, arch, split)  # type: ignore[arg-type]
+        return by_part(self, subnet, arch, split, parts)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(MeasuredAccuracy, "evaluate", counted)
+    monkeypatch.setattr(MeasuredAccuracy, "hits_by_part", counted)
     out = ("--out", tmp_path / "again")
     found = json.loads(
         here("reselect", tmp_path / "run", "--budget", f"macs={limit}", "--measure", 0, *out, "--json")
