@@ -29,7 +29,7 @@ BOOTSTRAP_SAMPLES = 4_000
 """Of the bootstrap; with 16,000 the ends of an interval move by less than a hundredth of its width."""
 SAME_DIGITS = 12
 """Differences of images that agree in so many digits are one, but for rounding."""
-HALVINGS = 500
+BOOTSTRAP_VALUES = 500
 """Different values that images may have in the bootstrap: of more, as of many seeds, each takes the nearest of so many."""
 
 
@@ -171,9 +171,9 @@ def resampled_means(each: Floats, resamples: int, rng: np.random.Generator) -> t
 
 def in_steps(each: Floats) -> Floats:
     """What images add (n,), in at most so many different values as the bootstrap takes."""
-    if len(np.unique(each)) <= HALVINGS:
+    if len(np.unique(each)) <= BOOTSTRAP_VALUES:
         return each
-    step = float(np.ptp(each)) / (HALVINGS - 2)  # zero stays zero
+    step = float(np.ptp(each)) / (BOOTSTRAP_VALUES - 2)  # zero stays zero
     return np.asarray(np.round(each / step) * step)
 
 

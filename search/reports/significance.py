@@ -132,11 +132,15 @@ def significance(found: Sequence[FoundHits], axes: Sequence[Objective]) -> Signi
 
 
 def sides_told(found: Sequence[FoundHits]) -> tuple[Side, ...]:
-    """Repeats of a search together, where there is more than one search; in the order in which runs are given."""
+    """Repeats of a search together, where there is more than one search; in the order in which runs are given.
+
+    Every run by itself where two of one search have one seed: these are no two draws of what a search finds.
+    """
     groups: dict[str, list[int]] = {}
     for i, one in enumerate(found):
         groups.setdefault(search_of(one.run), []).append(i)
-    if len(groups) < 2:
+    seed_twice = any(len({found[i].run.config.seed for i in some}) < len(some) for some in groups.values())
+    if len(groups) < 2 or seed_twice:
         return tuple(Side(one.label, (i,)) for i, one in enumerate(found))
     return tuple(Side(side_label(found, some), tuple(some)) for some in groups.values())
 

@@ -89,7 +89,7 @@ def verdict_tables(found: Significance, accuracy: Objective, cost: Objective) ->
         return []
     made = Table(
         box=box.SIMPLE_HEAD,
-        title=f"Against {found.sides[0].label}, on {counted(found.images, 'report image')}",
+        title=Text(f"Against {found.sides[0].label}, on {counted(found.images, 'report image')}"),
         title_justify="left",
         caption="\n".join(told_below(found)),
         caption_justify="left",
@@ -107,7 +107,7 @@ def verdict_tables(found: Significance, accuracy: Objective, cost: Objective) ->
 
 def told_below(found: Significance) -> list[str]:
     """What the figures of :func:`verdict_tables` are, and what they are not of."""
-    made = ["Differences: new less base, in points, with 95 % intervals."]
+    made = ["New less base with 95 % intervals; accuracy in points, hypervolume in shares."]
     if len(found.verdicts) > len({one.about for one in found.verdicts}):
         made.append("Verdicts of one kind are at most 5 % false together (Holm).")
     if not found.repeated:
