@@ -269,6 +269,7 @@ def test_several_runs_are_adjusted_together(copied: Copied, here: Here) -> None:
     assert min(one["p_value_adjusted"] for one in chosen) == pytest.approx(min(1, 2 * smallest))
 
 
+@pytest.mark.slow
 def test_the_example_of_a_workflow_runs_in_a_shell(copied: Copied, here: Here, tmp_path: Path) -> None:
     """Its steps but the first, with this checkout as the program, and a search that is finished."""
     text = (ROOT / "docs/examples/compare.workflow.yml").read_text()

@@ -39,7 +39,12 @@ def url_of(storage: str, request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize(
     ("storage", "sampler"),
-    [("folder", "guided"), ("journal", "nsga2"), ("postgresql", "random"), ("folder", "tpe")],
+    [
+        pytest.param("folder", "guided", marks=pytest.mark.slow),
+        ("journal", "nsga2"),
+        ("postgresql", "random"),
+        pytest.param("folder", "tpe", marks=pytest.mark.slow),
+    ],
 )
 def test_processes_of_one_run_judge_every_arch_once(
     storage: str, sampler: str, tmp_path: Path, request: pytest.FixtureRequest

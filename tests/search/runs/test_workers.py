@@ -204,7 +204,10 @@ def test_costs_that_differ_here_are_named(
         oncefit.work(tmp_path / "run")
 
 
-def test_ctrl_c_stops_all_and_the_run_goes_on(config: Callable[..., Path], tmp_path: Path) -> None:
+def test_ctrl_c_stops_all_and_the_run_goes_on(
+    config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the config's cost is
     command = ("search", config(trials=9), "--out", "run", "--workers", 2)
     ended = struck("search.runs.crew:Crew.look", 1, signal.SIGINT, *command, cwd=tmp_path)
     assert ended.returncode == 130, ended.stderr
