@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from cost_models.device import Device
 from cost_models.drift import drift_percent, quiet_latencies
@@ -22,6 +22,7 @@ from cost_models.measurements import (
 )
 from cost_models.timing import BUSY_PERCENT
 from supernet import documents
+from supernet.archive_errors import ARCHIVE_ERRORS
 from supernet.archs.arch import Arch
 from supernet.errors import InputError, short, some
 from supernet.families.catalog import Supernet
@@ -89,7 +90,7 @@ def seal_in(kit: Path) -> str:
     try:
         with ZipFile(kit) as file:
             text = file.read(measure.MANIFEST).decode()
-    except (OSError, BadZipFile, KeyError, UnicodeDecodeError) as error:
+    except (*ARCHIVE_ERRORS, ValueError, KeyError) as error:
         raise InputError(f"{kit} is no kit: {error}") from error
     return documents.check_json(text, Manifest, f"{kit}: {measure.MANIFEST}").seal
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from supernet.archive_errors import ARCHIVE_ERRORS
 from supernet.errors import InputError
 from supernet.formats.protocol import ExportFormat, Opened, Reading, ToWrite
 from supernet.formats.torch_module import opened_module
@@ -70,7 +71,7 @@ def check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 check_entry(path, entry, archive)
-    except (zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
+    except (*ARCHIVE_ERRORS, ValueError, KeyError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is no archive of torch.export: {error}") from error

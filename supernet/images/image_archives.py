@@ -10,7 +10,6 @@ import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from supernet.archive_errors import ARCHIVE_ERRORS
 from supernet.atomic import make_folder
 from supernet.errors import InputError, short
 from supernet.images.image_folder import SUFFIXES, suffix_of
@@ -33,8 +33,6 @@ PACKED_BY: Mapping[bytes, Callable[[Path, str], Any]] = {
     b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open,
 }  # fmt: skip
 """How a TAR file is packed, by its first bytes."""
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError)
-"""What Python's modules raise for archives that are cut short, damaged, encrypted, or packed in a way they do not know."""
 NO_FILE = "a kind that is neither file nor folder, as a link"
 
 
@@ -68,7 +66,7 @@ def is_tar(path: Path) -> bool:
     try:
         with opened_tar(path):
             return True
-    except DAMAGED as error:
+    except ARCHIVE_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         return False
@@ -94,7 +92,7 @@ def unpack_images(archive: Path, folder: Path) -> None:
                         f"{archive} holds more than fits on the disk; make room, or use another one with --out"
                     )
                 write_entry(entry, folder, archive)
-    except DAMAGED as error:
+    except ARCHIVE_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's, as a full disk
             raise
         raise InputError(

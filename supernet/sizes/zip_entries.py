@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import lzma
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from supernet.archive_errors import ARCHIVE_ERRORS
 from supernet.sizes.byte_map import CONTAINER, ByteMap, MappedFile
 
 LOCAL_HEADER = 30
@@ -17,8 +16,6 @@ DESCRIPTOR = 24
 LARGEST_ENTRY = 256 * 2**20
 """Of an entry that is read into memory; those of tensors are not."""
 UNPACKED_AT_ONCE = 2**20
-DAMAGED_ENTRY = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError)
-"""What unpacking raises, whichever way an entry is packed."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class Archive:
         try:
             self.zip = zipfile.ZipFile(file.path)
             self.entries = {entry.name: entry for entry in self._find()}
-        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError, ValueError) as error:
+        except (*ARCHIVE_ERRORS, ValueError) as error:
             raise file.damaged(f"its archive cannot be read: {error}") from error
 
     def _find(self) -> Iterator[ArchiveEntry]:
@@ -112,5 +109,5 @@ class Archive:
                 while start < end and (piece := stream.read(min(UNPACKED_AT_ONCE, end - start))):
                     start += len(piece)
                     yield piece
-        except DAMAGED_ENTRY as error:
+        except (*ARCHIVE_ERRORS, ValueError) as error:
             raise self.file.damaged(f"{entry.name!r} cannot be unpacked: {error}") from error

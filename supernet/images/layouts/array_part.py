@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from supernet.archive_errors import ARCHIVE_ERRORS
 from supernet.errors import InputError, some
 from supernet.images.class_folders import ClassFolders, Order, folder_name, is_numbered, labels_of
 from supernet.images.image_folder import Origin
@@ -96,7 +96,7 @@ def read_arrays(file: Path) -> Mapping[str, Array]:
             f"{file} is refused: {error}; loading Python objects could run code. Save images as uint8 and labels as integers or "
             "text (labels.astype(str))"
         ) from error
-    except (OSError, BadZipFile, EOFError) as error:
+    except ARCHIVE_ERRORS as error:
         raise InputError(f"cannot read {file} as arrays: {error}; save it again with numpy.savez") from error
 
 
