@@ -17,8 +17,11 @@ from search.reports.page.blocks import (
     of_lines,
     of_table,
 )
+from search.reports.page.candidate_sections import the_front
 from search.reports.page.charts import front_figure_of, texts_of
-from search.reports.page.run_page import footer, lines_of_arch, the_front, what_was_found, what_was_searched
+from search.reports.page.question_section import what_was_searched
+from search.reports.page.result_section import what_was_found
+from search.reports.page.run_page import footer
 from search.reports.units import heading
 from search.runs.run import Result
 from search.runs.study import Candidate
@@ -69,7 +72,7 @@ def tables_of(found: compare.Comparison) -> list[PageBlock]:
 
 
 def chosen_grid(labels: Sequence[str], results: Sequence[Result]) -> Grid:
-    columns = [dict(row for rows in lines_of_arch(one, one.chosen.arch) for row in rows) for one in results]
+    columns = [dict(row for rows in report.subnet_lines(one, one.chosen) for row in rows) for one in results]
     names = list(dict.fromkeys(name for one in columns for name in one))
     rows = [["arch", *(one.chosen.arch.id for one in results)]]
     rows += [[name, *(one.get(name, "-") for one in columns)] for name in names]

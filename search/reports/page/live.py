@@ -14,8 +14,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from search.reports.page.evidence_sections import Serving
 from search.reports.page.making import page_of_one
-from search.reports.page.run_page import Serving
 from search.reports.page.writing import page_html
 from search.runs.run import open_run
 from supernet.errors import InputError

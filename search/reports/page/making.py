@@ -9,7 +9,8 @@ from cost_models.deployment import read_deployment
 from search.reports import compare
 from search.reports.page.blocks import Page
 from search.reports.page.comparison_page import page_of_comparison
-from search.reports.page.run_page import Serving, page_of_run
+from search.reports.page.evidence_sections import Serving
+from search.reports.page.run_page import page_of_run
 from search.reports.page.writing import page_html
 from search.runs import study as studies
 from search.runs.run import Result, Run, check_images, so_far

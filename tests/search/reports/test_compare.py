@@ -10,33 +10,16 @@ import numpy as np
 import pytest
 import yaml
 
-from search.cli.app import main
 from search.feasible.budget_messages import round_up
 from search.reports import compare as comparing
 from search.runs.run import open_run
 from search.runs.study import candidates
 from supernet.families.catalog import open_supernet
+from tests.helpers.commands import Here
 from tests.helpers.own_predictor import write_mlp
 from tests.helpers.tiny import write_device
 
 SUPERNET = open_supernet("fmnist_mbv3")
-Here = Callable[..., tuple[str, str]]
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """Runs a command in this process; returns what it printed on standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object, code: int = 0) -> tuple[str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(list(map(str, arguments)))
-        printed = capsys.readouterr()
-        assert end.value.code == code, printed.err
-        return printed.out, printed.err
-
-    return run
 
 
 def device(name: str, factor: float) -> str:

@@ -16,7 +16,6 @@ import pytest
 import yaml
 
 import oncefit
-from search.cli.app import main
 from search.runs import study as studies
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.racing import packed, packed_bits
@@ -26,28 +25,12 @@ from supernet.accuracy import Accuracy, mcnemar
 from supernet.errors import InputError
 from supernet.families.catalog import open_supernet
 from supernet.images.data import Dataset
+from tests.helpers.commands import Here
 from tests.helpers.own_data import write_folders
 from tests.helpers.own_predictor import write_mlp
 from tests.helpers.paths import ROOT
 
-Here = Callable[..., tuple[str, str]]
 Copied = Callable[..., Path]
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """Runs a command in this process; returns what it printed on standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object, code: int = 0) -> tuple[str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(list(map(str, arguments)))
-        printed = capsys.readouterr()
-        assert end.value.code == code, printed.err
-        return printed.out, printed.err
-
-    return run
 
 
 MADE = {

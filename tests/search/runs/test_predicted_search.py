@@ -16,7 +16,6 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from search.cli.app import main
 from search.predictors import files
 from search.predictors.protocol import HeldOut
 from search.proposing.samplers import SAMPLERS
@@ -24,6 +23,7 @@ from search.runs.run import open_run, settled
 from supernet.accuracy import Accuracy
 from supernet.families.catalog import open_supernet
 from supernet.images.data import Dataset, load_dataset
+from tests.helpers.commands import Here
 from tests.helpers.imports import loaded_after
 from tests.helpers.own_data import write_folders
 from tests.helpers.own_predictor import make_mlp, write_mlp
@@ -34,7 +34,6 @@ from tests.search.predictors.test_mlp import check_published_files
 
 MACS = 2.0e6
 SUPERNET = open_supernet("fmnist_mbv3")
-Here = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -57,22 +56,6 @@ def config(own_data: Path, tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """Runs a command in this process; returns what it printed on standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object, code: int = 0) -> tuple[str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(list(map(str, arguments)))
-        printed = capsys.readouterr()
-        assert end.value.code == code, printed.err
-        return printed.out, printed.err
-
-    return run
 
 
 def saved(database: Path) -> list[tuple[str, str]]:
