@@ -50,6 +50,7 @@ from search.runs.portfolio import Portfolio, make_portfolio
 from search.runs.portfolio_candidates import read_pool
 from search.runs.portfolio_file import read_portfolio
 from supernet.arrays import Floats
+from supernet.errors import InputError
 from supernet.families.catalog import open_supernet
 
 DEVICES, CANDIDATES = 40, 2_000
@@ -220,11 +221,16 @@ def gpus(published: Published) -> None:
     print(f"\n{len(published.true)} published GPU settings, {count:,} subnets, slack {100 * SLACK:g} %")
     print(f"{'latencies':>28} {'percentile':>11} {'lost at K = 1':>14} {'K = 2':>8} {'K = 3':>8} {'worst at 2':>11} {'chosen above':>13} {'all above':>18}")  # fmt: skip
     for percentile in PERCENTILES:
-        for told, found in (
-            ("measured", published.measured(percentile)),
-            ("predicted", published.predicted(percentile, "latency_ms", SLACK)),
-            ("predicted, 95 % bound", published.predicted(percentile, "latency_p95_ms", 0.0)),
+        for told, made in (
+            ("measured", lambda p: published.measured(p)),
+            ("predicted", lambda p: published.predicted(p, "latency_ms", SLACK)),
+            ("predicted, 95 % bound", lambda p: published.predicted(p, "latency_p95_ms", 0.0)),
         ):
+            try:
+                found = made(percentile)
+            except InputError as error:
+                print(f"{told:>28} {percentile:>11} {str(error).partition('; ')[0]}")
+                continue
             losses = losses_at(found)
             chosen, inside, above = violations(published, found, percentile)
             print(
