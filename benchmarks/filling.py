@@ -19,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
 from sqlalchemy import TableClause, func, insert, select
 
-from search.runs.storage import PARAMS, SYSTEM_ATTRS, TRIALS, USER_ATTRS, VALUES
+from search.storages.database import PARAMS, SYSTEM_ATTRS, TRIALS, USER_ATTRS, VALUES
 
 Line = dict[str, Any]
 

@@ -35,7 +35,7 @@ from search.proposing.history import CLAIM
 from search.proposing.samplers import build_sampler
 from search.runs.front import front
 from search.runs.study import attributes, candidates, judged, open_storage
-from search.runs.workers import MARK
+from search.storages.workers import MARK
 from supernet.accuracy import Accuracy, wilson
 from supernet.archs.arch import Arch
 from supernet.families.catalog import open_supernet

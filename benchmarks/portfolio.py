@@ -44,11 +44,11 @@ from cost_models.latency_csv import read_latency_csv
 from cost_models.latency_fit import fit
 from cost_models.profiling import LatencyMeasurement
 from search.feasible.few_for_many import choose_few, fewest, undominated
+from search.fleets.one_proxy import proxies_of, rank_correlations
+from search.fleets.portfolio import Portfolio, make_portfolio
+from search.fleets.portfolio_candidates import read_pool
+from search.fleets.portfolio_file import read_portfolio
 from search.predictors.files import open_predictor
-from search.runs.one_proxy import proxies_of, rank_correlations
-from search.runs.portfolio import Portfolio, make_portfolio
-from search.runs.portfolio_candidates import read_pool
-from search.runs.portfolio_file import read_portfolio
 from supernet.arrays import Floats
 from supernet.errors import InputError
 from supernet.families.catalog import open_supernet
@@ -325,7 +325,7 @@ def proxies(published: Published, seeds: int) -> None:
 
 def pairs_of(top1: Floats, latency: Floats) -> Floats:
     """(correlation, lost points) of every ordered pair of devices, whose budgets are their medians; infinite for none."""
-    from search.runs.one_proxy import proxy_front
+    from search.fleets.one_proxy import proxy_front
 
     correlations = rank_correlations(latency)
     rows = []

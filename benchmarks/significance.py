@@ -19,8 +19,8 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
-from search.reports.front_area import area_weights
-from search.reports.paired_tests import (
+from search.reports.comparing.front_area import area_weights
+from search.reports.comparing.paired_tests import (
     SIGNIFICANCE_LEVEL,
     Difference,
     holm,

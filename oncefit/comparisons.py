@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oncefit.runs import Run
-from search.reports import compare as comparing
-from search.reports import verdict_words
-from search.reports.comparison_markdown import to_markdown
-from search.reports.front_area import parse_reference
-from search.reports.worse import Judged, judged_sides
+from search.reports.comparing import compare as comparing
+from search.reports.comparing import verdict_words
+from search.reports.comparing.comparison_markdown import to_markdown
+from search.reports.comparing.front_area import parse_reference
+from search.reports.comparing.worse import Judged, judged_sides
 from supernet.messages import Say, say
 
 if TYPE_CHECKING:

@@ -49,7 +49,7 @@ class DataCheck:
 
         Raises InputError without a supernet, and where it refuses the folder.
         """
-        from search.reports.image_grid import batch_figure
+        from search.reports.figures.image_grid import batch_figure
         from supernet.images.data import load_dataset, load_folder
         from supernet.images.data_check import IMAGES, resolutions
 

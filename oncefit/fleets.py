@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from cost_models.tracking import TRACKED, tracked_here
 from oncefit.runs import Run, planned, showing, split_own
 from oncefit.supernets import Supernet, as_supernet
+from search.fleets.fleet import FleetResult, ShowMember, conclude_fleet, start_fleet
+from search.fleets.fleet import open_fleet as open_recorded
 from search.reports import fleet as reporting
-from search.runs.fleet import FleetResult, ShowMember, conclude_fleet, start_fleet
-from search.runs.fleet import open_fleet as open_recorded
 from search.runs.own import AccuracyFunction, CostFunction, OwnSupernet
 from supernet.archs.arch import Arch, Choice
 from supernet.messages import Say, say
@@ -68,8 +68,8 @@ def search_fleet(
     the device's name after every candidate. Raises InputError as that does, for a device by its name.
     """
     # imports Optuna, which opening a bundle does not need
+    from search.fleets.fleet_trials import search_fleet as make_trials
     from search.reports.progress import fleet_progress
-    from search.runs.fleet_trials import search_fleet as make_trials
 
     given = {"devices": devices, **settings}
     plan = planned(supernet, config, budgets, costs, sampler, accuracy, out, given)

@@ -48,7 +48,7 @@ class ModelSizes:
 
     def write(self, picture: str | Path) -> Path:
         """Write that as PNG; returns the path."""
-        from search.reports.plots import save_figure
+        from search.reports.figures.plots import save_figure
 
         save_figure(self.plot(), Path(picture))
         return Path(picture)

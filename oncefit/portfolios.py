@@ -44,11 +44,11 @@ def fleet(
     with the least of a cost whose accuracy is ``floor`` or more. ``measure`` adds accuracies on the report split where
     the candidates were measured. Raises InputError for a device that no candidate serves.
     """
+    from search.fleets.one_proxy import proxies_of
+    from search.fleets.portfolio import make_portfolio, with_reports
+    from search.fleets.portfolio_candidates import of_runs
+    from search.fleets.portfolio_file import read_portfolio
     from search.reports.portfolio import ToldPortfolio
-    from search.runs.one_proxy import proxies_of
-    from search.runs.portfolio import make_portfolio, with_reports
-    from search.runs.portfolio_candidates import of_runs
-    from search.runs.portfolio_file import read_portfolio
 
     folder = run.folder if isinstance(run, (Run, Fleet)) else run
     given = {

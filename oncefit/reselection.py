@@ -38,7 +38,7 @@ def reselect(
     it is. The new one is beside it by default, and can be exported, compared and searched on. Raises InputError where no
     subnet keeps the budgets, and where none of the candidates does, with the nearest.
     """
-    from search.runs.reselection import reselect_run
+    from search.fleets.reselection import reselect_run
 
     source = run if isinstance(run, Run) else open_run(run, measure=False, say=say)
     limits = documents.check({"budgets": plain_budgets(budgets or {})}, Limits, "reselect").budgets

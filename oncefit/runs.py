@@ -309,8 +309,8 @@ class Run:
         ``layers`` the chosen subnet block by block beside the largest, and ``timeline`` when each trial ran (docs/pictures.md).
         Raises InputError for another kind, and where the run has too few trials for it.
         """
-        from search.reports.pictures import picture, picture_file
-        from search.reports.plots import save_figure
+        from search.reports.figures.pictures import picture, picture_file
+        from search.reports.figures.plots import save_figure
 
         path = picture_file(self.folder, kind, None, Path(out)) if out is not None else None
         figure = picture(self.result, kind)

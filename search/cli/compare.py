@@ -14,7 +14,7 @@ from supernet.errors import InputError
 
 if TYPE_CHECKING:
     from oncefit import Comparison
-    from search.reports.worse import Judged
+    from search.reports.comparing.worse import Judged
 
 
 def compare(
@@ -66,8 +66,8 @@ def compare(
     """
     import oncefit
     from search.cli import terminal
-    from search.reports.compare import default_folder, tables
-    from search.reports.worse import WORSE
+    from search.reports.comparing.compare import default_folder, tables
+    from search.reports.comparing.worse import WORSE
 
     if not fail_if_worse and (metric is not None or margin is not None):
         raise InputError(
@@ -123,7 +123,7 @@ def judged_dict(judgements: Sequence[Judged]) -> dict[str, object]:
 def tell(comparison: Comparison) -> None:
     """What is to be known beside the tables."""
     from search.cli import terminal
-    from search.reports.verdict_words import depends, order_told, significance_advice
+    from search.reports.comparing.verdict_words import depends, order_told, significance_advice
 
     found = comparison.found
     if found.orders:

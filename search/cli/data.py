@@ -39,7 +39,7 @@ def check_data(
     import oncefit
     from search.cli import terminal
     from search.reports import data_words
-    from search.reports.plots import save_figure
+    from search.reports.figures.plots import save_figure
 
     with terminal.resumable():
         found = oncefit.check_data(folder, supernet=supernet, progress=True)

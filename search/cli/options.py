@@ -21,7 +21,7 @@ def out_folder(default: str) -> Any:
 
 
 def storage_url(default: str | bool) -> Any:
-    """The environment variable is that of :data:`search.runs.storage_urls.STORAGE_VARIABLE`: the URL may hold a password."""
+    """The environment variable is that of :data:`search.storages.urls.STORAGE_VARIABLE`: the URL may hold a password."""
     return typer.Option(
         "--storage", help="Optuna storage.", metavar="URL", show_default=default, envvar="ONCEFIT_STORAGE", show_envvar=False,
     )  # fmt: skip

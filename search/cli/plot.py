@@ -34,7 +34,7 @@ def plot(
     """
     import oncefit
     from search.cli import terminal
-    from search.reports.pictures import check_kind, picture_file
+    from search.reports.figures.pictures import check_kind, picture_file
 
     check_kind(kind)
     path = picture_file(run, kind, format, out)

@@ -20,8 +20,8 @@ from cost_models.host import HOST, cached_path
 from cost_models.measuring import said
 from cost_models.profiling import BUSY_PERCENT, LatencyMeasurement, profile
 from cost_models.variants import in_region
-from search.reports import compare as comparing
 from search.reports import report, words
+from search.reports.comparing import compare as comparing
 from search.reports.on_device import line_of_timed, verdict, verified_dict
 from search.reports.report import range_figures
 from search.reports.units import heading, scaled

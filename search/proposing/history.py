@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from search.feasible.neighbours import keys
 from search.problem.problem import Problem
-from search.proposing.following import ARCH_ID, IDENTITY, Follower
+from search.storages.following import ARCH_ID, IDENTITY, Follower
 from supernet.archs.arch import Choice
 from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats

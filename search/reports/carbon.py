@@ -19,9 +19,9 @@ from cost_models.ranges import ZERO, Range
 from cost_models.registry import build
 from cost_models.runtimes.registry import processors
 from cost_models.tracking import TRACKED, read_tracked
+from search.fleets.fleet import fleet_of
 from search.reports.export import picked
 from search.reports.words import how_known
-from search.runs.fleet import fleet_of
 from search.runs.run import Result, Run
 from search.runs.study import search_seconds
 from supernet.archs.arch import Arch

@@ -11,7 +11,7 @@ from cost_models.carbon_ledger import BreakEven, Plan
 from cost_models.grid_hours import Schedule
 from cost_models.ranges import Range
 from search.reports.carbon import TwoPlans
-from search.reports.plots import COLOURS, new_figure, save_figure
+from search.reports.figures.plots import COLOURS, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from search.reports.plots import new_figure, save_figure
+from search.reports.figures.plots import new_figure, save_figure
 from supernet import documents
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cost_models.registry import OF_A_DEVICE
+from search.fleets.fleet import FleetResult, of_run
 from search.reports import report
 from search.reports.csv_text import csv_text
-from search.reports.plots import COLOURS, draw_steps, save_figure
+from search.reports.figures.plots import COLOURS, draw_steps, save_figure
 from search.reports.units import amount, counted, heading, percent, scaled
 from search.reports.words import how_known, told_power
-from search.runs.fleet import FleetResult, of_run
 from search.runs.run import Result
 from search.runs.study import Candidate
 from supernet import documents

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search.feasible.few_for_many import KeptFew
+from search.fleets.one_proxy import MONOTONE, Proxies, Proxy
+from search.fleets.portfolio import NO_LOSS, Portfolio, PortfolioDevice
+from search.fleets.portfolio_candidates import IN_FILE
+from search.fleets.portfolio_file import resolved_cost
 from search.reports.csv_text import csv_text
-from search.reports.plots import COLOURS, new_figure, save_figure
+from search.reports.figures.plots import COLOURS, new_figure, save_figure
 from search.reports.units import amount, counted, heading
-from search.runs.one_proxy import MONOTONE, Proxies, Proxy
-from search.runs.portfolio import NO_LOSS, Portfolio, PortfolioDevice
-from search.runs.portfolio_candidates import IN_FILE
-from search.runs.portfolio_file import resolved_cost
 from supernet import documents
 
 if TYPE_CHECKING:

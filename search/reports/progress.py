@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from search.runs.fleet import Fleet
+from search.fleets.fleet import Fleet
 from search.runs.run import Progress, Run
 from supernet.messages import say
 

@@ -24,8 +24,8 @@ from search.predictors.scores import Scores, score
 from search.proposing.samplers import GUIDED
 from search.reports import words as readable
 from search.reports.csv_text import csv_text
+from search.reports.figures.plots import draw_front
 from search.reports.on_device import advice, told_versions, verdict, verified_dict
-from search.reports.plots import draw_front
 from search.reports.reselection import origin_figures, told_reselection
 from search.reports.units import amount, counted, heading, percent, predicted_percent, scaled, short_number
 from search.runs.config import OWN

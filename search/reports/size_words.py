@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.reports.plots import COLOURS, new_figure
+from search.reports.figures.plots import COLOURS, new_figure
 from search.reports.units import counted
 from supernet.sizes.byte_map import (
     CODE,

@@ -45,7 +45,7 @@ class RunConfig(documents.Document):
     ``budgets`` are upper bounds that no result exceeds; one on a percentile of latency
     (:mod:`search.problem.confidence`) stands there as that of a bound, ``latency_p95_ms``. ``enqueue`` are archs that
     are evaluated first, in files or as they stand, see :mod:`search.runs.enqueued`. ``devices``, in place of
-    ``device``, are searched for together, see :mod:`search.runs.fleet`. ``stop`` ends a search that emits more than
+    ``device``, are searched for together, see :mod:`search.fleets.fleet`. ``stop`` ends a search that emits more than
     it can be expected to save, see :mod:`search.runs.carbon_stop`. So many of the most accurate as
     ``verify_on_device`` says are timed on the device, and the best that holds its budget there is chosen, see
     :mod:`search.runs.on_device`.

@@ -22,9 +22,9 @@ from search.runs.config import BOTH
 from search.runs.front import best
 from search.runs.own import Own
 from search.runs.run import Progress, Run, most_promising, settled
-from search.runs.storage_urls import STORAGE_VARIABLE, without_password
 from search.runs.trials import Told, begin, bury_in_turn, prepared, proposes, settle
-from search.runs.workers import WORKERS, at_work
+from search.storages.urls import STORAGE_VARIABLE, without_password
+from search.storages.workers import WORKERS, at_work
 from supernet import locks
 from supernet.bounds import check_between
 from supernet.errors import InputError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import optuna
 
     from search.runs.ledger import Ledger
-    from search.runs.workers import Worker
+    from search.storages.workers import Worker
 
 MOST_WORKERS = 1000
 DEATHS = 5

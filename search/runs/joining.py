@@ -17,9 +17,9 @@ from search.runs import study as studies
 from search.runs.config import to_yaml
 from search.runs.fleet_devices import FLEET
 from search.runs.run import CONFIG, DEVICE, PREDICTOR, Run, open_run
-from search.runs.storage_urls import NotThereError, is_file, lasting, open_storage
 from search.runs.study import PLACE, Place
-from search.runs.travelling import KEPT_FILES, unpack_files
+from search.storages.travelling import KEPT_FILES, unpack_files
+from search.storages.urls import NotThereError, is_file, lasting, open_storage
 from supernet import documents
 from supernet.errors import InputError, prefixed
 

@@ -9,11 +9,11 @@ from optuna.trial import TrialState
 
 from search.feasible.neighbours import keys
 from search.problem.problem import Problem
-from search.proposing.following import Follower
 from search.proposing.history import CLAIM, codes_of_trial
 from search.runs.racing import Raced, from_attribute
 from search.runs.study import RACED, Candidate, candidate_of, own, trial_seconds
-from search.runs.workers import places_of
+from search.storages.following import Follower
+from search.storages.workers import places_of
 from supernet.archs.arch import Arch
 from supernet.archs.space import SearchSpace
 

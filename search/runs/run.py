@@ -63,7 +63,7 @@ PREDICTIONS = "predictions"
 UPPER_BOUND = "upper_bound_top1"
 """The attribute that says what no arch within the budgets is predicted above; null where nothing is proven."""
 RESELECTED = "reselected"
-"""The attribute of a study that began with candidates of another run's (:mod:`search.runs.reselection`): which, and how many."""
+"""The attribute of a study that began with candidates of another run's (:mod:`search.fleets.reselection`): which, and how many."""
 
 
 @dataclass(frozen=True)

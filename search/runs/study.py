@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 from search.problem.limits import within
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
-from search.proposing.following import ARCH_ID, IDENTITY
 from search.runs.racing import Raced, from_attribute
-from search.runs.storage_urls import SQLITE, NotThereError, cannot_open, lasting
-from search.runs.storage_urls import open_storage as open_storage
+from search.storages.following import ARCH_ID, IDENTITY
+from search.storages.urls import SQLITE, NotThereError, cannot_open, lasting
+from search.storages.urls import open_storage as open_storage
 from supernet import documents, locks
 from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
 from supernet.archs.arch import Arch
@@ -45,7 +45,7 @@ HITS, REPORT_HITS, RACED = "hits", "report_hits", "raced"
 SECONDS = "seconds_outside_trials"
 """The attribute of a study with the seconds of a search on a predictor, of measuring its best, and of timing these."""
 SHARED = "shared"
-"""The attribute of a trial that another device's run evaluated (:mod:`search.runs.fleet_trials`)."""
+"""The attribute of a trial that another device's run evaluated (:mod:`search.fleets.fleet_trials`)."""
 
 FOREIGN_TOLD: set[str] = set()
 """Names of the studies whose foreign trials a message was given of: one is enough."""

@@ -13,7 +13,6 @@ from search.predictors.slopes import slope_of
 from search.problem.limits import over_budget, within
 from search.proposing.claims import claiming
 from search.proposing.distributions import distributions
-from search.proposing.following import storage_of
 from search.proposing.samplers import GUIDED, build_sampler
 from search.runs import enqueued
 from search.runs import study as studies
@@ -36,8 +35,9 @@ from search.runs.run import (
     write_down,
 )
 from search.runs.study import Candidate
-from search.runs.travelling import publish
-from search.runs.workers import Worker, at_work, others_at_work
+from search.storages.following import storage_of
+from search.storages.travelling import publish
+from search.storages.workers import Worker, at_work, others_at_work
 from supernet import documents, locks
 from supernet.accuracy import PredictedAccuracy
 from supernet.archs.arch import Arch, Choice

@@ -13,8 +13,8 @@ from cost_models import profiling
 from cost_models.host import cached_path
 from search.cli.app import app, main
 from search.cli.search import devices_of
+from search.fleets.portfolio_file import read_portfolio
 from search.runs.config import load_config, parse_budgets, resolved, with_device
-from search.runs.portfolio_file import read_portfolio
 from supernet import documents
 from supernet.families.catalog import Supernet
 from supernet.images.data import Dataset

@@ -7,7 +7,6 @@ from typing import Any
 
 from cost_models.registry import OF_A_DEVICE
 from search.problem.objectives import Objective
-from search.proposing.following import ARCH_ID
 from search.reports.page.blocks import Axis, Chart, in_chart
 from search.reports.report import corrected_figures, name_of, subnet_lines
 from search.reports.units import amount, heading, scaled
@@ -15,6 +14,7 @@ from search.reports.words import how_known
 from search.runs.front import front
 from search.runs.run import Result, evenly
 from search.runs.study import RACED, Candidate
+from search.storages.following import ARCH_ID
 
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE, GREY = (
     "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#8a8a8a",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from search.reports import compare, report
+from search.reports import report
+from search.reports.comparing import compare
 from search.reports.page.blocks import (
     Chart,
     Code,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cost_models.deployment import read_deployment
-from search.reports import compare
+from search.reports.comparing import compare
 from search.reports.page.blocks import Page
 from search.reports.page.comparison_page import page_of_comparison
 from search.reports.page.evidence_sections import Serving

@@ -17,7 +17,7 @@ from cost_models.devices import open_device
 from cost_models.protocol import Target
 from cost_models.registry import build
 from oncefit import open_run
-from search.reports.plots import front_figure
+from search.reports.figures.plots import front_figure
 from search.reports.words import told_power
 from supernet import documents
 from supernet.families.catalog import Supernet

@@ -10,7 +10,7 @@ import pytest
 from search.feasible.budget_messages import round_up
 from search.problem.limits import over_budget, within
 from search.problem.objectives import ACCURACIES, Objective, parse_objectives
-from search.reports.plots import draw_front, new_figure, save_figure
+from search.reports.figures.plots import draw_front, new_figure, save_figure
 from search.reports.units import amount
 from search.runs.front import Points, best, coverage, dominated_share, front, knee, pick, points
 from search.runs.run import Result

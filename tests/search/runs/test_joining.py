@@ -16,7 +16,7 @@ from search.proposing.samplers import SAMPLERS, build_sampler
 from search.runs.ledger import Ledger
 from search.runs.run import conclude
 from search.runs.trials import consider, search
-from search.runs.workers import BEAT, BEAT_S, MARK, PATIENCE_S, Worker, at_work, worker_lock_path
+from search.storages.workers import BEAT, BEAT_S, MARK, PATIENCE_S, Worker, at_work, worker_lock_path
 from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch
 from tests.helpers.free_search import FreeRun, at_once, busy, free_run, judged

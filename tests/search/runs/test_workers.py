@@ -22,7 +22,7 @@ from search.runs.crew import check_workers, search_in_crew
 from search.runs.own import Own
 from search.runs.run import Progress, open_run, start
 from search.runs.trials import MEASURING, Told, measured_alone, prepared, settle
-from search.runs.workers import WORKERS
+from search.storages.workers import WORKERS
 from supernet import locks
 from supernet.errors import InputError
 from supernet.families.catalog import open_supernet

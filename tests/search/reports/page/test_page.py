@@ -18,7 +18,6 @@ import oncefit
 from cost_models.timing import of_rounds
 from search.cli.app import main
 from search.proposing.distributions import distributions
-from search.proposing.following import ARCH_ID
 from search.reports import report
 from search.reports.carbon_tables import pays
 from search.reports.page.blocks import of_table, sort_key
@@ -30,6 +29,7 @@ from search.reports.page.writing import LARGEST_PAGE, page_html
 from search.runs.on_device import verified_of
 from search.runs.run import Result, so_far
 from search.runs.trials import full_values
+from search.storages.following import ARCH_ID
 from supernet.atomic import whole
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet

@@ -1,0 +1,115 @@
+"""The storage of a run: fast commits that a killed process does not lose."""
+
+import inspect
+import math
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import text
+
+from search.runs.study import open_storage
+from search.storages import database as storages
+
+
+def test_every_connection_to_sqlite_writes_ahead(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/study.db")
+    with storage.engine.connect() as first, storage.engine.connect() as second:
+        for connection in (first, second):
+            assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+            assert connection.execute(text("PRAGMA synchronous")).scalar() == 1
+
+
+def all_kinds(study: optuna.Study) -> None:
+    """Trials of every state, with parameters, values, attributes and steps of every kind."""
+    kinds = {
+        "letter": CategoricalDistribution((None, "a", 2, 0.5, True)),
+        "count": IntDistribution(1, 9, step=2),
+        "rate": FloatDistribution(1e-5, 1, log=True),
+    }
+    for value in (1.5, math.inf, -math.inf):
+        trial = study.ask(kinds)
+        for step, seen in enumerate((value, math.nan)):
+            trial.set_user_attr(f"seen {step}", {"nested": [seen if math.isfinite(seen) else None, "\u00e9"]})
+        trial.set_constraint("macs", -1.0)
+        study.tell(trial, [value, 2.0])
+    study.tell(study.ask(kinds), state=TrialState.PRUNED)
+    study.tell(study.ask(), state=TrialState.FAIL)
+    study.add_trial(
+        optuna.trial.create_trial(
+            state=TrialState.PRUNED, params={"count": 5}, distributions={"count": kinds["count"]},
+            intermediate_values={0: 0.25, 1: math.inf, 7: -math.inf},
+        )
+    )  # fmt: skip
+    study.ask(kinds)
+    study.enqueue_trial({"count": 3}, user_attrs={"mine": 1})
+
+
+def test_trials_are_read_as_optuna_reads_them(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    for name in ("other", "mine"):
+        all_kinds(optuna.create_study(storage=url, study_name=name, directions=["maximize", "minimize"]))
+    theirs, ours = RDBStorage(url), open_storage(url)
+    assert type(ours) is storages.Database
+    study_id = theirs.get_study_id_from_name("mine")
+    expected = theirs.get_all_trials(study_id)
+    assert {trial.state for trial in expected} == set(TrialState)
+    found = ours.get_all_trials(study_id)
+    assert [vars_of(trial) for trial in found] == [vars_of(trial) for trial in expected]
+    assert [vars_of(ours.get_trial(t._trial_id)) for t in expected] == [vars_of(t) for t in expected]
+    complete = (TrialState.COMPLETE,)
+    assert ours.get_all_trials(study_id, states=complete) == theirs.get_all_trials(study_id, states=complete)
+    ids = [trial._trial_id for trial in expected]
+    for included, after in ((set[int](), ids[3]), ({ids[0], ids[2], ids[6]}, ids[3]), (set(ids), ids[-1])):
+        chosen = [storage._get_trials(study_id, None, included, after) for storage in (ours, theirs)]
+        assert [vars_of(trial) for trial in chosen[0]] == [vars_of(trial) for trial in chosen[1]]
+
+
+def test_whole_trials_are_written_as_optuna_writes_them(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("theirs", "ours")]
+    source = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=optuna.samplers.RandomSampler(0)
+    )
+    for _ in range(2):  # the second time parameters are known to agree, and written at once
+        all_kinds(source)
+    studies = [
+        optuna.create_study(storage=storage, study_name="copy", directions=["maximize", "minimize"])
+        for storage in (RDBStorage(urls[0]), open_storage(urls[1]))
+    ]
+    for study in studies:
+        study.add_trials(source.trials)
+    expected, found = (RDBStorage(url).get_all_trials(1) for url in urls)
+    assert [vars_of(trial) for trial in found] == [vars_of(trial) for trial in expected]
+    assert len(found) == len(source.trials)
+    other = optuna.trial.create_trial(
+        params={"count": 5}, distributions={"count": CategoricalDistribution((5, 6))}, values=[1.0, 2.0]
+    )
+    for study in studies:
+        with pytest.raises(ValueError, match="distribution"):
+            study.add_trial(other)
+
+
+def vars_of(trial: FrozenTrial) -> dict[str, object]:
+    return vars(trial)
+
+
+def test_what_is_used_of_optuna_without_a_public_name_is_as_it_was() -> None:
+    """The range of versions in pyproject.toml is that of which this holds."""
+    assert list(inspect.signature(RDBStorage._get_trials).parameters) == [
+        "self", "study_id", "states", "included_trial_ids", "trial_id_greater_than",
+    ]  # fmt: skip
+    assert "self._backend._get_trials(" in inspect.getsource(_CachedStorage)
+    assert list(inspect.signature(RDBStorage._get_prepared_new_trial).parameters) == [
+        "self", "study_id", "template_trial", "session",
+    ]  # fmt: skip
+    study = optuna.create_study()
+    assert isinstance(study._storage, BaseStorage)
+    assert study._study_id == study._storage.get_study_id_from_name(study.study_name)
+    trial = study.ask()
+    assert study._storage.get_trial(trial._trial_id).number == trial.number == 0
+    assert study._storage.get_trial_id_from_study_id_trial_number(study._study_id, 0) == trial._trial_id
+    again = optuna.Trial(study, trial._trial_id)
+    assert again.suggest_categorical("x", (1,)) == 1
