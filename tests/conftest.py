@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,20 @@ from supernet.images.data import Dataset, Images, load_dataset
 from supernet.networks.inverted_residual_networks import ElasticNet
 
 torch.set_num_threads(1)  # threads that wait for each other are slower than one on a busy machine
+
+
+LONG_FILES = (
+    "test_docs", "test_wheel", "test_python_docs", "test_search", "test_predicted_search", "test_joining", "test_workers",
+    "test_significance", "test_in_browser", "test_page", "test_net_config", "test_pictures",
+)  # fmt: skip
+"""With few tests that take long: begun last, one process would end long after the others."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long first, then those with many tests."""
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.stem not in LONG_FILES, -counts[item.path]))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Annotated, NoReturn
 
 import typer
@@ -103,6 +104,12 @@ profile.app.command("import")(profile_kit.import_result)
 app.add_typer(profile.app, name="profile")
 
 
+@cache
+def parser() -> Callable[..., object]:
+    """All commands with their options, made once a process: it takes as long as many a command."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point: wrong input is one paragraph and exit code 2; Ctrl-C is 130."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -110,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = [argument for argument in given if argument != "--debug"]
     try:
         check_text(given)
-        app(given, prog_name="oncefit")
+        parser()(given, prog_name="oncefit")
     except (InputError, OSError, RuntimeError) as error:
         told = error if isinstance(error, InputError) else refused_by_system(error)
         if told is None:

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from search.predictors.features import StepEncoding, step_encoding_of
 from search.predictors.measured import Measured
@@ -165,8 +166,13 @@ def narrowed(rows: Measured) -> Measured:
     return Measured(space.restricted(only), codes, rows.top1, rows.groups)
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def fitted(supernet: Supernet, rows: Measured, seed: int) -> Saturating:
-    """A predictor for the space of the rows: the supernet's, or a part of it."""
+    """A predictor for the space of the rows: the supernet's, or a part of it.
+
+    On one thread: on a busy machine, threads that wait for each other at matrices of a few hundred rows take
+    ten times as long.
+    """
     merged = rows.merged()
     check_rows(merged)
     rng = np.random.default_rng(seed)
