@@ -19,6 +19,7 @@ EXPORT_FORMATS: Mapping[str, str] = {
     "coreml": "supernet.formats.coreml_package",
     "onnx-int8": "supernet.formats.onnx_int8_file",
     "openvino-int8": "supernet.formats.openvino_int8",
+    "litert-int8": "supernet.formats.litert_int8",
     "hf": "supernet.formats.hugging_face",
 }
 """Modules with a ``FORMAT`` each; they import what they need when they are asked to write or read."""

@@ -18,7 +18,10 @@ from pathlib import Path
 from tests.helpers.paths import ROOT
 
 FOLDER = Path(os.environ.get("ONCEFIT_FORMAT_VENVS", ROOT / ".venv-formats"))
-VENVS = {"litert": ("litert",), "others": ("executorch", "ncnn", "coreml", "hf", "openvino-int8")}
+VENVS = {
+    "litert": ("litert", "litert-int8"),
+    "others": ("executorch", "ncnn", "coreml", "hf", "openvino-int8"),
+}
 """Extras by environment: litert-torch needs older packages than others do."""
 
 

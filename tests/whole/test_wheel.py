@@ -156,7 +156,8 @@ for name, module in sys.modules.items():
 OF_EXTRAS = {
     "codecarbon": "carbon", "pynvml": "carbon", "openvino": "openvino", "ai_edge_litert": "litert",
     "litert_torch": "litert", "executorch": "executorch", "ncnn": "ncnn", "pnnx": "ncnn", "coremltools": "coreml",
-    "huggingface_hub": "hf", "nncf": "openvino-int8", "grpc": "grpc",
+    "huggingface_hub": "hf", "nncf": "openvino-int8", "litert_quantizer": "litert-int8",
+    "grpc": "grpc",
 }  # fmt: skip
 """Packages that are imported only where they are asked for, with a message where they are missing, and their extras."""
 

@@ -76,7 +76,14 @@ def test_what_does_not_work_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_format_is_really_tried() -> None:
-    found = doctor.of_one_format("onnx")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("onnx", "a small network differs from torch by"),
+        ("onnx-int8", "a small network has torch's best class on 9"),
+    ],
+)
+def test_a_format_is_really_tried(name: str, told: str) -> None:
+    found = doctor.of_one_format(name)
     assert found.state == doctor.WORKS
-    assert found.told.startswith("a small network differs from torch by")
+    assert found.told.startswith(told)

@@ -92,7 +92,7 @@ def keys_of(bundle: Bundle, name: str) -> FormatKeys:
 
 def test_onnx_int8_is_tested_everywhere() -> None:
     assert "onnx-int8" in INSTALLED
-    assert INT8 == ["onnx-int8", "openvino-int8"]
+    assert INT8 == ["onnx-int8", "openvino-int8", "litert-int8"]
 
 
 @every_int8
@@ -159,17 +159,20 @@ def test_all_is_found_sound_again_with_images_and_not_run_without(name, quantise
     assert verify_formats(quantised, None)[name]["not_run"] == NEEDS_IMAGES
 
 
-def test_a_file_in_float32_that_is_called_int8_is_refused(copy, few) -> None:
+@every_int8
+def test_a_file_in_float32_that_is_called_int8_is_refused(name, copy, few) -> None:
     """Its hash, logits and accuracy are all right: only its tensors tell."""
-    bundle = open_bundle(copy)
-    path = copy / "formats" / "onnx-int8" / "model.onnx"
-    shutil.copy(copy / "model.onnx", path)
-    card = bundle.card.model_copy(
-        update={"files": {**bundle.card.files, "formats/onnx-int8/model.onnx": sha256_of(path.read_bytes())}}
+    bundle, folder = open_bundle(copy), copy / "formats" / name
+    about = keys_of(bundle, name)
+    batch = about.batch if isinstance(about.batch, int) else None
+    export_format(export_format(name).in_float).write(
+        ToWrite(bundle.subnet(), bundle, about.image_size, batch), folder
     )
+    hashes = {file: sha256_of((copy / file).read_bytes()) for file in about.files}
+    card = bundle.card.model_copy(update={"files": {**bundle.card.files, **hashes}})
     (copy / "card.json").write_text(render(card))
     with pytest.raises(
-        Disagreement, match=r"onnx-int8 is not in 8 bits: 0 % of its weights are \(needed: 50 %\)"
+        Disagreement, match=rf"{name} is not in 8 bits: 0 % of its weights are \(needed: 50 %\)"
     ):
         verify_formats(open_bundle(copy), few)
 
