@@ -35,6 +35,7 @@ from supernet.images.class_folders import folder_name
 from supernet.images.data import Dataset, Images, load_dataset
 from supernet.images.preprocessing import prepare
 from supernet.training.training_images import TrainingData
+from supernet.training.training_state import TrainingProgress
 from supernet.weights.checkpoints import save_weights
 from tests.helpers.digits import NAMES, write_digits
 from tests.helpers.own_data import WNIDS, write_train_and_val
@@ -419,6 +420,41 @@ def test_a_subnet_trained_in_simulated_8_bits_is_a_bundle_in_int8(
     images = load_dataset(folder, catalog.open_supernet("fmnist_mbv3"))
     was = evaluate_int8(parent.opened.subnet(), parent.arch, images, "report")
     assert was.top1 == before["top1"], "the parent, quantised as a search quantises it"
+
+
+def test_training_in_simulated_8_bits_that_was_stopped_ends_with_the_same_weights(
+    parent: oncefit.Bundle, few: Dataset, tmp_path: Path
+) -> None:
+    """Stopped in the second epoch, on negatives, which the parent has not seen."""
+    folder, recipe, seen = tmp_path / "negatives", tmp_path / "recipe.yaml", []
+    write_fashion(few, folder, "train", few.calibration, 192, lambda pixels: 255 - pixels)
+    write_fashion(few, folder, "val", few.report, 200, lambda pixels: 255 - pixels)
+    recipe.write_text("learning_rate: 0.003\nema_decay: 0.5\n")
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(progress: TrainingProgress) -> None:
+        if progress.step > progress.steps / 2:
+            raise StoppedError
+
+    def tuned(out: str, show: Callable[[TrainingProgress], None]) -> oncefit.Bundle:
+        return oncefit.finetune(
+            parent, folder, precision="int8", recipe=recipe, epochs=2, out=tmp_path / out, progress=show,
+            say=lambda _: None,
+        )  # fmt: skip
+
+    straight = tuned("straight", lambda _: None)
+    with pytest.raises(StoppedError):
+        tuned("stopped", stop)
+    assert not (tmp_path / "stopped").exists()
+    resumed = tuned("stopped", lambda progress: seen.append(progress.step))
+    assert min(seen) > 1
+    assert straight.card.finetuning.best_epoch > 0
+    for name in ("weights.safetensors", "model-int8.onnx"):
+        one, other = (tmp_path / out / name for out in ("straight", "stopped"))
+        assert one.read_bytes() == other.read_bytes()
+    assert resumed.card.figures.measured == straight.card.figures.measured
 
 
 def test_a_precision_that_is_not_known_is_refused(
