@@ -29,7 +29,7 @@ test-slow: install
 	@$(BIN)/python -m pytest -m slow
 
 # Each format with its own runtime, in environments of their own on top of .venv where they cannot share it.
-FORMAT_TESTS := -m pytest -p no:anyio tests/supernet/formats tests/cost_models/test_runtimes.py -rs
+FORMAT_TESTS := -m pytest -p no:anyio tests/supernet/formats tests/supernet/quantising/test_litert_quantising.py tests/cost_models/test_runtimes.py -rs
 test-formats: install
 	@$(BIN)/python $(FORMAT_TESTS)
 	@$(BIN)/python -m tests.helpers.format_venvs $(FORMAT_TESTS)

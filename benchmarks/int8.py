@@ -2,7 +2,7 @@
 
     python benchmarks/int8.py                     # the smallest, middle and largest subnet
     python benchmarks/int8.py --subnets middle
-    python benchmarks/int8.py --layers            # what each layer of the middle subnet costs, too
+    python benchmarks/int8.py --layers            # what each layer of the middle subnet costs, and nothing else
     python benchmarks/int8.py --report            # the tables, in Markdown
 
 Methods are compared on the report split, which none of them was chosen by; sensitivity is of validation images. Latencies
@@ -35,19 +35,22 @@ from supernet.quantising.onnx_quantising import quantiser
 from supernet.quantising.sensitivity import sensitivity
 
 SUPERNET, SUBNETS = "fmnist_mbv3", ("smallest", "middle", "largest")
+BY_LAYER, WORST = "layers", 10
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--subnets", default=",".join(SUBNETS), help="of smallest, middle and largest")
-    options.add_argument("--layers", action="store_true", help="what each layer of the middle subnet costs")
+    options.add_argument(
+        "--layers", action="store_true", help="what each layer of the middle subnet costs, alone"
+    )
     options.add_argument("--report", action="store_true", help="print what was measured")
     given = options.parse_args()
     results = Results("int8")
     if not given.report:
         with tempfile.TemporaryDirectory(prefix="oncefit-") as scratch:
-            for name in given.subnets.split(","):
-                measure_subnet(name, Path(scratch), given.layers and name == "middle", results)
+            for name in ["middle"] if given.layers else given.subnets.split(","):
+                measure_subnet(name, Path(scratch), given.layers, results)
     print(report(results))
 
 
@@ -57,10 +60,11 @@ def measure_subnet(name: str, scratch: Path, by_layer: bool, results: Results) -
     arch: Arch = getattr(supernet.space, name)()
     source = scratch / f"{name}.onnx"
     export_onnx(specialise(supernet.load(), arch, data), 1, arch.resolution, source)
+    if by_layer:
+        results.row(lambda: asdict(sensitivity(source, data, arch.resolution)), peer=BY_LAYER, subnet=name)
+        return
     measure_methods(name, source, arch, data, results)
     results.row(lambda: costs_of_kinds(source, arch, data), peer="kinds of layers", subnet=name)
-    if by_layer:
-        results.row(lambda: asdict(sensitivity(source, data, arch.resolution)), peer="layers", subnet=name)
 
 
 def measure_methods(name: str, source: Path, arch: Arch, data: Dataset, results: Results) -> None:
@@ -155,17 +159,21 @@ def busy(row: Row) -> str:
 
 
 def sensitivity_lines(row: Row) -> list[str]:
+    """All of them, or the worst ten layers and the sum of the others."""
+    points = [
+        (one["name"], *(100 * (one[key] - row["float32"]) for key in ("alone", "left_out")))
+        for one in row["layers"]
+    ]
+    shown = sorted(points, key=lambda one: one[1])[:WORST] if row["peer"] == BY_LAYER else points
+    others = [alone for name, alone, _ in points if name not in {one[0] for one in shown}]
     return [
         f"{row['subnet']}, {row['peer']}, {row['images']:,} validation images: float32 {100 * row['float32']:.2f} %, "
         f"all in 8 bits {100 * row['int8']:.2f} %",
         "",
         "| in 8 bits | it alone (points) | all but it (points) |",
         "|---|---|---|",
-        *(
-            f"| {one['name']} | {100 * (one['alone'] - row['float32']):+.2f} | "
-            f"{100 * (one['left_out'] - row['float32']):+.2f} |"
-            for one in row["layers"]
-        ),
+        *(f"| {name} | {alone:+.2f} | {left_out:+.2f} |" for name, alone, left_out in shown),
+        *([f"| sum of the other {len(others)} | {sum(others):+.2f} | |"] if others else []),
     ]
 
 

@@ -11,32 +11,21 @@ from pathlib import Path
 from supernet.bundles.onnx_export import export_onnx
 from supernet.formats.onnx_file import MODEL_ONNX, opened_onnx
 from supernet.formats.protocol import AccuracyBound, ExportFormat, QuantisedAs, ToWrite
-from supernet.quantising.choosing import (
-    CALIBRATED_ON,
-    CHOSEN_ON,
-    best_quantised,
-    validation_accuracy,
-    with_fewer_to_validate,
-)
+from supernet.quantising.choosing import CALIBRATED_ON, best_quantised
 from supernet.quantising.method import QUANTISING_METHODS, QuantisingMethod
-from supernet.quantising.onnx_layers import depthwise_layers, layers_in_8_bits
-
-WORTH_FLOAT = 0.005
-"""Top-1 on validation images that layers in float32 are worth trying for."""
+from supernet.quantising.onnx_layers import layers_in_8_bits, nodes_of_first_two_convolutions
 
 
 def write_onnx_int8(material: ToWrite, folder: Path) -> QuantisedAs:
-    """By the method that is best on validation images; depthwise layers are in float32 where all others lose too much."""
+    """By the method that is best on validation images, with the first two convolutions in float32 where that is better."""
     data, side = material.data, material.resolution
     assert data is not None
     with tempfile.TemporaryDirectory(prefix="oncefit-") as scratch:
         path, careful = Path(scratch) / MODEL_ONNX, Path(scratch) / "careful.onnx"
         export_onnx(material.subnet, material.channels, side, path, material.batch, material.opset)
         tried = best_quantised(path, folder / MODEL_ONNX, data, side, QUANTISING_METHODS)
-        before = validation_accuracy(path, with_fewer_to_validate(data, CHOSEN_ON), side)
-        depthwise = depthwise_layers(path)
-        if depthwise and before.top1 - tried[0].accuracy.top1 > WORTH_FLOAT:
-            method = dataclasses.replace(tried[0].method, float_nodes=depthwise)
+        if first := nodes_of_first_two_convolutions(path):
+            method = dataclasses.replace(tried[0].method, float_nodes=first)
             tried += best_quantised(path, careful, data, side, [method])
             if tried[-1].accuracy.top1 > tried[0].accuracy.top1:
                 tried = (tried[-1], *tried[:-1])

@@ -64,6 +64,15 @@ def names_of_layers(path: Path) -> tuple[str, ...]:
     return tuple(node.name for node in onnx.load(path).graph.node if node.op_type in LAYERS)
 
 
+def nodes_of_first_two_convolutions(path: Path) -> tuple[str, ...]:
+    """All nodes up to the second convolution; none where there is one convolution alone."""
+    import onnx
+
+    nodes = onnx.load(path).graph.node
+    places = [place for place, node in enumerate(nodes) if node.op_type == "Conv"]
+    return tuple(node.name for node in nodes[: places[1] + 1]) if len(places) > 1 else ()
+
+
 def depthwise_layers(path: Path) -> tuple[str, ...]:
     """Convolutions of groups: few weights, and few values that a rounding error is averaged over."""
     import onnx
