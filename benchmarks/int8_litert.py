@@ -38,7 +38,7 @@ from supernet.quantising.litert_quantising import (
     first_two_convolutions,
     operators_of,
     quantise_tflite,
-    recipe_of,
+    quantising_recipe,
     write_by_recipe,
 )
 from supernet.quantising.litert_ranges import RANGES, Histogram, activation_histograms, activations
@@ -114,7 +114,7 @@ def ways(of: Subject) -> dict[str, Way]:
 
     def by_method(method: LiteRTMethod, activation_bits: int, of: Subject, target: Path) -> None:
         ranges = {name: RANGES[method.ranges](one) for name, one in of.histograms.items()}
-        write_by_recipe(of.source, target, recipe_of(method, activation_bits), ranges)
+        write_by_recipe(of.source, target, quantising_recipe(method, activation_bits), ranges)
 
     def static(method: LiteRTMethod, activation_bits: int = 8) -> Way:
         return partial(by_method, method, activation_bits)
@@ -147,7 +147,7 @@ def calibrated_by_quantizer(of: Subject, target: Path) -> None:
     """One image at a time, whose least and greatest values a moving average follows."""
     from litert_quantizer import Quantizer
 
-    recipe = recipe_of(LiteRTMethod(BEST, (), ()))
+    recipe = quantising_recipe(LiteRTMethod(BEST, (), ()))
     with quietly():
         [(signature, about)] = interpreter_of(of.source, 1).get_signature_list().items()
         images = [{about["inputs"][0]: image[None]} for image in of.calibration]

@@ -43,7 +43,7 @@ def write_tflite_int8(material: ToWrite, folder: Path) -> QuantisedAs:
     return QuantisedAs(
         method=f"litert-quantizer, per channel, {best}",
         calibration_images=len(images),
-        in_float=left_in_float(operators, methods[best]),
+        in_float=kept_in_float(operators, methods[best]),
         tried=tried,
         validation_images=min(CHOSEN_ON, len(material.data.validation)),
     )
@@ -56,7 +56,7 @@ def litert_methods(operators: tuple[LiteRTOperator, ...]) -> dict[str, LiteRTMet
     return careful | {ranges: LiteRTMethod(ranges) for ranges in RANGES}
 
 
-def left_in_float(operators: tuple[LiteRTOperator, ...], method: LiteRTMethod) -> dict[str, str]:
+def kept_in_float(operators: tuple[LiteRTOperator, ...], method: LiteRTMethod) -> dict[str, str]:
     """Kinds of operators, how many of each, and why they are in float32."""
     chosen = Counter(one.kind for one in operators if one.output in method.float_outputs)
     always = Counter(

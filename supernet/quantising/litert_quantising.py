@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from supernet.atomic import whole
-from supernet.quantising.litert_ranges import RANGES, Histogram, Range, plain_interpreter
+from supernet.quantising.litert_ranges import RANGES, Histogram, ValueRange, plain_interpreter
 from supernet.quiet import quietly
 
-CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+LITERT_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 NO_KERNEL_IN_8_BITS = ("HARD_SWISH",)
 """Of XNNPACK: one in 8 bits would be computed outside of it, and cut the network into parts."""
 LOGITS = "FULLY_CONNECTED"
@@ -50,7 +50,7 @@ def operators_of(path: Path) -> tuple[LiteRTOperator, ...]:
 
 def first_two_convolutions(operators: tuple[LiteRTOperator, ...]) -> tuple[str, ...]:
     """What all operators up to the second convolution put out."""
-    places = [place for place, one in enumerate(operators) if one.kind in CONVOLUTIONS]
+    places = [place for place, one in enumerate(operators) if one.kind in LITERT_CONVOLUTIONS]
     return tuple(one.output for one in operators[: places[1] + 1]) if len(places) > 1 else ()
 
 
@@ -60,11 +60,11 @@ def quantise_tflite(
     """Write the float32 file ``source`` in 8 bits to ``target``; weights have a scale for each output channel."""
     range_of = RANGES[method.ranges]
     write_by_recipe(
-        source, target, recipe_of(method), {name: range_of(one) for name, one in histograms.items()}
+        source, target, quantising_recipe(method), {name: range_of(one) for name, one in histograms.items()}
     )
 
 
-def recipe_of(method: LiteRTMethod, activation_bits: int = 8) -> Any:
+def quantising_recipe(method: LiteRTMethod, activation_bits: int = 8) -> Any:
     """As litert-quantizer takes it: the input stays in float32."""
     from litert_quantizer.qtyping import (  # type: ignore[import-not-found, unused-ignore]
         TFLOperationName,
@@ -85,7 +85,7 @@ def recipe_of(method: LiteRTMethod, activation_bits: int = 8) -> Any:
     return made.get_quantization_recipe()
 
 
-def write_by_recipe(source: Path, target: Path, recipe: Any, ranges: Mapping[str, Range]) -> None:
+def write_by_recipe(source: Path, target: Path, recipe: Any, ranges: Mapping[str, ValueRange]) -> None:
     from litert_quantizer import Quantizer  # type: ignore[import-not-found, unused-ignore]
 
     measured = {

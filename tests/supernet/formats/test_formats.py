@@ -293,7 +293,7 @@ def test_what_is_not_installed_says_what_to_type(copy, monkeypatch) -> None:
     [
         (
             "onyx",
-            r"unknown format 'onyx'\. Did you mean 'onnx'\? Known: coreml, executorch, hf, litert, ncnn, onnx",
+            r"unknown format 'onyx'\. Did you mean 'onnx'\? Known: coreml, executorch, hf, litert, litert-int8, ncnn, onnx",
         ),
         ("onnx,,", "unknown format ''"),
         (" , ", r"--format: got ' , '; give one or more of onnx, torch-export"),

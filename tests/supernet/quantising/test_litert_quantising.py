@@ -20,7 +20,13 @@ from supernet.quantising.litert_quantising import (
     operators_of,
     quantise_tflite,
 )
-from supernet.quantising.litert_ranges import BINS, PERCENTILE, RANGES, Histogram, activation_histograms
+from supernet.quantising.litert_ranges import (
+    HISTOGRAM_BINS,
+    KEPT_PERCENTILE,
+    RANGES,
+    Histogram,
+    activation_histograms,
+)
 from supernet.quantising.method import QuantisingMethod
 from supernet.quantising.onnx_quantising import activation_ranges
 from supernet.sizes.registry import read_model_file
@@ -57,7 +63,7 @@ def values() -> np.ndarray:
 
 
 def histogram_of(values: np.ndarray) -> Histogram:
-    counts, _ = np.histogram(values, BINS)
+    counts, _ = np.histogram(values, HISTOGRAM_BINS)
     return Histogram(float(values.min()), float(values.max()), counts)
 
 
@@ -70,10 +76,12 @@ def squared_error(values: np.ndarray, least: float, greatest: float) -> float:
 
 
 def test_ranges_are_those_of_the_values_themselves(values: np.ndarray) -> None:
-    of, bin_width = histogram_of(values), np.ptp(values) / BINS
+    of, bin_width = histogram_of(values), np.ptp(values) / HISTOGRAM_BINS
     assert RANGES["least and greatest values"](of) == (values.min(), values.max())
-    cut = RANGES[f"percentile {PERCENTILE:g}"](of)
-    np.testing.assert_allclose(cut, np.percentile(values, [100 - PERCENTILE, PERCENTILE]), atol=2 * bin_width)
+    cut = RANGES[f"percentile {KEPT_PERCENTILE:g}"](of)
+    np.testing.assert_allclose(
+        cut, np.percentile(values, [100 - KEPT_PERCENTILE, KEPT_PERCENTILE]), atol=2 * bin_width
+    )
 
 
 def test_no_range_that_is_tried_is_nearer_to_the_values(values: np.ndarray) -> None:
@@ -88,7 +96,7 @@ def test_no_range_that_is_tried_is_nearer_to_the_values(values: np.ndarray) -> N
 
 
 def test_a_tensor_of_one_value_has_a_range() -> None:
-    of = Histogram(0.0, 1e-6, np.array([5] + [0] * (BINS - 1)))
+    of = Histogram(0.0, 1e-6, np.array([5] + [0] * (HISTOGRAM_BINS - 1)))
     for range_of in RANGES.values():
         least, greatest = range_of(of)
         assert least <= greatest
