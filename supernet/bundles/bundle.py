@@ -105,7 +105,7 @@ class Bundle:
     @property
     def described(self) -> Supernet:
         """The supernet that it was cut out of. Raises InputError where it is unknown here, or another one."""
-        supernet = self.supernet or open_supernet(self.card.supernet.name)
+        supernet = (self.supernet or open_supernet(self.card.supernet.name)).of_networks
         if supernet.fingerprint != self.card.supernet.fingerprint:
             if supernet.name != self.card.supernet.name:
                 raise InputError(
