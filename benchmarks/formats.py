@@ -16,6 +16,7 @@ import argparse
 import dataclasses
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ from search.reports.formats import time_call
 from supernet.archs.arch import Arch
 from supernet.bundles.bundle import Bundle, open_bundle, write_bundle
 from supernet.errors import InputError
-from supernet.evaluating.evaluation import logits_of
+from supernet.evaluating.evaluation import logits_of, recalibrate_on_images
 from supernet.families.catalog import Supernet, open_supernet
 from supernet.formats.conversion import convert_bundle
 from supernet.formats.protocol import FormatRequest
@@ -40,7 +41,7 @@ from supernet.weights.checkpoints import save_weights
 from supernet.weights.stored_weights import StoredWeights
 
 EMBEDDED, IMAGENET, SIDE = "fmnist_mbv3", "ofa_mbv3_w1.0", 224
-IMAGES = {"calibration": 16, "validation": 8, "report": 16}
+IMAGES = {"calibration": 128, "validation": 64, "report": 128}
 """Of 224 pixels, by split."""
 Subject = tuple[Bundle, Dataset]
 """A bundle in a folder that may be changed, and its images."""
@@ -50,6 +51,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--bundle", type=Path, help="of a shipped supernet; the middle subnet by default")
     options.add_argument("--formats", help="with commas; all that are installed by default")
+    options.add_argument("--only", choices=("small", "large"), help="one of the two subnets")
     options.add_argument("--report", action="store_true", help="print what was measured")
     options.add_argument("--again", action="store_true", help="measure again what is there")
     given = options.parse_args()
@@ -58,16 +60,19 @@ def main() -> None:
     results = Results("formats", again=installed if given.again and not given.report else ())
     if not given.report:
         with tempfile.TemporaryDirectory(prefix="oncefit-") as scratch:
-            measure_all(Path(scratch), given.bundle, installed, results)
+            measure_all(subjects(Path(scratch), given.bundle, given.only), installed, results)
     for subject in dict.fromkeys(row["subject"] for row in results.rows):
         print(table(subject, results))
 
 
-def measure_all(scratch: Path, given: Path | None, installed: list[str], results: Results) -> None:
-    subjects = (
-        copied(given, scratch / "given") if given is not None else middle(scratch / "middle"),
-        seeded_at_224(scratch / "seeded"),
-    )
+def subjects(scratch: Path, given: Path | None, only: str | None) -> Iterator[Subject]:
+    if only != "large":
+        yield copied(given, scratch / "given") if given is not None else middle(scratch / "middle")
+    if only != "small":
+        yield seeded_at_224(scratch / "seeded")
+
+
+def measure_all(subjects: Iterator[Subject], installed: list[str], results: Results) -> None:
     for bundle, data in subjects:
         subject = f"{bundle.card.supernet.name} {bundle.arch.id}"
         for format in installed:
@@ -90,8 +95,9 @@ def seeded_at_224(folder: Path) -> Subject:
     """The middle of the space of ``ofa_mbv3_w1.0`` at 224 pixels, and images whose labels are its own answers."""
     supernet = open_supernet(IMAGENET)
     arch = supernet.space.arch({**supernet.space.middle().values, "resolution": SIDE})
-    subnet = untrained(supernet, arch)
-    data = answered(subnet, arch, clothes(supernet, folder.with_name("clothes")))
+    subnet, images = untrained(supernet, arch), clothes(supernet, folder.with_name("clothes"))
+    recalibrate_on_images(subnet, SIDE, images)  # else logits grow, and so do differences
+    data = answered(subnet, arch, images)
     return write_bundle(
         folder, seeded(supernet, subnet, folder), None, arch, data, {}, {}, subnet=subnet
     ), data
