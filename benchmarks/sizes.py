@@ -76,8 +76,15 @@ def main() -> None:
 
 
 def network(name: str) -> nn.Module:
+    """With batch norms as no two are after training: those of a new network are alike, and exporters store them once."""
     torch.manual_seed(SEED)
     net: nn.Module = getattr(torchvision.models, name)(weights=None)
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for values in (layer.weight.data, layer.running_var):
+                values.uniform_(0.5, 1.5)
+            for values in (layer.bias.data, layer.running_mean):
+                values.normal_(0.0, 0.1)
     return net.eval()
 
 
@@ -88,7 +95,10 @@ def stored(way: Way, name: str, folder: Path) -> bool:
         return True
     missing = [package for package in way.needs if importlib.util.find_spec(package) is None]
     if missing:
-        print(f"{way.file}: not made, {' and '.join(missing)} is not installed", file=sys.stderr)
+        print(
+            f"{way.file}: not made, {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed",
+            file=sys.stderr,
+        )
         return False
     try:
         with warnings.catch_warnings():

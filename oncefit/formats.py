@@ -26,7 +26,7 @@ def convert(
     """Add formats to a bundle, as ``"onnx,openvino"`` or a list; docs/formats.md has their names.
 
     Each is written, read back by its own runtime, compared with torch on the bundle's own images (``data`` is where they
-    are now) and with_latency with ``threads`` threads; the card says what was found. Where one is refused none is added.
+    are now) and timed with ``threads`` threads; the card says what was found. Where one is refused none is added.
     ``batch`` is how many images they take at once, ``image_size`` the side of them, by default the arch's resolution.
     Raises InputError for a format that is not installed, with what to type.
     """

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.reports import size_words
+from supernet.atomic import Unwritable, unwritable
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,11 +48,19 @@ class ModelSizes:
         return size_words.sizes_figure(self.files)
 
     def write(self, picture: str | Path) -> Path:
-        """Write that as PNG; returns the path."""
-        from search.reports.figures.plots import save_figure
+        """Write that as PNG or SVG, by the name's ending; returns the path. Raises InputError for another ending."""
+        from search.reports.figures.plots import PICTURE_FORMATS, save_figure
 
-        save_figure(self.plot(), Path(picture))
-        return Path(picture)
+        path = Path(picture)
+        if path.suffix.removeprefix(".").lower() not in PICTURE_FORMATS:
+            raise InputError(
+                f"{path}: a picture's name ends with .{' or .'.join(PICTURE_FORMATS)}; give such a file"
+            )
+        try:
+            save_figure(self.plot(), path)
+        except Unwritable as error:
+            raise unwritable(path, error.error, "give another file for the picture") from error
+        return path
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as ``oncefit sizes --json`` prints it."""

@@ -382,7 +382,7 @@ class Run:
         asked: FormatsAsked = {
             "formats": formats, "batch": batch, "image_size": image_size, "opset": opset, "threads": threads,
         }  # fmt: skip
-        extend = extending(asked, self.say)
+        extend = extending(asked, self.say, calibrated)
         target, summary = export_picked(self.result, which, folder, self.say, calibrated, extend)
         return open_bundle(target, supernet=self.supernet, summary=summary)
 

@@ -141,7 +141,7 @@ class Supernet:
         asked: FormatsAsked = {
             "formats": formats, "batch": batch, "image_size": image_size, "opset": opset, "threads": threads,
         }  # fmt: skip
-        extend = extending(asked, say)
+        extend = extending(asked, say, calibrated)
         opened = open_device(device, self.described, say) if isinstance(device, str) else device
         folder = Path(out) if out is not None else None
         found = given_arch(arch, self.described)

@@ -12,6 +12,19 @@ from supernet.errors import InputError
 
 ROOM_FOR_FILES = 300
 """Bytes for what is written below a folder: names of bundles and files."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The disk has no room, or its user's share of it has none."""
+BY_OUT = "choose another folder with --out"
+"""What to do where a path cannot be written, of most commands."""
+
+
+class Unwritable(InputError):
+    """The system refused to write ``path``; ``error`` is what it said."""
+
+    def __init__(self, path: Path, error: OSError, otherwise: str) -> None:
+        room = "make room there, or " if error.errno in FULL else ""
+        super().__init__(f"cannot write {path}: {error.strerror or error}; {room}{otherwise}")
+        self.path, self.error = path, error
 
 
 @contextmanager
@@ -45,7 +58,7 @@ def make_folder(folder: Path) -> None:
         path.mkdir(exist_ok=True)
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, otherwise: str = BY_OUT) -> None:
     """Raises InputError where ``folder`` cannot be made or written to; makes nothing."""
     try:
         path = folder.absolute()
@@ -58,7 +71,7 @@ def check_writable(folder: Path) -> None:
             raise PermissionError(errno.EACCES, f"{above} is read-only")
         check_length(path, above)
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise unwritable(folder, error, otherwise) from error
 
 
 def check_length(path: Path, above: Path) -> None:
@@ -77,5 +90,15 @@ def check_length(path: Path, above: Path) -> None:
         )
 
 
-def unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"cannot write {path}: {error.strerror or error}; choose another folder with --out")
+def unwritable(path: Path, error: OSError, otherwise: str = BY_OUT) -> Unwritable:
+    """What the system refused, and what to do: ``otherwise``, or to make room on a full disk."""
+    return Unwritable(path, error, otherwise)
+
+
+def unwritable_folder(
+    folder: Path, partial: Path, error: OSError | Unwritable, otherwise: str = BY_OUT
+) -> Unwritable:
+    """The same of a folder that is made whole as ``partial``, which nobody knows; what lies elsewhere keeps its name."""
+    if isinstance(error, OSError):
+        return unwritable(folder, error, otherwise)
+    return unwritable(folder if error.path.is_relative_to(partial) else error.path, error.error, otherwise)

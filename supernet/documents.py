@@ -28,6 +28,9 @@ SINGULAR = {
     "training": "training recipe",
     "labels": "list of classes",
 }
+PLURAL = {"training": "training recipes", "labels": "lists of classes"}
+PARTS = {"training": ("adapt", "finetune", "finetune_int8")}
+"""Shipped files that are no documents of their kind alone: recipes without a supernet, which other commands begin with."""
 YAML = (".yaml", ".yml")
 LARGEST_FILE = 64 * 2**20
 """Bytes of a document; a device such as ``/dev/zero`` has no end."""
@@ -62,7 +65,9 @@ def find(kind: str, name_or_path: str | Path, more: Path | None = None) -> Path:
         for candidate in (Path(given), CONFIGS.parent / given):
             if candidate.is_file():
                 return candidate
-        raise InputError(f"there is no file {given}; shipped {kind}: {some(names(kind, more))}")
+        raise InputError(
+            f"there is no file {given}; shipped {PLURAL.get(kind, kind)}: {some(names(kind, more))}"
+        )
     folders = [CONFIGS / kind] + ([more] if more is not None else [])
     for folder in reversed(folders):
         if (folder / f"{given}.yaml").is_file():
@@ -86,7 +91,9 @@ def from_folder(folder: Path, given: str) -> str:
 def names(kind: str, more: Path | None = None) -> list[str]:
     """The names that :func:`find` knows."""
     folders = [CONFIGS / kind] + ([more] if more is not None else [])
-    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    return sorted(
+        {path.stem for folder in folders for path in folder.glob("*.yaml")} - {*PARTS.get(kind, ())}
+    )
 
 
 def read(path: Path, model: type[Model]) -> Model:

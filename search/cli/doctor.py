@@ -18,6 +18,6 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         terminal.print_json(found)
         return
-    versions = ", ".join(f"{name} {known}" for name, known in found["versions"].items())
-    title = f"Python {found['python']} on {found['platform']}\n{versions}"
-    terminal.show_titled(title, found_by.doctor_table(found), found_by.doctor_notes(found))
+    terminal.show_titled(
+        found_by.doctor_title(found), found_by.doctor_table(found), found_by.doctor_notes(found)
+    )

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def sizes(
     files: Annotated[list[Path], typer.Argument(help="Model files, or a bundle.", metavar="FILE")],
     plot: Annotated[
-        Path | None, typer.Option(help="PNG of the parts as bars.", metavar="FILE", show_default="none")
+        Path | None,
+        typer.Option(help="PNG or SVG of the parts as bars.", metavar="FILE", show_default="none"),
     ] = None,
     as_json: Json = False,
 ) -> None:

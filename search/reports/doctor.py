@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ MODULES = {"grpcio": "grpc", "nvidia-ml-py": "pynvml", "optuna-dashboard": "optu
 """What is imported of a package that is called otherwise."""
 LIMIT_S = 180
 WORKS, FAILS, MISSING = "works", "fails", "not installed"
+LINE_WIDTH, FOUND_WIDTH = 80, 44
+"""Characters of a line, and of the widest column of a table that is no wider."""
 PROBE = "search.reports.probe_format"
 
 
@@ -138,20 +141,27 @@ def version_here(package: str) -> str | None:
 
 
 def doctor_table(found: Mapping[str, Any]) -> Table:
-    """Formats, then further extras: whether they work, their versions, and what was found."""
+    """Formats, then further extras: whether they work, what was found, and with which versions; at most 80 columns."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=box.SIMPLE)
-    for heading in ("", "state", "versions", "found"):
-        made.add_column(heading, overflow="fold")
+    for heading in ("", "state"):
+        made.add_column(heading, no_wrap=True)
+    made.add_column("found", overflow="fold", max_width=FOUND_WIDTH)
     for kind in ("formats", "extras"):
         for name, one in found[kind].items():
             versions = ", ".join(f"{package} {known}" for package, known in one["versions"].items())
-            made.add_row(*map(Text, (name, one["state"], versions, one["told"])))
+            made.add_row(*map(Text, (name, one["state"], "\n".join(filter(None, (one["told"], versions))))))
         made.add_section()
     return made
+
+
+def doctor_title(found: Mapping[str, Any]) -> str:
+    """What it runs on, and the versions of what oncefit stands on."""
+    versions = ", ".join(f"{name} {known}" for name, known in found["versions"].items())
+    return f"Python {found['python']} on {found['platform']}\n{textwrap.fill(versions, LINE_WIDTH)}"
 
 
 def doctor_notes(found: Mapping[str, Any]) -> str:

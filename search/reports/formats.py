@@ -56,10 +56,10 @@ def batch_given(batch: str | int | None) -> BatchSize | None:
         raise InputError(f"--batch: got {batch!r}; give 'dynamic' or a whole number of images") from error
 
 
-def extending(given: FormatsAsked, say: Say) -> Extend | None:
+def extending(given: FormatsAsked, say: Say, calibrated: bool) -> Extend | None:
     """What adds formats to a bundle that is being exported, where there are any to add.
 
-    Raises InputError at once where one is not installed.
+    Raises InputError at once where one is not installed, and where one needs images and nothing is ``calibrated``.
     """
     from supernet.formats.conversion import add_formats, check_formats
 
@@ -68,6 +68,11 @@ def extending(given: FormatsAsked, say: Say) -> Extend | None:
     asked = asked_for(given["batch"], given["image_size"], given["opset"], given["threads"])
     formats = export_formats(given["formats"])
     check_formats(formats, asked)
+    for format in formats:
+        if format.bound is not None and not calibrated:
+            raise InputError(
+                f"format {format.name} is quantised on calibration images: leave it out, or --uncalibrated"
+            )
 
     def extend(made: Bundle, data: Dataset | None) -> None:
         add_formats(made, formats, asked, data, time_call, say)

@@ -409,8 +409,16 @@ def open_run(
             "give one of these"
         )
     if not (folder / CONFIG).is_file():
-        raise InputError(f"{folder} is not a run: it has no {CONFIG}; oncefit search writes one")
+        from supernet.bundles.bundle_card import CARD
+
+        told = f"is a bundle, by its {CARD}, and not a run" if (folder / CARD).is_file() else "is not a run"
+        raise InputError(f"{folder} {told}: it has no {CONFIG}; oncefit search writes one")
     config = documents.read(folder / CONFIG, RunConfig)
+    if data is not None:
+        from supernet.images.data import check_there
+
+        check_there(data)  # before it is written down, as the data of a run that is made of this one
+        data = documents.from_folder(Path(), data)
     given = {key: value for key, value in (("supernet", supernet), ("data", data)) if value is not None}
     config = config.model_copy(update=given)
     network = supernet_of(config, own) if beside is None else beside.supernet

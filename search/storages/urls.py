@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import time
 import weakref
 from pathlib import Path
@@ -189,7 +190,13 @@ def cannot_open(url: str, error: Exception) -> InputError:
         return InputError(
             f"cannot use the storage {shown}: the package that reaches it is not installed; pip install 'oncefit[{extra}]'"
         )
-    reason = without_password(" ".join(str(error).split()))[:300]
+    cause = getattr(error, "orig", None) or error  # SQLAlchemy tells of its statement too
+    reason = without_password(" ".join(str(cause).split()))[:300]
+    if type(cause) is sqlite3.DatabaseError:
+        return InputError(
+            f"cannot use the storage {shown}: {reason}. The file is damaged, or no database: bring back a copy of it, or "
+            "search again in another folder"
+        )
     kind = InputError if isinstance(error, (ValueError, ImportError)) else NotThereError
     return kind(
         f"cannot use the storage {shown}: {reason}. Give --storage as an Optuna storage URL, for example "

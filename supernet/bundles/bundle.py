@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from supernet import documents
 from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch
-from supernet.atomic import make_folder, unwritable
+from supernet.atomic import BY_OUT, Unwritable, make_folder, unwritable, unwritable_folder
 from supernet.bundles.bundle_card import (
     ARCH,
     CARD,
@@ -105,8 +105,13 @@ class Bundle:
     @property
     def described(self) -> Supernet:
         """The supernet that it was cut out of. Raises InputError where it is unknown here, or another one."""
-        supernet = self.supernet or open_supernet(self.card.supernet.name)
+        supernet = (self.supernet or open_supernet(self.card.supernet.name)).of_networks
         if supernet.fingerprint != self.card.supernet.fingerprint:
+            if supernet.name != self.card.supernet.name:
+                raise InputError(
+                    f"{self.folder} was cut out of the supernet {self.card.supernet.name}, and {supernet.name} is another "
+                    "network; give its own"
+                )
             raise InputError(
                 f"{self.folder} is of a supernet {self.card.supernet.name} with the network "
                 f"{self.card.supernet.fingerprint}, but {supernet.name} here has the network "
@@ -229,15 +234,13 @@ def check_images_of(bundle: Bundle, data: Dataset | None) -> None:
 
 
 def check_classes(bundle: Bundle) -> None:
-    """Raises InputError where a bundle's supernet has its classes in another order now: one of them mislabels.
+    """Raises InputError where a bundle's supernet is another one, or has its classes in another order: one of them mislabels.
 
     One that was fine-tuned has classes of its own.
     """
-    if (
-        bundle.supernet is None
-        or bundle.card.finetuning is not None
-        or bundle.supernet.classes == bundle.classes
-    ):
+    if bundle.supernet is None:
+        return
+    if bundle.card.finetuning is not None or bundle.described.classes == bundle.classes:
         return
     for output, (here, there) in enumerate(zip(bundle.classes, bundle.supernet.classes, strict=False)):
         if here != there:
@@ -397,8 +400,8 @@ def write_bundle(
         if extend is not None:
             extend(made)
         replace_folder(partial, folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    except (OSError, Unwritable) as error:
+        raise unwritable_folder(folder, partial, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     written = open_bundle(folder, supernet)
@@ -407,19 +410,19 @@ def write_bundle(
     return written
 
 
-def check_replaceable(folder: Path) -> None:
+def check_replaceable(folder: Path, otherwise: str = BY_OUT) -> None:
     """Raises InputError where ``folder`` is there and is neither empty nor a bundle, intact or not."""
     try:
         found = {entry.name for entry in folder.iterdir()}
     except FileNotFoundError:
         return
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise unwritable(folder, error, otherwise) from error
     foreign = sorted(found - {CARD, FORMATS_FOLDER, INT8_MODEL, *FILES, *PROGRAMS})
     if foreign or (found and CARD not in found):
         raise InputError(
             f"{folder} exists and is not a bundle alone: it holds {some(foreign or sorted(found))}; "
-            "it was left as it is: choose another folder with --out"
+            f"it was left as it is: {otherwise}"
         )
 
 

@@ -369,8 +369,15 @@ def read_card(folder: Path) -> Card:
     """The card of a bundle. Raises InputError for a folder that is no bundle or a card that was changed."""
     path = folder / CARD
     if not path.is_file():
+        why = (
+            f"it has no {CARD}"
+            if folder.is_dir()
+            else "it is a file"
+            if folder.exists()
+            else "it is not there"
+        )
         raise InputError(
-            f"{folder} is no bundle: it has no {CARD}; a bundle is a folder that oncefit export "
+            f"{folder} is no bundle: {why}; a bundle is a folder that oncefit export "
             f"wrote, with {CARD}, {', '.join(FILES)}"
         )
     try:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from supernet.accuracy import Accuracy, Paired, mcnemar
 from supernet.archs.arch import BITS_OF, INT8, PRECISION, Arch
 from supernet.bundles.bundle import Bundle, check_replaceable, open_bundle, write_bundle
-from supernet.bundles.bundle_card import Finetuning, TunedFrom
+from supernet.bundles.bundle_card import Card, Finetuning, TunedFrom
 from supernet.bundles.onnx_export import export_onnx
 from supernet.errors import InputError, some
 from supernet.evaluating.evaluation import (
@@ -87,6 +87,10 @@ def run_task(task: Task, costs: CostsOf, report: Callable[[TrainingProgress], No
         raise InputError(
             f"8 bits are simulated by one process, and there are {task.processes.count}: start it without torchrun, or "
             "leave --precision int8 out"
+        )
+    if task.parent.card.precision is not None and not task.in_int8:
+        say(
+            f"{task.parent.folder} is in int8, and what is made of it in float32; --precision int8 makes it in int8"
         )
     given = open_material(task, say)
     tuned = train_on(task, given, report)
@@ -347,6 +351,11 @@ def at_int8(supernet: Supernet, arch: Arch) -> Arch:
     return supernet.at_precisions((INT8,)).space.from_dict({"space": arch.space, "choices": values})
 
 
+def costs_as(card: Card, outputs: int, in_int8: bool) -> bool:
+    """Whether a network of so many outputs costs what a card says: that of another precision does not."""
+    return not in_int8 and card.precision is None and outputs == len(card.classes)
+
+
 def write_tuned(
     task: Task,
     supernet: Supernet,
@@ -358,9 +367,9 @@ def write_tuned(
     int8_file: Path | None,
     say: Say,
 ) -> None:
-    """The new bundle. Costs that only the parent's card knows stay where the network has as many outputs as before, in float32."""
+    """The new bundle. Costs that only the parent's card knows stay where they are those of the network still."""
     card, arch = task.parent.card, task.parent.arch
-    as_before = len(data.classes) == len(card.classes) and int8_file is None
+    as_before = costs_as(card, len(data.classes), task.in_int8)
     predicted = {name: value for name, value in card.figures.predicted.items() if not name.startswith("top")}
     of_classes = supernet.of_classes(data.classes)
     predicted_now = (

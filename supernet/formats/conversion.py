@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from supernet import documents
-from supernet.atomic import make_folder, unwritable
+from supernet.atomic import Unwritable, make_folder, unwritable, unwritable_folder
 from supernet.bundles.bundle import (
     Bundle,
     check_classes,
@@ -31,6 +31,7 @@ from supernet.bundles.bundle_card import (
     FORMATS_FOLDER,
     MODEL,
     VERSION,
+    WEIGHTS,
     FormatKeys,
     Int8Keys,
     render,
@@ -50,7 +51,7 @@ from supernet.formats.protocol import (
     QuantisedAs,
     Reading,
     ToWrite,
-    check_writable_format,
+    check_installed,
 )
 from supernet.formats.registry import EXPORT_FORMATS, export_format
 from supernet.images.data import Dataset
@@ -62,6 +63,8 @@ Timer = Callable[[Callable[[], object]], Any]
 TIMED_SEED = 0
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 """What is wrong with the folder, not with the network."""
+CONVERT_A_COPY = "convert a copy of the bundle in another folder; this one is as it was"
+MOVE_AWAY = "move that to another folder, and convert the bundle then"
 
 
 def convert_bundle(
@@ -84,23 +87,31 @@ def convert_bundle(
     bundle = open_bundle(folder, supernet)
     check_classes(bundle)
     check_images_of(bundle, data)
-    check_replaceable(folder)
+    check_replaceable(folder, MOVE_AWAY)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        shutil.copytree(folder, partial)
+        shutil.copytree(folder, partial, copy_function=copied_file)
         add_formats(open_bundle(partial, supernet), formats, asked, data, timer, say)
         replace_folder(partial, folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    except (OSError, Unwritable) as error:
+        raise unwritable_folder(folder, partial, error, CONVERT_A_COPY) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return open_bundle(folder, supernet)
 
 
+def copied_file(source: str, target: str) -> None:
+    """Raises Unwritable, for of an OSError ``copytree`` would go on, and forget what it was."""
+    try:
+        shutil.copy2(source, target)
+    except OSError as error:
+        raise unwritable(Path(target), error) from error
+
+
 def check_formats(formats: Sequence[ExportFormat], asked: FormatRequest) -> None:
     """Raises InputError, before anything is written, where a format is not installed or does not do what is asked."""
+    check_installed(formats)
     for format in formats:
-        check_writable_format(format)
         format.batch_of(asked.batch)
     if asked.opset is not None and not any(format.takes_opset for format in formats):
         raise InputError(
@@ -170,9 +181,11 @@ def write_format(format: ExportFormat, material: ToWrite, asked: FormatRequest, 
     is_own = format.main == MODEL and format.name == "onnx" and asked == FormatRequest(threads=asked.threads)
     folder = bundle.folder if is_own else bundle.folder / FORMATS_FOLDER / format.name
     seconds, how = 0.0, None
+    shutil.rmtree(
+        bundle.folder / FORMATS_FOLDER / format.name, ignore_errors=True
+    )  # as it was written before
     if not is_own:
         say(f"writing {format.name}")
-        shutil.rmtree(folder, ignore_errors=True)
         make_folder(folder)
         start = time.perf_counter()
         try:
@@ -185,6 +198,7 @@ def write_format(format: ExportFormat, material: ToWrite, asked: FormatRequest, 
             told = paragraph(str(error))[:400]
             raise InputError(
                 f"the format {format.name} cannot be written: its converter says {type(error).__name__}: {told}"
+                f"{little_room(folder, bundle)}"
             ) from error
         seconds = time.perf_counter() - start
     files = [bundle.folder / MODEL] if is_own else sorted(p for p in folder.rglob("*") if p.is_file())
@@ -199,6 +213,14 @@ def write_format(format: ExportFormat, material: ToWrite, asked: FormatRequest, 
         not_run=format.not_run,
         int8=int8_keys(format, how, bundle) if how is not None else None,
     )
+
+
+def little_room(folder: Path, bundle: Bundle) -> str:
+    """What is added where a converter may have failed for a full disk, which not all of them say."""
+    free = shutil.disk_usage(folder).free
+    if free > 2 * (bundle.folder / WEIGHTS).stat().st_size:
+        return ""
+    return f"; only {free / 1024:,.0f} KiB are free on its disk: make room there"
 
 
 def reading_of(bundle: Bundle, about: FormatKeys, threads: int) -> Reading:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from supernet import documents
-from supernet.bundles.bundle_card import WEIGHTS, Card
+from supernet.bundles.bundle_card import WEIGHTS, Card, Figures, describe_preprocessing
 from supernet.bundles.bundled_programs import NETWORK
 from supernet.errors import InputError
 from supernet.formats.protocol import ExportFormat, Opened, Reading, ToWrite
@@ -37,13 +37,24 @@ def write_repository(material: ToWrite, folder: Path) -> None:
     documents.write_text(
         folder / CONFIG, json.dumps(config_of(material), indent=2, ensure_ascii=False) + "\n"
     )
-    documents.write_text(folder / MODEL_CARD, model_card(card, material))
-    check_model_card(folder / MODEL_CARD, card)
+    own = with_figures_of_weights(card, material.resolution)
+    documents.write_text(folder / MODEL_CARD, model_card(own, material))
+    check_model_card(folder / MODEL_CARD, own)
+
+
+def with_figures_of_weights(card: Card, side: int) -> Card:
+    """Without the figures that are not of these weights in float32, on images of ``side`` pixels."""
+    if card.precision is None and side == card.preprocessing.resolution:
+        return card
+    return card.model_copy(update={"figures": Figures(predicted={}, measured={})})
 
 
 def config_of(material: ToWrite) -> dict[str, Any]:
     """``config.json``: what an image classifier of that hub has, and the arch."""
     card = material.bundle.card
+    preprocessing = describe_preprocessing(
+        material.resolution, material.channels, material.bundle.preprocessing
+    )
     return {
         "architectures": ["Network"],
         "model_type": "oncefit",
@@ -52,7 +63,7 @@ def config_of(material: ToWrite) -> dict[str, Any]:
         "image_size": material.resolution,
         "id2label": {str(i): name for i, name in enumerate(card.classes)},
         "label2id": {name: i for i, name in enumerate(card.classes)},
-        "preprocessing": card.preprocessing.model_dump(mode="json", exclude_none=True),
+        "preprocessing": preprocessing.model_dump(mode="json", exclude_none=True),
         "supernet": card.supernet.name,
         "arch_id": card.arch_id,
         "arch": material.bundle.arch.to_dict(),
@@ -122,6 +133,8 @@ def figure_rows(card: Card) -> str:
     ]
     if not card.calibrated:
         rows.append(("accuracy", "not measured: batch norms are not calibrated"))
+    elif report is None:
+        rows.append(("accuracy", "not measured before this was written"))
     return "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -194,13 +194,16 @@ def is_installed(package: str) -> bool:
     return True
 
 
-def check_writable_format(format: ExportFormat) -> None:
-    """Raises InputError where what writes a format is not installed: what does that."""
-    if missing := format.missing():
-        raise InputError(
-            f"format {format.name} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
-            f"installed: {format.how}"
-        )
+def check_installed(formats: Sequence[ExportFormat]) -> None:
+    """Raises InputError where what writes formats is not installed, with what does that for each of them."""
+    told = [
+        f"format {format.name} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
+        f"installed: {format.how}"
+        for format in formats
+        if (missing := format.missing())
+    ]
+    if told:
+        raise InputError("; ".join(told))
 
 
 def in_fixed_batches(

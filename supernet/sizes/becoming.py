@@ -51,12 +51,13 @@ def changes(before: Sequence[StoredTensor], after: Sequence[StoredTensor]) -> li
     left = _Left(before, after)
     found: dict[str, list[Pair]] = defaultdict(list)
     found[SAME] += left.pair(lambda one: one.content)
-    again = left.copies()
+    again = left.copies(before)
     found[MOVED] += left.pair(values_key)
     for dtype in dict.fromkeys(one.dtype for one in left.after):
         found[CAST] += left.pair(partial(values_key, dtype=dtype))
     for pair in left.near():
         found[how_near(*pair)].append(pair)
+    again += left.copies([made for pairs in found.values() for _, made in pairs])
     told = [
         Change(how, tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
         for how, pairs in found.items()
@@ -80,7 +81,6 @@ class _Left:
 
     def __init__(self, before: Sequence[StoredTensor], after: Sequence[StoredTensor]) -> None:
         self.before, self.after = list(before), list(after)
-        self._contents = {one.content for one in before}
 
     def pair(self, key: Callable[[StoredTensor], Hashable]) -> list[Pair]:
         """Take out those that have the same key; among several, those of the same name belong together."""
@@ -92,11 +92,12 @@ class _Left:
         self._take_out(found)
         return found
 
-    def copies(self) -> list[StoredTensor]:
-        """Those of the second file whose bytes the first has, but not as often."""
+    def copies(self, known: Sequence[StoredTensor]) -> list[StoredTensor]:
+        """Those of the second file that have the bytes of a known tensor once more."""
+        contents = {one.content for one in known}
 
         def is_copy(one: StoredTensor) -> bool:
-            return one.content in self._contents and one.elements > 0
+            return one.content in contents and one.elements > 0
 
         found = [one for one in self.after if is_copy(one)]
         self.after = [one for one in self.after if not is_copy(one)]

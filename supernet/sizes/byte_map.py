@@ -68,7 +68,9 @@ class MappedFile:
         return int(struct.unpack(form, self.bytes_at(at, at + struct.calcsize(form)))[0])
 
     def damaged(self, why: str) -> InputError:
-        return InputError(f"{self.path} is damaged, or no such file: {why}; copy or write it once more")
+        return InputError(
+            f"{self.path} is damaged, or not what its name says: {why}; copy or write it once more"
+        )
 
 
 class ByteMap:

@@ -457,6 +457,14 @@ def test_training_in_simulated_8_bits_that_was_stopped_ends_with_the_same_weight
     assert resumed.card.figures.measured == straight.card.figures.measured
 
 
+def test_costs_are_kept_where_they_are_still_true(parent: oncefit.Bundle) -> None:
+    card = parent.card
+    assert finetuning_job.costs_as(card, 10, in_int8=False)
+    assert not finetuning_job.costs_as(card, 9, in_int8=False)
+    assert not finetuning_job.costs_as(card, 10, in_int8=True)
+    assert not finetuning_job.costs_as(card.model_copy(update={"precision": "int8"}), 10, in_int8=False)
+
+
 def test_a_precision_that_is_not_known_is_refused(
     parent: oncefit.Bundle, digits: Path, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from search.reports import words
 from search.reports.comparing import verdict_words
 from search.reports.comparing.front_area import Ordered, ReferencePoint, orders, reference_point
 from search.reports.comparing.significance import FoundHits, Significance, significance
+from search.reports.comparing.verdict_tables import verdict_tables
 from search.reports.csv_text import csv_text
 from search.reports.figures.plots import COLOURS, draw_steps, new_figure, save_figure
 from search.reports.report import candidate_dict as as_candidate
@@ -413,7 +414,7 @@ def tables(comparison: Comparison) -> list[Table]:
             one.label,
             *("-" if c is None else cell(one.run, c, comparison.axes) for c in one.best_at.values()),
         )
-    return [summary, reached, *verdict_words.verdict_tables(comparison.significance, accuracy, cost)]
+    return [summary, reached, *verdict_tables(comparison.significance, accuracy, cost)]
 
 
 def notes_of(comparison: Comparison) -> list[str]:

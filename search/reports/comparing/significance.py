@@ -31,6 +31,7 @@ from search.runs.study import Candidate
 from supernet.arrays import Floats
 
 CHOSEN, AT_BUDGET, HYPERVOLUME = "chosen subnet", "best within budget", "hypervolume"
+NOT_TOLD_APART = "not told apart"
 OF_NO_MATTER = ("seed", "supernet", "data", "predictor")
 """What configs of one search may differ in: the seed, and names of files, whose contents are compared by hash."""
 
@@ -89,7 +90,7 @@ class Verdict:
         if self.difference is None or self.adjusted is None:
             return None
         if self.adjusted > SIGNIFICANCE_LEVEL or not self.difference.value:
-            return "not told apart"
+            return NOT_TOLD_APART
         return "better" if self.difference.value > 0 else "worse"
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from search.problem.objectives import Objective
 from search.reports.comparing.front_area import Ordered
 from search.reports.comparing.paired_tests import POWER, SIGNIFICANCE_LEVEL
-from search.reports.comparing.significance import AT_BUDGET, CHOSEN, HYPERVOLUME, Significance, Verdict
+from search.reports.comparing.significance import (
+    AT_BUDGET,
+    CHOSEN,
+    HYPERVOLUME,
+    NOT_TOLD_APART,
+    Significance,
+    Verdict,
+)
 from search.reports.units import amount, counted
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 MEASURE = "--measure"
 """The option of ``oncefit compare`` that makes what old runs lack."""
@@ -28,7 +32,7 @@ def sentence(verdict: Verdict) -> str:
     found = verdict.difference
     if found is None or verdict.word is None:
         return f"not compared: {verdict.missing}"
-    if verdict.word != "not told apart":
+    if verdict.word != NOT_TOLD_APART:
         return verdict.word
     several = max(found.runs) > 1
     these = counted(found.images, "image") + (
@@ -45,12 +49,19 @@ def needs(verdict: Verdict) -> str:
         return (
             "on the same images neither is ahead" if found.differing else "they are right on the same images"
         )
-    by_runs = more.images is None or (found.of_runs > found.of_images and more.runs is not None)
-    if by_runs and more.runs is not None:
+    if needs_runs(verdict) and more.runs is not None:
         return f"about {more.runs:,} runs of each would be needed"
     if more.images is None:
         return "more images and more runs would be needed"
     return f"about {two_digits_up(more.images):,} would be needed"
+
+
+def needs_runs(verdict: Verdict) -> bool:
+    """Whether it is other runs that would show the difference, more than other images."""
+    found, more = verdict.difference, verdict.needed
+    assert found is not None
+    assert more is not None
+    return more.images is None or (found.of_runs > found.of_images and more.runs is not None)
 
 
 def two_digits_up(count: int) -> int:
@@ -77,32 +88,6 @@ def about_told(verdict: Verdict, accuracy: Objective, cost: Objective) -> str:
     if verdict.budget is None:
         return f"{named} of the chosen subnet"
     return f"{named} within {amount(cost.name, verdict.budget)}"
-
-
-def verdict_tables(found: Significance, accuracy: Objective, cost: Objective) -> list[Table]:
-    """A row for every side and respect, below what they are held against."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    if found.why_not is not None or not found.verdicts:
-        return []
-    made = Table(
-        box=box.SIMPLE_HEAD,
-        title=Text(f"Against {found.sides[0].label}, on {counted(found.images, 'report image')}"),
-        title_justify="left",
-        caption="\n".join(told_below(found)),
-        caption_justify="left",
-    )
-    many = len(found.sides) > 2
-    for name in (*(("run",) if many else ()), "of", "difference", "verdict"):
-        made.add_column(name, no_wrap=name == "difference", overflow="fold")
-    for side in found.sides[1:]:
-        for verdict in (one for one in found.verdicts if one.new == side.label):
-            first = [Text(side.label)] if many else []
-            cells = (about_told(verdict, accuracy, cost), difference_told(verdict), sentence(verdict))
-            made.add_row(*first, *map(Text, cells))
-    return [made]
 
 
 def told_below(found: Significance) -> list[str]:

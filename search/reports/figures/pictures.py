@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from search.reports.figures.history import history_figure
 from search.reports.figures.importance import importance_figure
 from search.reports.figures.layers import layers_figure
-from search.reports.figures.plots import front_figure
+from search.reports.figures.plots import PICTURE_FORMATS, front_figure
 from search.reports.figures.timeline import timeline_figure
 from search.runs.run import Result
 from supernet.errors import InputError
@@ -24,7 +24,6 @@ FIGURES: Mapping[str, Callable[[Result], Figure]] = {
     "layers": layers_figure,
     "timeline": timeline_figure,
 }
-PICTURE_FORMATS = ("png", "svg")
 
 
 def picture(result: Result, kind: str) -> Figure:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from search.runs.run import Result
 
 COLOURS = ("#0b6e99", "#d9730d", "#4d7c0f", "#ad1a72", "#6940a5", "#64473a")
+PICTURE_FORMATS = ("png", "svg")
 MOST_ARROWS = 3
 """Of points of a front that are outside of a picture."""
 

@@ -110,6 +110,31 @@ def test_wrong_options(
     assert message in refused(capsys, "convert", exported, *options)
 
 
+def test_what_is_no_bundle_is_said_to_be_what_it_is(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for given, why in (
+        (tmp_path / "none", "it is not there"), (exported / "model.onnx", "it is a file"), (tmp_path, "it has no card.json"),
+    ):  # fmt: skip
+        assert f"{given} is no bundle: {why}" in refused(capsys, "convert", given, "--format", "onnx")
+    told = refused(capsys, "export", f"{exported}/")
+    assert f"{exported} is a bundle, by its card.json, and not a run" in told
+
+
+def test_another_supernet_is_told_from_the_same_with_other_classes(
+    exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(capsys, "convert", exported, "--format", "onnx", "--supernet", "ofa_mbv3_w1.0")
+    assert "was cut out of the supernet fmnist_mbv3, and ofa_mbv3_w1.0 is another network" in told
+
+
+def test_8_bits_without_images_are_refused_before_anything_is_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = refused(capsys, "export", "fmnist_mbv3", "--pick", "x", "--uncalibrated", "--format", "onnx-int8")
+    assert "format onnx-int8 is quantised on calibration images: leave it out, or --uncalibrated" in told
+
+
 def test_options_of_formats_need_formats(capsys: pytest.CaptureFixture[str]) -> None:
     told = refused(capsys, "export", "fmnist_mbv3", "--pick", "x", "--opset", "13")
     assert "--batch, --image-size and --opset are for --format" in told

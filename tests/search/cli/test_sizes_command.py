@@ -76,6 +76,18 @@ def test_bundles_of_nothing_are_shown(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "0 B" in run(capsys, tmp_path / "one", tmp_path / "other")[0]
 
 
+def test_a_picture_is_png_or_svg_where_a_file_can_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_model("pth", tmp_path)
+    assert "ends with .png or .svg" in run(capsys, path, "--plot", tmp_path / "sizes.pdf", code=2)[1]
+    told = run(capsys, path, "--plot", path / "sizes.png", code=2)[1]
+    assert told.endswith("give another file for the picture\n")
+    run(capsys, path, "--plot", tmp_path / "sizes.svg")
+    assert (tmp_path / "sizes.svg").read_text().startswith("<?xml")
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([path.name, "sizes.svg"])
+
+
 def test_what_is_wrong_is_one_paragraph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "net.h5"
     path.write_bytes(b"x")

@@ -149,6 +149,11 @@ def test_what_is_refused(given: dict, message: str, tmp_path: Path, run: oncefit
     )
 
 
+def test_images_that_are_not_here_are_refused_before_they_are_in_a_config(run: oncefit.Run) -> None:
+    with pytest.raises(InputError, match=r"unknown data set .* 'nowhere'"):
+        oncefit.open_run(run.folder, data="nowhere")
+
+
 def test_a_search_of_its_own_is_left_as_it_is(
     home: Path, tmp_path: Path, run: oncefit.Run, judge: Judge
 ) -> None:

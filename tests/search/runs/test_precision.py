@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
 import oncefit
 from cost_models.host_facts import cpu_name
@@ -184,6 +185,18 @@ def test_a_bundle_in_int8_carries_and_runs_the_file_that_was_measured(
     program = [sys.executable, str(bundle.folder / "predict.py"), "--self-test"]
     found = subprocess.run(program, capture_output=True, text=True)
     assert (found.returncode, found.stderr) == (0, "")
+    state = load_file(bundle.folder / "weights.safetensors")
+    save_file({name: tensor.flip(0) if "classifier" in name else tensor for name, tensor in state.items()},
+              tmp_path / "new.safetensors")  # fmt: skip
+    updated = bundle.update(tmp_path / "new.safetensors", out=tmp_path / "updated")
+    assert (updated.card.precision, updated.card.deployed) == (INT8, "model-int8.onnx")
+    assert updated.card.files["model-int8.onnx"] != card.files["model-int8.onnx"]
+    again = evaluate_bundle(updated.opened, measuring.data.report)
+    assert (
+        again.top1
+        == updated.card.figures.measured["report"]["top1"]
+        != card.figures.measured["report"]["top1"]
+    )
     high = next(c for c in run.result.candidates if c.arch.precision == FLOAT32)
     plain = run.export(high.arch, tmp_path / "plain").card
     assert (plain.arch_id, plain.precision, plain.deployed) == (high.arch.id, None, "model.onnx")

@@ -271,19 +271,83 @@ def test_a_converter_that_fails_is_told_and_leaves_nothing(copy, monkeypatch) ->
 
 
 def test_a_folder_that_cannot_be_written(copy, monkeypatch) -> None:
-    def refuses(*_: object) -> None:
+    def refuses(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(shutil, "copytree", refuses)
-    with pytest.raises(InputError, match=r"cannot write .*copy: Read-only file system"):
+    with pytest.raises(
+        InputError, match=r"cannot write .*copy: Read-only file system; convert a copy of the bundle"
+    ):
         convert_bundle(copy, export_formats("onnx"), FormatRequest(), None)
+
+
+@pytest.mark.parametrize(
+    "step", ["shutil.copy2", "supernet.atomic.os.replace", "supernet.documents.write_text"]
+)
+def test_a_full_disk_says_what_to_do_and_leaves_nothing(step, copy, monkeypatch) -> None:
+    """While the bundle is copied, while a model is written, and while the card is."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = contents(copy)
+    monkeypatch.setattr(step, full)
+    told = (
+        f"cannot write {copy}: No space left on device; make room there, or convert a copy of the bundle in another "
+        "folder; this one is as it was"
+    )
+    with pytest.raises(InputError) as caught:
+        convert_bundle(copy, export_formats("tensorrt"), FormatRequest(), None)
+    assert str(caught.value) == told
+    assert contents(copy) == before
+    assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+
+
+def test_a_converter_that_fails_on_a_full_disk_in_its_own_words(copy, monkeypatch) -> None:
+    def fails(material, folder) -> None:
+        raise RuntimeError("iostream error")
+
+    failing = dataclasses.replace(export_format("openvino"), write=fails)
+    monkeypatch.setattr("supernet.formats.openvino_ir.FORMAT", failing)
+    usage = shutil.disk_usage(copy)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5000))
+    with pytest.raises(InputError, match=r"iostream error; only 5 KiB are free on its disk: make room there"):
+        convert_bundle(copy, export_formats("openvino"), FormatRequest(), None)
+
+
+def test_what_else_lies_in_the_folder_is_to_be_moved(copy) -> None:
+    (copy / "notes.txt").touch()
+    with pytest.raises(
+        InputError, match=r"it holds notes\.txt; it was left as it is: move that to another folder"
+    ):
+        convert_bundle(copy, export_formats("onnx"), FormatRequest(), None)
+
+
+def test_a_file_that_is_no_longer_of_the_bundle_is_gone(copy) -> None:
+    convert_bundle(copy, export_formats("onnx"), FormatRequest(opset=13), None)
+    assert (copy / "formats" / "onnx" / "model.onnx").is_file()
+    found = convert_bundle(copy, export_formats("onnx"), FormatRequest(), None)
+    assert about(found, "onnx").files == ("model.onnx",)
+    assert set(contents(copy)) == {*found.card.files, "card.json"}
+
+
+def test_a_model_card_has_no_figures_of_other_weights_or_images(converted) -> None:
+    """Those of a bundle in 8 bits are of its file in 8 bits, those of other images of another size."""
+    from supernet.formats.hugging_face import figure_rows, with_figures_of_weights
+
+    card, side = converted.card, converted.arch.resolution
+    assert "macs, predicted | 1e+06" in figure_rows(with_figures_of_weights(card, side))
+    in_int8 = card.model_copy(update={"precision": "int8"})
+    for other in (with_figures_of_weights(card, side + 1), with_figures_of_weights(in_int8, side)):
+        assert "predicted" not in figure_rows(other)
+        assert "not measured before this was written" in figure_rows(other)
 
 
 def test_what_is_not_installed_says_what_to_type(copy, monkeypatch) -> None:
     absent = dataclasses.replace(export_format("ncnn"), packages=("oncefit-no-such-a", "oncefit-no-such-b"))
     monkeypatch.setattr("supernet.formats.ncnn_files.FORMAT", absent)
     with pytest.raises(InputError) as caught:
-        convert_bundle(copy, export_formats("ncnn"), FormatRequest(), None)
+        convert_bundle(copy, export_formats("ncnn,onnx"), FormatRequest(), None)
     for part in ("format ncnn needs oncefit-no-such-a and oncefit-no-such-b", "pip install 'oncefit[ncnn]'"):
         assert part in str(caught.value)
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+import oncefit
 from search.reports.formats import format_notes, format_table
 from supernet.accuracy import mcnemar
 from supernet.bundles.bundle import Bundle, Disagreement, open_bundle, write_bundle
@@ -192,6 +194,28 @@ def test_a_writer_that_quantises_nothing_is_refused(trained, few, tmp_path, monk
     with pytest.raises(Disagreement, match="is not in 8 bits"):
         convert_bundle(folder, export_formats("onnx-int8"), FormatRequest(), few)
     assert not (folder / "formats").exists()
+
+
+def test_neither_files_nor_figures_in_8_bits_outlive_the_weights_they_were_made_of(
+    copy, few, supernet, tmp_path, monkeypatch
+) -> None:
+    """Of an updated bundle, and of one that is written in place of the old."""
+    monkeypatch.setattr("search.reports.export.data_set", lambda *_: few)
+    state = load_file(copy / "weights.safetensors")
+    state["classifier.weight"] = state["classifier.weight"].roll(1, 0)
+    save_file(state, tmp_path / "new.safetensors")
+    updated = oncefit.open_bundle(copy).update(tmp_path / "new.safetensors", say=lambda _: None)
+    write_bundle(copy, supernet, supernet.load(), supernet.space.smallest(), few, {}, {})
+    again = {name: f"oncefit convert BUNDLE --format {name}" for name in INSTALLED}
+    for folder in (updated.folder, copy):
+        card = open_bundle(folder).card
+        assert (card.formats, card.formats_gone) == (None, again)
+        assert {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} == {
+            *card.files,
+            "card.json",
+        }
+        rest = card.model_copy(update={"formats_gone": None})
+        assert "int8" not in render(rest)
 
 
 def test_one_that_loses_too_much_is_refused(trained, few, tmp_path, monkeypatch) -> None:

@@ -74,6 +74,15 @@ def test_other_names_and_other_layouts(weights: State, tmp_path: Path) -> None:
     }
 
 
+def test_what_was_made_of_a_tensor_and_stored_twice_is_a_copy_too(weights: State, tmp_path: Path) -> None:
+    """As onnx2pytorch stores weights that batch norms were folded into."""
+    folded = weights["conv"] * torch.linspace(0.1, 3, 16).reshape(16, 1, 1, 1)
+    assert became({"conv": weights["conv"]}, {"a": folded, "b": folded}, tmp_path) == {
+        becoming.SCALED: [("conv", "a")],
+        becoming.COPIED: [("", "b")],
+    }
+
+
 def test_among_copies_the_one_of_the_same_name_is_the_same(tmp_path: Path) -> None:
     first = {"a": random(20), "b": random(20), "c": random(20)}
     second = {"c": random(20), "b": random(20)}

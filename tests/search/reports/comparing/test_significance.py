@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -14,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 
 import oncefit
+from search.reports.comparing.compare import tables
 from search.runs import study as studies
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.racing import packed, packed_bits
@@ -216,6 +220,22 @@ def test_what_cannot_be_told_apart_says_how_many_images_would(copied: Copied, he
     )
     with pytest.raises(InputError, match="compared in top1 and macs"):
         oncefit.compare([base, new], reference="params=3")
+
+
+def test_a_terminal_of_80_columns_shows_each_verdict_in_one_line(copied: Copied) -> None:
+    runs = [copied("a"), copied("b"), copied("c", "a-run-whose-folder-has-rather-a-long-name")]
+    for seed, (folder, top1) in enumerate(zip(runs, (0.900, 0.902, 0.890), strict=True)):
+        rewrite(folder, top1, seed=seed)
+    comparison = oncefit.compare(runs)
+    printed = Console(width=80, file=io.StringIO())
+    for table in tables(comparison.found):
+        printed.print(table)
+    lines = printed.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= 80
+    rows = [line for line in lines if " [" in line]
+    assert len(rows) == len(comparison.verdicts)
+    word = r"(better|worse|not told apart( +[\d,]+)?)"
+    assert all(re.fullmatch(rf"  .* [+-][\d.]+ \[\S+, \S+\] +{word}", row.rstrip()) for row in rows)
 
 
 def test_runs_that_differ_in_the_seed_are_one_side(copied: Copied, here: Here) -> None:
