@@ -166,13 +166,18 @@ def narrowed(rows: Measured) -> Measured:
     return Measured(space.restricted(only), codes, rows.top1, rows.groups)
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")
 def fitted(supernet: Supernet, rows: Measured, seed: int) -> Saturating:
     """A predictor for the space of the rows: the supernet's, or a part of it.
 
     On one thread: on a busy machine, threads that wait for each other at matrices of a few hundred rows take
     ten times as long.
     """
+    with threadpool_limits(1, "blas"):
+        return fitted_here(supernet, rows, seed)
+
+
+def fitted_here(supernet: Supernet, rows: Measured, seed: int) -> Saturating:
+    """On the threads that there are."""
     merged = rows.merged()
     check_rows(merged)
     rng = np.random.default_rng(seed)

@@ -26,7 +26,16 @@ from torch import Tensor, nn
 from supernet import documents
 from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch
-from supernet.atomic import BY_OUT, Unwritable, make_folder, unwritable, unwritable_folder
+from supernet.atomic import (
+    BY_OUT,
+    Unwritable,
+    make_folder,
+    partial_of,
+    remove_left,
+    swap,
+    unwritable,
+    unwritable_folder,
+)
 from supernet.bundles.bundle_card import (
     ARCH,
     CARD,
@@ -362,9 +371,10 @@ def write_bundle(
         if net is None:
             raise ValueError("give the supernet's net or the subnet of the arch")
         subnet = specialise(net, arch, data) if data is not None else net.extract(arch)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    partial = partial_of(folder)
     try:
         make_folder(folder.parent)
+        remove_left(folder)
         partial.mkdir()
         save_weights(subnet, partial / WEIGHTS)
         say("writing the ONNX model")
@@ -427,9 +437,14 @@ def check_replaceable(folder: Path, otherwise: str = BY_OUT) -> None:
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Rename ``new`` to ``folder``; what was there is put aside first, and put back if that fails."""
+    """Rename ``new`` to ``folder``; what was there is then called ``new``, or gone.
+
+    Where the system cannot exchange the two, what was there is put aside first, and put back if that fails.
+    """
     if not folder.exists():
         new.rename(folder)
+        return
+    if swap(new, folder):
         return
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     folder.rename(aside)
