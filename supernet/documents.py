@@ -29,7 +29,7 @@ SINGULAR = {
     "labels": "list of classes",
 }
 PLURAL = {"training": "training recipes", "labels": "lists of classes"}
-PARTS = {"training": ("adapt", "finetune", "finetune_int8")}
+NOT_ALONE = {"training": ("adapt", "finetune", "finetune_int8")}
 """Shipped files that are no documents of their kind alone: recipes without a supernet, which other commands begin with."""
 YAML = (".yaml", ".yml")
 LARGEST_FILE = 64 * 2**20
@@ -92,7 +92,7 @@ def names(kind: str, more: Path | None = None) -> list[str]:
     """The names that :func:`find` knows."""
     folders = [CONFIGS / kind] + ([more] if more is not None else [])
     return sorted(
-        {path.stem for folder in folders for path in folder.glob("*.yaml")} - {*PARTS.get(kind, ())}
+        {path.stem for folder in folders for path in folder.glob("*.yaml")} - {*NOT_ALONE.get(kind, ())}
     )
 
 

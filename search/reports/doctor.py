@@ -33,7 +33,7 @@ MODULES = {"grpcio": "grpc", "nvidia-ml-py": "pynvml", "optuna-dashboard": "optu
 """What is imported of a package that is called otherwise."""
 LIMIT_S = 180
 WORKS, FAILS, MISSING = "works", "fails", "not installed"
-LINE_WIDTH, FOUND_WIDTH = 80, 44
+DOCTOR_COLUMNS, FOUND_WIDTH = 80, 44
 """Characters of a line, and of the widest column of a table that is no wider."""
 PROBE = "search.reports.probe_format"
 
@@ -161,7 +161,7 @@ def doctor_table(found: Mapping[str, Any]) -> Table:
 def doctor_title(found: Mapping[str, Any]) -> str:
     """What it runs on, and the versions of what oncefit stands on."""
     versions = ", ".join(f"{name} {known}" for name, known in found["versions"].items())
-    return f"Python {found['python']} on {found['platform']}\n{textwrap.fill(versions, LINE_WIDTH)}"
+    return f"Python {found['python']} on {found['platform']}\n{textwrap.fill(versions, DOCTOR_COLUMNS)}"
 
 
 def doctor_notes(found: Mapping[str, Any]) -> str:

@@ -415,9 +415,11 @@ def open_run(
         raise InputError(f"{folder} {told}: it has no {CONFIG}; oncefit search writes one")
     config = documents.read(folder / CONFIG, RunConfig)
     if data is not None:
-        from supernet.images.data import check_there
+        from supernet.images.data import check_images_are_there
 
-        check_there(data)  # before it is written down, as the data of a run that is made of this one
+        check_images_are_there(
+            data
+        )  # before it is written down, as the data of a run that is made of this one
         data = documents.from_folder(Path(), data)
     given = {key: value for key, value in (("supernet", supernet), ("data", data)) if value is not None}
     config = config.model_copy(update=given)

@@ -50,7 +50,7 @@ from supernet.formats.protocol import (
     QuantisedAs,
     Reading,
     ToWrite,
-    check_installed,
+    check_formats_installed,
 )
 from supernet.formats.registry import EXPORT_FORMATS, export_format
 from supernet.images.data import Dataset
@@ -110,7 +110,7 @@ def copied_file(source: str, target: str) -> None:
 
 def check_formats(formats: Sequence[ExportFormat], asked: FormatRequest) -> None:
     """Raises InputError, before anything is written, where a format is not installed or does not do what is asked."""
-    check_installed(formats)
+    check_formats_installed(formats)
     for format in formats:
         format.batch_of(asked.batch)
     if asked.opset is not None and not any(format.takes_opset for format in formats):

@@ -194,7 +194,7 @@ def is_installed(package: str) -> bool:
     return True
 
 
-def check_installed(formats: Sequence[ExportFormat]) -> None:
+def check_formats_installed(formats: Sequence[ExportFormat]) -> None:
     """Raises InputError where what writes formats is not installed, with what does that for each of them."""
     told = [
         f"format {format.name} needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "

@@ -95,13 +95,13 @@ def read_dataset(name_or_folder: str, classes: tuple[str, ...], how: Preprocessi
     check_preprocessing(how)
     if name_or_folder == "fashion_mnist":
         return load_fashion_mnist(classes, how)
-    check_there(name_or_folder)
+    check_images_are_there(name_or_folder)
     folder = Path(name_or_folder)
     splits = {split: ready(images, how) for split, images in list_splits(folder, classes).items()}
     return Dataset(name_or_folder, classes, how, sha256=splits_hash(classes, splits), **splits)
 
 
-def check_there(name_or_folder: str) -> None:
+def check_images_are_there(name_or_folder: str) -> None:
     """Raises InputError for what is neither a folder nor a data set that ships."""
     if name_or_folder != "fashion_mnist" and not Path(name_or_folder).is_dir():
         raise unknown("data set (or folder of images)", name_or_folder, ["fashion_mnist"])

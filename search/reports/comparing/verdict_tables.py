@@ -12,7 +12,7 @@ from search.reports.units import counted, heading, scaled, short_number
 if TYPE_CHECKING:
     from rich.table import Table
 
-LINE_WIDTH = 80
+VERDICT_COLUMNS = 80
 NEEDED_TOLD = "Needed: so many images, or runs of each, to show a difference as large."
 
 
@@ -45,13 +45,13 @@ def verdict_table(
         title_justify="left",
         caption=caption,
         caption_justify="left",
-        min_width=LINE_WIDTH,
+        min_width=VERDICT_COLUMNS,
     )
     for name in ("of", "difference", "verdict", "needed"):
         made.add_column(name, no_wrap=True, justify="right" if name == "needed" else "left")
     for verdict in (one for one in found.verdicts if one.new == side.label):
         word = verdict.word if verdict.word is not None else "not compared"
-        cells = (briefly_about(verdict, cost), difference_told(verdict), word, needed(verdict))
+        cells = (briefly_about(verdict, cost), difference_told(verdict), word, needed_cell(verdict))
         made.add_row(*map(Text, cells))
     return made
 
@@ -63,7 +63,7 @@ def briefly_about(verdict: Verdict, cost: Objective) -> str:
     return f"within {short_number(scaled(cost.name, verdict.budget))}"
 
 
-def needed(verdict: Verdict) -> str:
+def needed_cell(verdict: Verdict) -> str:
     """``150,000``, ``12 runs``, ``more of both``, or nothing where it is told apart, or none is ahead."""
     found, more = verdict.difference, verdict.needed
     if found is None or more is None or verdict.word != NOT_TOLD_APART:
