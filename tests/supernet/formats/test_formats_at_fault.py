@@ -203,7 +203,7 @@ def test_where_a_disk_is_full_nothing_of_a_format_stays(
     monkeypatch.setattr(conversion, "add_formats", without_room)
     with pytest.raises(InputError, match=r"cannot (be )?writ"):
         convert_bundle(
-            bundle.folder, export_formats(name), FormatRequest(batch=2), None, supernet=bundle.supernet
+            bundle.folder, export_formats(name), FormatRequest(batch=1), None, supernet=bundle.supernet
         )
     assert {path: path.read_bytes() for path in bundle.folder.rglob("*") if path.is_file()} == before
     assert [path.name for path in bundle.folder.parent.iterdir()] == ["bundle"]
