@@ -36,6 +36,7 @@ from search.runs.run import (
 )
 from search.runs.study import Candidate
 from search.storages.following import storage_of
+from search.storages.together import written_together
 from search.storages.travelling import publish
 from search.storages.workers import Worker, at_work, others_at_work
 from supernet import documents, locks
@@ -288,8 +289,9 @@ def consider(run: Run, study: optuna.Study, trial: optuna.Trial, ledger: Ledger,
             return False
         new = found is None
         found = found or judge(run, trial.number, arch, costs, ledger.known)
-    for name, value in studies.attributes(arch, costs, found, run.problem.objectives[0].name).items():
-        trial.set_user_attr(name, value)
+    with written_together(study, trial._trial_id):
+        for name, value in studies.attributes(arch, costs, found, run.problem.objectives[0].name).items():
+            trial.set_user_attr(name, value)
     if not isinstance(found, Candidate):
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     else:

@@ -88,12 +88,11 @@ def open_storage(url: str) -> BaseStorage:
 
 
 def opened_journal(url: str) -> BaseStorage:
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    from search.storages.together import Journal, JournalFile
 
     path = Path(url.removeprefix(JOURNAL))
     try:
-        return JournalStorage(JournalFileBackend(str(path)))
+        return Journal(JournalFile(str(path)))
     except (OSError, ValueError, KeyError) as error:
         raise cannot_open(url, error) from error
 
@@ -147,7 +146,9 @@ def opened_database(url: str) -> BaseStorage:
     weakref.finalize(storage, storage.engine.dispose)  # connections are not left for the server to miss
     from search.storages.patience import patient
 
-    return patient(get_storage(storage), is_unreachable, without_password(url))
+    shown = without_password(url)
+    patient(storage, is_unreachable, shown, methods=("write_together",))
+    return patient(get_storage(storage), is_unreachable, shown)
 
 
 def made_database(url: str) -> Database:
