@@ -23,7 +23,7 @@ from search.runs.front import best
 from search.runs.own import Own
 from search.runs.run import Progress, Run, most_promising, settled
 from search.runs.trials import Told, begin, bury_in_turn, prepared, proposes, settle
-from search.storages.urls import STORAGE_VARIABLE, without_password
+from search.storages.urls import STORAGE_VARIABLE, lasting, without_password
 from search.storages.workers import WORKERS, at_work
 from supernet import locks
 from supernet.bounds import check_between
@@ -183,8 +183,9 @@ class Crew:
         for log in self._logs:
             log.unlink(missing_ok=True)
         for lock in (self._folder / WORKERS).glob("*.lock"):
-            if not locks.is_held(lock):
-                lock.unlink(missing_ok=True)
+            # it goes as it is given back, lest a worker that begins loses its own
+            with locks.held_if_free(lock):
+                pass
 
     def _alive(self) -> list[subprocess.Popen[bytes]]:
         return [process for process in self._processes.values() if process.poll() is None]
@@ -231,8 +232,11 @@ def environment_of_workers(run: Run, count: int) -> dict[str, str]:
     share = str(max(1, torch.get_num_threads() // count))
     made = {**os.environ, "OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share, "OPENBLAS_NUM_THREADS": share}
     made["PYTHONPATH"] = os.pathsep.join(str(Path(place or ".").absolute()) for place in sys.path)
+    kept = studies.read_place(run.folder, None).storage
     if run.storage is not None:
         made[STORAGE_VARIABLE] = run.storage
+    elif kept is None or lasting(made.get(STORAGE_VARIABLE, "")) != kept:
+        made.pop(STORAGE_VARIABLE, None)  # it is of another search
     return made
 
 

@@ -244,15 +244,18 @@ def attempt(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> bo
     """One trial, asked for and judged; it has ended afterwards, whatever happens. Whether it judged a new arch."""
     from optuna.exceptions import UpdateFinishedTrialError
 
-    trial = asked(run, study, ledger, worker)
+    trial = None
     try:
+        trial = asked(run, study, ledger, worker)
         return consider(run, study, trial, ledger, worker)
     except UpdateFinishedTrialError:
         # this process had stopped for so long that another one took it for dead
-        say(f"trial {trial.number} was given up by another process and is not counted")
+        which = "a trial" if trial is None else f"trial {trial.number}"
+        say(f"{which} was given up by another process and is not counted")
         return False
     except BaseException:
-        fail(study, trial)
+        if trial is not None:
+            fail(study, trial)
         raise
     finally:
         worker.ended()
