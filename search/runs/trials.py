@@ -341,7 +341,7 @@ def judge(
     if run.predictor is not None or run.config.accuracy == OWN:
         return studies.judged(number, arch, costs, run.judge(arch))
     rival = rival_of(run, costs, known, len(run.accuracy.data.validation)) if run.config.race else None
-    found = run.accuracy.race(arch, rival, run.problem.objectives[0].name)
+    found = run.measured(arch, rival)
     return found if isinstance(found, Raced) else Candidate(number, arch, costs, found[0], hits=found[1])
 
 
@@ -457,8 +457,9 @@ def measured_alone(run: Run, study: optuna.Study, candidate: Candidate) -> bool:
     with locks.held_if_free(folder / f"{candidate.arch.id}.lock") as alone:
         if not alone or candidate.arch.id in studies.saved(study, studies.VALIDATION):
             return False
-        validation, hits = run.accuracy.with_hits(candidate.arch, run.problem.objectives[0].name)
-        studies.save(study, candidate.arch, validation, hits)
+        found = run.measured(candidate.arch)
+        assert not isinstance(found, Raced), "without a rival nothing is stopped"
+        studies.save(study, candidate.arch, *found)
         return True
 
 
