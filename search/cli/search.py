@@ -54,6 +54,9 @@ def search(
         bool, typer.Option("--verify-again", help="Time them anew, and forget what was measured.")
     ] = False,
     workers: Annotated[int, typer.Option(help="Processes that share trials and threads.", metavar="N")] = 1,
+    executor: Annotated[
+        str | None, typer.Option(help="Dask cluster that measures: dask://HOST:PORT.", metavar="URL")
+    ] = None,
     storage: Annotated[str | None, storage_url("SQLite in the run folder")] = None,
     study: Annotated[
         str | None, typer.Option(help="The study's name, for workers elsewhere.", metavar="NAME")
@@ -87,7 +90,12 @@ def search(
         **given, "config": config, "budgets": limits, "trials": trials, "measure": measure, "storage": storage,
         "enqueue": enqueue, "out": folder, "track_carbon": track_carbon, "progress": True,
     }  # fmt: skip
-    alone: dict[str, Any] = {"workers": workers, "study": study, "verify_again": verify_again}
+    alone: dict[str, Any] = {
+        "workers": workers,
+        "executor": executor,
+        "study": study,
+        "verify_again": verify_again,
+    }
     with terminal.resumable():
         if several:
             refuse_for_several(alone)

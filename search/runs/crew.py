@@ -12,9 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from search.feasible.budget_messages import check_feasible
 from search.runs import study as studies
@@ -23,7 +23,7 @@ from search.runs.front import best
 from search.runs.own import Own
 from search.runs.run import Progress, Run, most_promising, settled
 from search.runs.trials import Told, begin, bury_in_turn, prepared, proposes, settle
-from search.storages.urls import STORAGE_VARIABLE, without_password
+from search.storages.urls import STORAGE_VARIABLE, lasting, without_password
 from search.storages.workers import WORKERS, at_work
 from supernet import locks
 from supernet.bounds import check_between
@@ -34,6 +34,15 @@ if TYPE_CHECKING:
 
     from search.runs.ledger import Ledger
     from search.storages.workers import Worker
+
+
+class Hands(Protocol):
+    """Those who make the trials of a search."""
+
+    def look(self, wanted: bool) -> int:
+        """See to it that they are at work, if they are ``wanted``; the number of those who are."""
+        ...
+
 
 MOST_WORKERS = 1000
 DEATHS = 5
@@ -65,6 +74,13 @@ def search_in_crew(run: Run, workers: int, progress: Callable[[Progress], None])
 
     Raises InputError where they are refused, or die too often. KeyboardInterrupt leaves the study resumable.
     """
+    search_by(run, lambda left: working(run, min(workers, left)), progress)
+
+
+def search_by(
+    run: Run, hired: Callable[[int], AbstractContextManager[Hands]], progress: Callable[[Progress], None]
+) -> None:
+    """A search by others, whom ``hired`` sets to work for so many trials that are left; what they raise, this raises."""
     told = Told(progress, run.config.trials)
     witness = check_feasible(run.problem, run.where)
     study = prepared(run, told.again)
@@ -74,18 +90,18 @@ def search_in_crew(run: Run, workers: int, progress: Callable[[Progress], None])
                 ledger = begin(run, study, worker, witness)
             left = run.config.trials - ledger.done
             if left > 0:
-                with working(run, min(workers, left)) as crew:
+                with hired(left) as crew:
                     watch_trials(run, study, ledger, worker, crew, told)
     settle(run, study, told)
     if run.config.accuracy == BOTH:
         left = len(most_promising(run, study)) - len(settled(run, study))
         if left > 0:
-            with working(run, min(workers, left)) as crew:
+            with hired(left) as crew:
                 watch_measuring(run, study, crew, told)
 
 
 def watch_trials(
-    run: Run, study: optuna.Study, ledger: Ledger, worker: Worker, crew: Crew, told: Told
+    run: Run, study: optuna.Study, ledger: Ledger, worker: Worker, crew: Hands, told: Told
 ) -> None:
     """Until the workers have nothing left to do: what dead ones left is theirs again."""
     while True:
@@ -99,7 +115,7 @@ def watch_trials(
         time.sleep(LOOK_S)
 
 
-def watch_measuring(run: Run, study: optuna.Study, crew: Crew, told: Told) -> None:
+def watch_measuring(run: Run, study: optuna.Study, crew: Hands, told: Told) -> None:
     """Until the best by prediction are measured."""
     of = len(most_promising(run, study))
     while True:
@@ -183,8 +199,9 @@ class Crew:
         for log in self._logs:
             log.unlink(missing_ok=True)
         for lock in (self._folder / WORKERS).glob("*.lock"):
-            if not locks.is_held(lock):
-                lock.unlink(missing_ok=True)
+            # it goes as it is given back, lest a worker that begins loses its own
+            with locks.held_if_free(lock):
+                pass
 
     def _alive(self) -> list[subprocess.Popen[bytes]]:
         return [process for process in self._processes.values() if process.poll() is None]
@@ -231,8 +248,11 @@ def environment_of_workers(run: Run, count: int) -> dict[str, str]:
     share = str(max(1, torch.get_num_threads() // count))
     made = {**os.environ, "OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share, "OPENBLAS_NUM_THREADS": share}
     made["PYTHONPATH"] = os.pathsep.join(str(Path(place or ".").absolute()) for place in sys.path)
+    kept = studies.read_place(run.folder, None).storage
     if run.storage is not None:
         made[STORAGE_VARIABLE] = run.storage
+    elif kept is None or lasting(made.get(STORAGE_VARIABLE, "")) != kept:
+        made.pop(STORAGE_VARIABLE, None)  # it is of another search
     return made
 
 

@@ -43,7 +43,7 @@ from search.runs.on_device import (
 )
 from search.runs.own import Own, is_given, own_cost, own_judgement, told
 from search.runs.prior import begins_with, may_have_prior, with_prior
-from search.runs.racing import Raced
+from search.runs.racing import Raced, Rival
 from search.runs.study import Candidate
 from supernet import documents
 from supernet.accuracy import Accuracy
@@ -87,6 +87,8 @@ class Run:
     study_name: str | None = None
     """What a new study is called if that is given."""
     own: Own = field(default_factory=Own)
+    elsewhere: Callable[[Arch, Rival | None, str], tuple[Accuracy, str] | Raced] | None = None
+    """What measures in place of this process: an arch against a rival, by top1 or top5."""
     beside: Run | None = None
     """A run of the same supernet and images for another device: what is measured is measured for both."""
 
@@ -136,6 +138,10 @@ class Run:
         if self.beside is not None:
             return self.beside.accuracy
         return MeasuredAccuracy(self.supernet, self.config.data or self.supernet.data)
+
+    def measured(self, arch: Arch, rival: Rival | None = None) -> tuple[Accuracy, str] | Raced:
+        """Its accuracy on the validation split with its packed hits, or where it was stopped as a rival dominates it."""
+        return (self.elsewhere or self.accuracy.race)(arch, rival, self.accuracy_name)
 
     def judge(self, arch: Arch) -> studies.Judgement:
         """What a trial's accuracy is where it is not measured: the caller's own, or predicted."""

@@ -108,7 +108,10 @@ def open_study(
     place = read_place(folder, url)
     where = place.storage or str(folder / DATABASE)
     if place.storage is None and not create and not (folder / DATABASE).is_file():
-        raise InputError(f"{folder} has no {DATABASE}: its study was removed; search again in another folder")
+        # a search that has just begun reads its images before it makes the study
+        raise NotThereError(
+            f"{folder} has no {DATABASE}: its study was removed; search again in another folder"
+        )
     own_database = f"{SQLITE}{folder / DATABASE}".replace("{", "{{").replace(
         "}", "}}"
     )  # Optuna fills in what braces name
@@ -151,7 +154,10 @@ def identity_of(study: optuna.Study) -> dict[str, object]:
     """What the study's figures are of. Raises InputError for a study that oncefit did not make."""
     found = study.user_attrs.get(IDENTITY)
     if not isinstance(found, dict):
-        raise InputError(
+        kind = (
+            InputError if study.get_trials(deepcopy=False) else NotThereError
+        )  # it may be about to be written
+        raise kind(
             f"the study {study.study_name!r} was not made by oncefit search; "
             "choose another folder with --out or another --storage"
         )

@@ -36,6 +36,7 @@ from search.runs.run import (
 )
 from search.runs.study import Candidate
 from search.storages.following import storage_of
+from search.storages.together import written_together
 from search.storages.travelling import publish
 from search.storages.workers import Worker, at_work, others_at_work
 from supernet import documents, locks
@@ -243,15 +244,18 @@ def attempt(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> bo
     """One trial, asked for and judged; it has ended afterwards, whatever happens. Whether it judged a new arch."""
     from optuna.exceptions import UpdateFinishedTrialError
 
-    trial = asked(run, study, ledger, worker)
+    trial = None
     try:
+        trial = asked(run, study, ledger, worker)
         return consider(run, study, trial, ledger, worker)
     except UpdateFinishedTrialError:
         # this process had stopped for so long that another one took it for dead
-        say(f"trial {trial.number} was given up by another process and is not counted")
+        which = "a trial" if trial is None else f"trial {trial.number}"
+        say(f"{which} was given up by another process and is not counted")
         return False
     except BaseException:
-        fail(study, trial)
+        if trial is not None:
+            fail(study, trial)
         raise
     finally:
         worker.ended()
@@ -288,8 +292,9 @@ def consider(run: Run, study: optuna.Study, trial: optuna.Trial, ledger: Ledger,
             return False
         new = found is None
         found = found or judge(run, trial.number, arch, costs, ledger.known)
-    for name, value in studies.attributes(arch, costs, found, run.problem.objectives[0].name).items():
-        trial.set_user_attr(name, value)
+    with written_together(study, trial._trial_id):
+        for name, value in studies.attributes(arch, costs, found, run.problem.objectives[0].name).items():
+            trial.set_user_attr(name, value)
     if not isinstance(found, Candidate):
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     else:
@@ -336,7 +341,7 @@ def judge(
     if run.predictor is not None or run.config.accuracy == OWN:
         return studies.judged(number, arch, costs, run.judge(arch))
     rival = rival_of(run, costs, known, len(run.accuracy.data.validation)) if run.config.race else None
-    found = run.accuracy.race(arch, rival, run.problem.objectives[0].name)
+    found = run.measured(arch, rival)
     return found if isinstance(found, Raced) else Candidate(number, arch, costs, found[0], hits=found[1])
 
 
@@ -452,8 +457,9 @@ def measured_alone(run: Run, study: optuna.Study, candidate: Candidate) -> bool:
     with locks.held_if_free(folder / f"{candidate.arch.id}.lock") as alone:
         if not alone or candidate.arch.id in studies.saved(study, studies.VALIDATION):
             return False
-        validation, hits = run.accuracy.with_hits(candidate.arch, run.problem.objectives[0].name)
-        studies.save(study, candidate.arch, validation, hits)
+        found = run.measured(candidate.arch)
+        assert not isinstance(found, Raced), "without a rival nothing is stopped"
+        studies.save(study, candidate.arch, *found)
         return True
 
 

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import TrialModel, TrialSystemAttributeModel, TrialUserAttributeModel
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Connection, DateTime, TableClause, column, insert, or_, select, table
 from sqlalchemy.exc import (
@@ -31,6 +34,8 @@ from sqlalchemy.exc import (
     TimeoutError,
 )
 from sqlalchemy.orm import Session
+
+from search.storages.together import Kept
 
 MOST_BY_ID = 500
 """Ids that are named in one query at most: databases take a limited number of values."""
@@ -59,13 +64,38 @@ RowsByTrial = Mapping[int, list[Any]]
 """The rows of a table by trial id, which is not in them."""
 
 
+class Param(NamedTuple):
+    """A parameter of a trial that is kept back; its value is Optuna's, the place of a choice."""
+
+    name: str
+    value: float
+    distribution: BaseDistribution
+
+    @property
+    def text(self) -> str:
+        return distribution_to_json(self.distribution)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        return {"param_name": self.name, "param_value": self.value, "distribution_json": self.text}
+
+
+class Attribute(NamedTuple):
+    """An attribute of a trial that is kept back, and Optuna's class of its table."""
+
+    of: type
+    key: str
+    value: Any
+
+
 class Database(RDBStorage):
-    """Optuna's storage of a database, with its own way to read trials, and to add whole ones."""
+    """Optuna's storage of a database, with its own way to read trials, to add whole ones, and to write several things at once."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._compatible: set[tuple[int, str, str]] = set()
         """Parameters of studies, with their distributions, that Optuna has found to agree with earlier trials."""
+        self._kept = Kept[Param | Attribute]()
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Raises KeyError where there is no such trial."""
@@ -89,6 +119,57 @@ class Database(RDBStorage):
         wanted = or_(newer, TRIALS.c.trial_id.in_(included)) if included else newer
         found = self._read(TRIALS.c.study_id == study_id, wanted)
         return [trial for trial in found if states is None or trial.state in states]
+
+    @contextmanager
+    def kept_back(self, trial_id: int) -> Iterator[None]:
+        """See :func:`search.storages.together.written_together`."""
+        with self._kept.back() as writes:
+            yield
+        if writes:
+            self.write_together(trial_id, writes)
+
+    def write_together(self, trial_id: int, writes: Sequence[Param | Attribute]) -> None:
+        """In one transaction, which may be begun again where the answer to it was lost.
+
+        Raises UpdateFinishedTrialError where the trial has ended.
+        """
+        with _create_scoped_session(self.scoped_session, True) as session:
+            trial: Any = TrialModel.find_or_raise_by_id(trial_id, session)
+            self.check_trial_is_updatable(trial_id, trial.state)
+            rows, new = [], set[tuple[int, str, str]]()
+            for write in writes:
+                if isinstance(write, Attribute):
+                    self._set_trial_attr_without_commit(session, write.of, trial_id, write.key, write.value)
+                    continue
+                key = (trial.study_id, write.name, write.text)
+                if key in self._compatible:
+                    rows.append({"trial_id": trial_id, **write.row})
+                else:
+                    self._set_trial_param_without_commit(
+                        session, trial_id, write.name, write.value, write.distribution
+                    )
+                    new.add(key)
+            if rows:
+                session.execute(insert(PARAMS), rows)
+        self._compatible |= new
+
+    def _set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:  # fmt: skip
+        """Called by Optuna, with the distribution of earlier trials if it knows that."""
+        if not self._kept.keeps(Param(param_name, param_value_internal, distribution)):
+            super()._set_trial_param(
+                trial_id, param_name, param_value_internal, distribution, previous_distribution
+            )
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        if not self._kept.keeps(Attribute(TrialUserAttributeModel, key, value)):
+            super().set_trial_user_attr(trial_id, key, value)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        if not self._kept.keeps(Attribute(TrialSystemAttributeModel, key, value)):
+            super().set_trial_system_attr(trial_id, key, value)
 
     def _get_prepared_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None, session: Session

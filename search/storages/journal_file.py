@@ -7,12 +7,16 @@ line, but writes the next one right behind it, and can read neither from then on
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
+from search.storages.together import Kept
 from supernet.errors import InputError
 
 TAIL_BYTES = 1 << 16
@@ -26,6 +30,7 @@ class JournalFile(JournalFileBackend):
     def __init__(self, path: Path) -> None:
         super().__init__(str(path), CleanEnd(path))
         self._path = path
+        self.kept = Kept[dict[str, Any]]()
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """Called by Optuna with the number of lines that it knows."""
@@ -45,13 +50,43 @@ class JournalFile(JournalFileBackend):
             raise InputError(f"{self._path} was removed: put it back, or search again with --out") from error
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Called by Optuna with operations to keep."""
+        """Called by Optuna with operations to keep; a thread may keep some back, and write them at once."""
+        if self.kept.keeps(*logs):
+            return
         try:
             super().append_logs(logs)
         except OSError as error:
             raise InputError(
                 f"cannot write {self._path}: {error.strerror}; mend that, and the same command goes on, or {ELSEWHERE}"
             ) from error
+
+
+class Journal(JournalStorage):
+    """Optuna's storage of a journal file, with :func:`search.storages.together.written_together`."""
+
+    def __init__(self, file: JournalFile) -> None:
+        super().__init__(file)
+        self._file = file
+
+    @contextmanager
+    def kept_back(self, trial_id: int) -> Iterator[None]:
+        with self._file.kept.back() as lines:
+            yield
+        if lines:
+            self._file.append_logs(lines)
+            self._check_taken(trial_id, len(lines))
+
+    def _check_taken(self, trial_id: int, lines: int) -> None:
+        """Each line that came too late raises an error when it is read, the first of which is raised here."""
+        refused: UpdateFinishedTrialError | None = None
+        for _ in range(lines + 1):
+            try:
+                self.get_trial(trial_id)
+                break
+            except UpdateFinishedTrialError as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
 
 
 class CleanEnd(JournalFileSymlinkLock):

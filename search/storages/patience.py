@@ -26,6 +26,9 @@ OUTAGE_S = 300.0
 FIRST_STEP_S, LONGEST_STEP_S = 0.2, 5.0
 """Seconds until a storage is asked again: twice as many each time."""
 
+QUESTIONS = tuple(name for name in dir(BaseStorage) if not name.startswith("_"))
+"""What a storage is asked."""
+
 TELL_S = 60.0
 """Seconds between two messages about it."""
 
@@ -37,6 +40,7 @@ def patient(
     outage_s: float = OUTAGE_S,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    methods: Sequence[str] = QUESTIONS,
 ) -> Stored:
     """The same storage, changed: what raises an error that ``is_lost`` is asked again, for ``outage_s`` seconds."""
 
@@ -68,7 +72,7 @@ def patient(
 
         return asked
 
-    for method in (one for one in dir(BaseStorage) if not one.startswith("_")):
+    for method in methods:
         if callable(ask := getattr(storage, method)):
             ask = ends_once(storage, ask) if method == "set_trial_state_values" else ask
             setattr(storage, method, insisting(ask))

@@ -92,13 +92,11 @@ def open_storage(url: str) -> BaseStorage:
 
 
 def opened_journal(url: str) -> BaseStorage:
-    from optuna.storages import JournalStorage
-
-    from search.storages.journal_file import JournalFile
+    from search.storages.journal_file import Journal, JournalFile
 
     path = Path(url.removeprefix(JOURNAL))
     try:
-        return JournalStorage(JournalFile(path))
+        return Journal(JournalFile(path))
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
@@ -155,7 +153,9 @@ def opened_database(url: str) -> BaseStorage:
     weakref.finalize(storage, storage.engine.dispose)  # connections are not left for the server to miss
     from search.storages.patience import patient
 
-    return patient(get_storage(storage), is_unreachable, without_password(url))
+    shown = without_password(url)
+    patient(storage, is_unreachable, shown, methods=("write_together",))
+    return patient(get_storage(storage), is_unreachable, shown)
 
 
 def made_database(url: str) -> Database:

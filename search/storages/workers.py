@@ -26,6 +26,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from search.storages.following import storage_of
+from search.storages.together import written_together
 from supernet import locks
 from supernet.archs.space import SearchSpace
 
@@ -68,8 +69,9 @@ class Worker:
             taken = storage.create_new_trial(study_id, template_trial=template)
         self._current = (storage, taken)
         trial = optuna.Trial(study, taken)
-        for dimension in space.dimensions:
-            trial.suggest_categorical(dimension.name, dimension.choices)
+        with written_together(study, taken):
+            for dimension in space.dimensions:
+                trial.suggest_categorical(dimension.name, dimension.choices)
         return trial
 
     def ended(self) -> None:

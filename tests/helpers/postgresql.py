@@ -41,6 +41,7 @@ class Server:
     def __init__(self, folder: Path, user: str | None, password: str | None) -> None:
         self._folder, self._user, self._programs = folder, user, programs()
         self._process: subprocess.Popen[str] | None = None
+        self._drain: threading.Thread | None = None
         how: tuple[object, ...] = ("-A", "trust")
         if password is not None:
             (folder / "password").write_text(password)
@@ -61,7 +62,8 @@ class Server:
         for line in started.stderr:
             if "ready to accept connections" in line:
                 # what it says later must not fill the pipe
-                threading.Thread(target=lambda: deque(started.stderr or (), maxlen=0), daemon=True).start()
+                self._drain = threading.Thread(target=deque, args=(started.stderr, 0), daemon=True)
+                self._drain.start()
                 return
         raise NoServerError("PostgreSQL ended before it was ready")
 
@@ -71,6 +73,8 @@ class Server:
             self._process.send_signal(signal.SIGINT)  # which waits for no client
             self._process.wait()
             assert self._process.stderr is not None
+            if self._drain is not None:
+                self._drain.join()  # it reads to the end before what it reads is closed
             self._process.stderr.close()
             self._process = None
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -14,6 +15,7 @@ from optuna.trial import TrialState
 from search.proposing.claims import claiming
 from search.proposing.samplers import SAMPLERS, build_sampler
 from search.runs.ledger import Ledger
+from search.runs.own import Own
 from search.runs.run import conclude
 from search.runs.trials import consider, search
 from search.storages.workers import BEAT, BEAT_S, MARK, PATIENCE_S, Worker, at_work, worker_lock_path
@@ -197,6 +199,24 @@ def test_a_trial_that_was_failed_from_outside_ends_no_search(
 
     search(Sabotaged(**vars_of(run)), lambda progress: None)
     assert f"trial {told[0]} was given up by another process" in capsys.readouterr().err
+    assert len([t for t in study.get_trials() if t.state == TrialState.COMPLETE]) == 6
+
+
+def test_a_trial_that_was_failed_while_it_was_proposed_ends_no_search(
+    run: FreeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, _ = begun(run)
+    told: list[int] = []
+
+    class Slow(optuna.samplers.RandomSampler):
+        def sample_independent(self, *given: Any) -> Any:
+            if not told:
+                told.append(given[1].number)
+                study.tell(given[1].number, state=TrialState.FAIL)
+            return super().sample_independent(*given)
+
+    search(replace(run, own=Own(sampler=Slow(0))), lambda progress: None)
+    assert "a trial was given up by another process" in capsys.readouterr().err
     assert len([t for t in study.get_trials() if t.state == TrialState.COMPLETE]) == 6
 
 

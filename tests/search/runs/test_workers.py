@@ -12,18 +12,22 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 
 import oncefit
 from search.cli.app import main
-from search.runs import crew
+from search.runs import crew, joining
 from search.runs.config import load_config
-from search.runs.crew import check_workers, search_in_crew
+from search.runs.crew import Crew, check_workers, search_in_crew
 from search.runs.own import Own
-from search.runs.run import Progress, open_run, start
+from search.runs.run import Progress, open_run, start, write_down
+from search.runs.study import identity_of
 from search.runs.trials import MEASURING, Told, measured_alone, prepared, settle
-from search.storages.workers import WORKERS
+from search.storages.urls import STORAGE_VARIABLE, NotThereError
+from search.storages.workers import WORKERS, at_work
 from supernet import locks
+from supernet.atomic import make_folder
 from supernet.errors import InputError
 from supernet.families.catalog import open_supernet
 from supernet.images.data import Dataset
@@ -228,6 +232,49 @@ def test_workers_that_die_again_and_again_are_given_up(
         InputError, match=r"1 workers of .* died, the last one by SIGKILL, as the system does where"
     ):
         search_in_crew(run, 1, NONE)
+
+
+def test_a_worker_waits_for_a_study_that_is_about_to_be_made(
+    config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(tmp_path / "run", load_config(config(trials=2), {}, {}), None, NONE)
+    make_folder(run.folder)
+    write_down(run)  # images are read before the study is made, which takes a while where they are many
+    with pytest.raises(NotThereError, match=r"has no study\.db"):
+        oncefit.work(run.folder)
+    monkeypatch.setattr(joining.time, "sleep", lambda _: prepared(run, lambda: None))
+    assert oncefit.work(run.folder, wait=60, check=True) == 0
+
+
+def test_a_study_without_identity_may_be_about_to_get_it(tmp_path: Path) -> None:
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path}/study.db")
+    with pytest.raises(NotThereError, match="was not made by oncefit search"):
+        identity_of(study)
+    study.tell(study.ask(), 1.0)
+    with pytest.raises(InputError, match="was not made by oncefit search") as error:
+        identity_of(study)
+    assert type(error.value) is InputError, "nobody waits for that"
+
+
+def test_workers_are_told_of_no_storage_of_another_search(
+    config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STORAGE_VARIABLE, f"{tmp_path}/other.journal")
+    begun(config(), tmp_path / "alone", None)
+    assert STORAGE_VARIABLE not in crew.environment_of_workers(open_run(tmp_path / "alone"), 1)
+    begun(config(), tmp_path / "shared", f"{tmp_path}/other.journal")
+    assert crew.environment_of_workers(open_run(tmp_path / "shared"), 1)[STORAGE_VARIABLE].endswith(
+        "other.journal"
+    )
+
+
+def test_only_locks_of_dead_workers_are_removed(config: Callable[..., Path], tmp_path: Path) -> None:
+    begun(config(), tmp_path / "run", None)
+    run = open_run(tmp_path / "run")
+    with at_work(run.folder) as living:
+        (run.folder / WORKERS / "dead.lock").touch()
+        Crew(run, 1).forget()
+        assert [path.stem for path in (run.folder / WORKERS).iterdir()] == [living.id]
 
 
 def test_objects_do_not_reach_workers() -> None:
