@@ -69,7 +69,7 @@ def search_in_crew(run: Run, workers: int, progress: Callable[[Progress], None])
     witness = check_feasible(run.problem, run.where)
     study = prepared(run, told.again)
     if proposes(run):
-        with at_work(run.folder) as worker:
+        with studies.still_there(study), at_work(run.folder) as worker:
             with studies.in_turn(run.folder, told.again):
                 ledger = begin(run, study, worker, witness)
             left = run.config.trials - ledger.done

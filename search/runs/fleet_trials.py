@@ -72,6 +72,7 @@ def begun(stack: ExitStack, fleet: Fleet, label: str) -> Member:
         write_down(run)
         study = run.study(create=True)
         documents.write_text(run.folder / CONFIG, to_yaml(run.config))
+    stack.enter_context(studies.still_there(study))
     worker = stack.enter_context(at_work(run.folder))
     ledger = begin(run, study, worker, None)
     told = {

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from search.runs.sqlite_refusals import refusal, tell_refusals
 from supernet.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ REACHING = {
     "tcp_user_timeout": 60_000,
 }  # fmt: skip
 """How long PostgreSQL's client takes a silent server for a living one: seconds, and milliseconds for the last."""
+UPGRADE = "optuna storage upgrade"
+"""The command of Optuna that brings a database of an older version to this one's."""
 IN_AUTHORITY = re.compile(r"(?<=://)([^:@/\s]*):[^\s]*@")
 IN_QUERY = re.compile(r"([?&])(\w*password|passwd|pwd)=[^&\s]*", re.IGNORECASE)
 
@@ -89,13 +92,16 @@ def open_storage(url: str) -> BaseStorage:
 
 def opened_journal(url: str) -> BaseStorage:
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+
+    from search.runs.journal_file import JournalFile
 
     path = Path(url.removeprefix(JOURNAL))
     try:
-        return JournalStorage(JournalFileBackend(str(path)))
-    except (OSError, ValueError, KeyError) as error:
-        raise cannot_open(url, error) from error
+        return JournalStorage(JournalFile(path))
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+        raise cannot_open(url, error) from error  # the last two of operations that this Optuna does not know
 
 
 def opened_proxy(url: str) -> BaseStorage:
@@ -142,6 +148,7 @@ def opened_database(url: str) -> BaseStorage:
         raise cannot_open(url, error) from error
     if url.startswith("sqlite"):
         event.listen(storage.engine, "connect", use_write_ahead_log)
+        tell_refusals(storage.engine)
         storage.engine.dispose()
         return storage
     weakref.finalize(storage, storage.engine.dispose)  # connections are not left for the server to miss
@@ -189,7 +196,15 @@ def cannot_open(url: str, error: Exception) -> InputError:
         return InputError(
             f"cannot use the storage {shown}: the package that reaches it is not installed; pip install 'oncefit[{extra}]'"
         )
-    reason = without_password(" ".join(str(error).split()))[:300]
+    if (refused := refusal(error)) is not None:
+        return NotThereError(f"cannot use the storage {shown}: {refused}")
+    reason = without_password(" ".join(str(error).split()))
+    if UPGRADE in reason:
+        return InputError(
+            f"cannot use the storage {shown}, which an older Optuna made: {reason.partition(' Please')[0]} Bring it to this "
+            f"version, on a copy first: {UPGRADE} --storage {shown}"
+        )
+    reason = reason[:300]
     kind = InputError if isinstance(error, (ValueError, ImportError)) else NotThereError
     return kind(
         f"cannot use the storage {shown}: {reason}. Give --storage as an Optuna storage URL, for example "

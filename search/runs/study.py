@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from search.problem.limits import within
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
-from search.proposing.following import ARCH_ID, IDENTITY
+from search.proposing.following import ARCH_ID, IDENTITY, storage_of
 from search.runs.racing import Raced, from_attribute
 from search.runs.storage_urls import SQLITE, NotThereError, cannot_open, lasting
 from search.runs.storage_urls import open_storage as open_storage
@@ -175,6 +175,23 @@ def differing(study: optuna.Study, identity: Mapping[str, object]) -> list[str]:
         for key, here in identity.items()
         if found.get(key) != here
     ]
+
+
+@contextmanager
+def still_there(study: optuna.Study) -> Iterator[None]:
+    """Raises InputError in place of what Optuna says where a study is deleted while it is used."""
+    storage, study_id = storage_of(study)
+    try:
+        yield
+    except KeyError as error:
+        try:
+            storage.get_study_user_attrs(study_id)
+        except KeyError:
+            raise InputError(
+                f"the study {study.study_name!r} was deleted while it was searched; search again in another folder with "
+                "--out, or put back a copy of its storage, and the same command goes on"
+            ) from error
+        raise
 
 
 # -- where a study is --------------------------------------------------------------
@@ -368,7 +385,8 @@ def count_outside(study: optuna.Study, seconds: float) -> None:
 
 
 def trial_seconds(trial: FrozenTrial) -> float:
-    return trial.duration.total_seconds() if trial.duration is not None else 0.0
+    """How long a trial took by its machine's clock; nothing where that was set back meanwhile."""
+    return max(trial.duration.total_seconds(), 0.0) if trial.duration is not None else 0.0
 
 
 def saved(study: optuna.Study, split: str) -> dict[str, Accuracy]:

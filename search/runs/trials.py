@@ -75,7 +75,7 @@ def search(run: Run, progress: Callable[[Progress], None]) -> None:
     witness = check_feasible(run.problem, run.where)
     study = prepared(run, told.again)
     if proposes(run):
-        with at_work(run.folder) as worker:
+        with studies.still_there(study), at_work(run.folder) as worker:
             with studies.in_turn(run.folder, told.again):
                 ledger = begin(run, study, worker, witness)
             propose(run, study, ledger, worker, told)
@@ -159,7 +159,7 @@ def join_search(run: Run, progress: Callable[[Progress], None], measures: bool) 
     """
     told, study, made = Told(progress, run.config.trials), run.study(), 0
     if proposes(run):
-        with at_work(run.folder) as worker:
+        with studies.still_there(study), at_work(run.folder) as worker:
             study.sampler = sampler_of(run, study, APART * (1 + int(worker.id[:6], 16)))
             ledger = Ledger(study, run.problem)
             made = propose(run, study, ledger, worker, told)
