@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from search.reports.plots import COLOURS, as_typed_texts, new_figure
 from search.reports.units import counted
 from search.runs.run import Result
-from search.runs.study import RACED, own
+from search.runs.study import RACED, own, trial_seconds
 from search.runs.workers import process_of
 from supernet.errors import InputError
 
@@ -70,8 +70,7 @@ def timeline_figure(result: Result) -> Figure:
 def seconds_of(trial: FrozenTrial) -> tuple[float, float]:
     """When a trial began, by the clock of its machine, and how long it took."""
     assert trial.datetime_start is not None
-    assert trial.datetime_complete is not None
-    return trial.datetime_start.timestamp(), (trial.datetime_complete - trial.datetime_start).total_seconds()
+    return trial.datetime_start.timestamp(), trial_seconds(trial)
 
 
 def time_unit(seconds: float) -> tuple[str, float]:
