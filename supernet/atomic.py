@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import re
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +16,8 @@ from supernet.errors import InputError
 
 ROOM_FOR_FILES = 300
 """Bytes for what is written below a folder: names of bundles and files."""
+LEFT_S = 86_400
+"""Seconds after which what is half written is taken for left by a killed process: another machine's may still be at it."""
 
 
 @contextmanager
@@ -22,9 +28,10 @@ def whole(path: Path) -> Iterator[Path]:
     """
     if not path.name:  # of `.` and `/`
         raise InputError(f"cannot write {path}: it is a folder; choose a file in it with --out")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_of(path)
     try:
         make_folder(path.parent)
+        remove_left(path)
         yield partial
         os.replace(partial, path)
     except OSError as error:
@@ -32,6 +39,27 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink()  # gone already where it was renamed
+
+
+def partial_of(path: Path) -> Path:
+    """What this process writes before it becomes ``path``: a file or a folder beside it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def remove_left(path: Path) -> None:
+    """Remove what killed processes left half written of ``path``, a day ago or earlier."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.\d+\.partial")
+    with suppress(OSError):
+        for left in path.parent.iterdir():
+            if name.fullmatch(left.name) and time.time() - left.stat().st_mtime > LEFT_S:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def swap(one: Path, other: Path) -> bool:
+    """Exchange two files or folders in one step, as Linux can on most file systems; whether that was possible."""
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def make_folder(folder: Path) -> None:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
+from io import FileIO
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 
 from pydantic import Field
@@ -90,14 +90,15 @@ def forget(partial: Path) -> None:
 
 
 @contextmanager
-def held_partial(partial: Path) -> Iterator[BinaryIO]:
+def held_partial(partial: Path) -> Iterator[FileIO]:
     """The partial file, open for reading and writing by this process alone.
 
     Raises InputError where another process is writing it.
     """
     with locks.held(lock_path(partial), f"another process is downloading it to {partial}; wait for it"):
         partial.touch()
-        with partial.open("r+b") as file:
+        # without a buffer, whose rest a full disk would refuse once more when the file is closed
+        with partial.open("r+b", buffering=0) as file:
             try:
                 yield file
             finally:
@@ -107,7 +108,7 @@ def held_partial(partial: Path) -> Iterator[BinaryIO]:
 
 def receive(
     url: str,
-    file: BinaryIO,
+    file: FileIO,
     validator: Path,
     progress: DownloadProgress,
     expected: Content | None,
@@ -143,7 +144,6 @@ def receive(
         raise InputError(failure(error, timeout_s) + kept(done, validator)) from error
     if total is not None and done < total:
         raise InputError(f"the connection ended after {done:,} of {total:,} bytes" + kept(done, validator))
-    file.flush()
 
 
 def opened_url(url: str, start: int, version: str, timeout_s: float) -> HTTPResponse:
@@ -200,7 +200,7 @@ def pieces(response: HTTPResponse) -> Iterator[bytes]:
     return iter(lambda: response.read1(CHUNK_BYTES), b"")
 
 
-def begin_partial(file: BinaryIO, start: int, validator: Path, version: str) -> None:
+def begin_partial(file: FileIO, start: int, validator: Path, version: str) -> None:
     """Write on from ``start``; a new beginning has a new version."""
     try:
         file.seek(start)
@@ -211,14 +211,15 @@ def begin_partial(file: BinaryIO, start: int, validator: Path, version: str) -> 
         raise unwritable_file(file, error) from error
 
 
-def append(file: BinaryIO, piece: bytes) -> None:
+def append(file: FileIO, piece: bytes) -> None:
     try:
-        file.write(piece)
+        while piece:
+            piece = piece[file.write(piece) :]
     except OSError as error:
         raise unwritable_file(file, error) from error
 
 
-def unwritable_file(file: BinaryIO, error: OSError) -> InputError:
+def unwritable_file(file: FileIO, error: OSError) -> InputError:
     return InputError(f"cannot write {file.name}: {error.strerror or error}")
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from supernet import documents
 from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch
-from supernet.atomic import make_folder, unwritable
+from supernet.atomic import make_folder, partial_of, remove_left, swap, unwritable
 from supernet.bundles.bundle_card import (
     ARCH,
     CARD,
@@ -359,9 +359,10 @@ def write_bundle(
         if net is None:
             raise ValueError("give the supernet's net or the subnet of the arch")
         subnet = specialise(net, arch, data) if data is not None else net.extract(arch)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    partial = partial_of(folder)
     try:
         make_folder(folder.parent)
+        remove_left(folder)
         partial.mkdir()
         save_weights(subnet, partial / WEIGHTS)
         say("writing the ONNX model")
@@ -424,9 +425,14 @@ def check_replaceable(folder: Path) -> None:
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Rename ``new`` to ``folder``; what was there is put aside first, and put back if that fails."""
+    """Rename ``new`` to ``folder``; what was there is then called ``new``, or gone.
+
+    Where the system cannot exchange the two, what was there is put aside first, and put back if that fails.
+    """
     if not folder.exists():
         new.rename(folder)
+        return
+    if swap(new, folder):
         return
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     folder.rename(aside)

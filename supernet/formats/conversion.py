@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import tempfile
 import time
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from supernet import documents
-from supernet.atomic import make_folder, unwritable
+from supernet.atomic import make_folder, partial_of, remove_left, unwritable
 from supernet.bundles.bundle import (
     Bundle,
     check_classes,
@@ -85,8 +84,9 @@ def convert_bundle(
     check_classes(bundle)
     check_images_of(bundle, data)
     check_replaceable(folder)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    partial = partial_of(folder)
     try:
+        remove_left(folder)
         shutil.copytree(folder, partial)
         add_formats(open_bundle(partial, supernet), formats, asked, data, timer, say)
         replace_folder(partial, folder)

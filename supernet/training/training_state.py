@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,8 +50,10 @@ def diverged(step: int, loss: float, rate: float, where: str, checkpoint: Path) 
 
 def save_state(path: Path, identity: Mapping[str, str], state: Mapping[str, Any]) -> None:
     """Write a checkpoint whole or not at all."""
+    made = io.BytesIO()  # torch itself tells of a full disk by an error without a reason
+    torch.save({"identity": dict(identity), **state}, made)
     with whole(path) as partial:
-        torch.save({"identity": dict(identity), **state}, partial)
+        partial.write_bytes(made.getbuffer())
 
 
 def load_state(path: Path, identity: Mapping[str, str], what: str) -> dict[str, Any]:
