@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test test-slow test-formats lint browser bench bench-search quality splits clean
+.PHONY: install demo test test-slow test-formats test-faults lint browser bench bench-search quality splits clean
 
 install: $(STAMP)
 
@@ -31,6 +31,11 @@ FORMAT_TESTS := -m pytest -p no:anyio tests/supernet/formats tests/cost_models/t
 test-formats: install
 	@$(BIN)/python $(FORMAT_TESTS)
 	@$(BIN)/python -m tests.helpers.format_venvs $(FORMAT_TESTS)
+
+# Every fault of docs/faults.md; each long job is killed KILLS times at random moments: an hour or so.
+KILLS ?= 50
+test-faults: install
+	@ONCEFIT_KILLS=$(KILLS) $(BIN)/python -m pytest -s -rs tests/whole/faults
 
 lint: install
 	@$(BIN)/ruff check .
