@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from supernet.errors import InputError
+from supernet.visible import NO_NAME
 
 ROOM_FOR_FILES = 300
 """Bytes for what is written below a folder: names of bundles and files."""
@@ -47,6 +48,10 @@ def make_folder(folder: Path) -> None:
 
 def check_writable(folder: Path) -> None:
     """Raises InputError where ``folder`` cannot be made or written to; makes nothing."""
+    if NO_NAME.search(str(folder)):
+        raise InputError(
+            f"cannot write {str(folder)!r}: it has characters that no text may hold; choose another folder with --out"
+        )
     try:
         path = folder.absolute()
         above = next(part for part in (path, *path.parents) if os.path.lexists(part))
