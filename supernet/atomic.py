@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from supernet.errors import InputError
-from supernet.visible import NO_NAME
+from supernet.printable import STEERING
 
 ROOM_FOR_FILES = 300
 """Bytes for what is written below a folder: names of bundles and files."""
@@ -48,7 +48,7 @@ def make_folder(folder: Path) -> None:
 
 def check_writable(folder: Path) -> None:
     """Raises InputError where ``folder`` cannot be made or written to; makes nothing."""
-    if NO_NAME.search(str(folder)):
+    if STEERING.search(str(folder)):
         raise InputError(
             f"cannot write {str(folder)!r}: it has characters that no text may hold; choose another folder with --out"
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from supernet.visible import visible
+from supernet.printable import printable
 
 Say = Callable[[str], None]
 
 
 def say(message: str) -> None:
     """A message, on standard error; no name in it steers the terminal."""
-    sys.stderr.write(visible(message) + "\n")
+    sys.stderr.write(printable(message) + "\n")
     sys.stderr.flush()

@@ -40,7 +40,7 @@ from search.cli import (
     work,
 )
 from supernet.errors import InputError, paragraph, refused_by_system, short
-from supernet.visible import STEERING, visible
+from supernet.printable import STEERING, printable
 
 app = typer.Typer(
     name="oncefit",
@@ -119,8 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if debug:
             import traceback
 
-            sys.stderr.write(visible(traceback.format_exc()))
-        sys.stderr.write(f"oncefit: {visible(paragraph(str(told)))}\n")
+            sys.stderr.write(printable(traceback.format_exc()))
+        sys.stderr.write(f"oncefit: {printable(paragraph(str(told)))}\n")
         raise SystemExit(2) from None
     raise SystemExit(0)
 

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from supernet.visible import visible
+from supernet.printable import printable
 
 BEGINS_FORMULA = ("=", "+", "-", "@", "\t")
 """Spreadsheets compute a cell that begins with one of them, and a formula may run a program."""
@@ -27,12 +27,12 @@ def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
 def csv_lines(rows: Iterable[Sequence[object]]) -> str:
     """Cells as CSV. A text that a spreadsheet would compute has an apostrophe before it; numbers are as they are."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([as_text(cell) for cell in row] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows([inert(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 
-def as_text(cell: object) -> object:
+def inert(cell: object) -> object:
     if not isinstance(cell, str):
         return cell
-    shown = visible(cell)
+    shown = printable(cell)
     return f"'{shown}" if shown.startswith(BEGINS_FORMULA) and not NUMBER.fullmatch(shown) else shown

@@ -27,7 +27,7 @@ from supernet.archs.precisions import ascending, with_precisions
 from supernet.archs.space import SearchSpace
 from supernet.errors import InputError, unknown
 from supernet.own_code import is_dotted
-from supernet.visible import NO_NAME, check_names
+from supernet.printable import NO_NAME, check_names
 from supernet.weights.stored_weights import PRETRAINED, REINSTALL, StoredWeights
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from supernet.errors import InputError, some, unknown
 from supernet.images.wnids import class_of_wnid
-from supernet.visible import check_names
+from supernet.printable import check_names
 
 LOOKED_AT = 10
 """Class folders whose names tell whether they are called like classes: a training set has a thousand."""

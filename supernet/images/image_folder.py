@@ -19,9 +19,9 @@ from supernet.errors import InputError, some
 from supernet.families.catalog import PreprocessingKeys
 from supernet.images.class_folders import Order, labels_of
 from supernet.images.preprocessing import resize_and_crop
+from supernet.printable import check_names
 from supernet.reading import read_at_most
 from supernet.threads import Made
-from supernet.visible import check_names
 
 if TYPE_CHECKING:
     from PIL import Image

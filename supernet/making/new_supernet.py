@@ -22,8 +22,8 @@ from supernet.images.class_folders import folder_name
 from supernet.making.network_plans import network_plan
 from supernet.making.network_scaling import Bounds, widest_within
 from supernet.networks.inverted_residuals import MobileNetV3Spec
+from supernet.printable import check_names
 from supernet.training.recipes import RecipeFile
-from supernet.visible import check_names
 
 NEW_FAMILY = "mobilenet_v3"
 LARGEST_STORED = 64

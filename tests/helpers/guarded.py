@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from search.cli.app import main
-from supernet.visible import STEERING
+from supernet.printable import STEERING
 
 HANGS_S = 60
 """Far beyond the ten seconds that any refusal may take, so that a busy machine is no hang."""

@@ -17,7 +17,7 @@ from search.reports.comparing.verdict_words import (
 )
 from search.reports.comparing.worse import Judged
 from search.reports.units import counted, heading, scaled
-from supernet.visible import visible
+from supernet.printable import printable
 
 MARKS = re.compile(r"[\\`*_|>\[\]~!$]")
 """What Markdown takes for its own, on the pages that show it beside a pull request."""
@@ -83,5 +83,5 @@ def bullets(lines: Iterable[str]) -> str:
 
 def escaped(text: str) -> str:
     """Names as they are: a path may hold what Markdown and HTML would take for theirs."""
-    text = visible(" ".join(text.splitlines())).replace("&", "&amp;").replace("<", "&lt;")
+    text = printable(" ".join(text.splitlines())).replace("&", "&amp;").replace("<", "&lt;")
     return MARKS.sub(r"\\\g<0>", text)

@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 
 from search.reports.page.blocks import Chart, Page, sort_key
 from supernet.errors import InputError
-from supernet.visible import STEERING, visible
+from supernet.printable import STEERING, printable
 
 LARGEST_PAGE = 5_000_000
 """Bytes of a page."""
@@ -50,7 +50,7 @@ def page_html(page: Page, polled: str | None = None) -> str:
 
 def seen(value: object) -> object:
     """What is inserted, in which no character steers the terminal of who looks at the source; parts of the page as they are."""
-    return visible(value) if type(value) is str else value
+    return printable(value) if type(value) is str else value
 
 
 def chart_data(page: Page, polled: str | None) -> dict[str, Any]:

@@ -177,6 +177,7 @@ CASES: Mapping[str, Case] = {
     "a Python dict with a number of many digits": (COSTED, f"{{'ks': {MANY_DIGITS}, 'e': 3, 'd': 2, 'r': 32}}"),
     "a Python dict of sets and bytes": (COSTED, "{'ks': {3}, 'e': b'3', 'd': 2j, 'r': ...}"),
     "a Python dict that calls a function": (COSTED, f"{{'ks': __import__('os').mkdir('{RAN}'), 'e': 3, 'd': 2}}"),
+    "a Python dict without measure": (COSTED, "{'ks': [" + "3," * 600_000 + "]}"),
     "a Python dict of many levels": (COSTED, "{'ks': " + "[" * 500 + "]" * 500 + "}"),
     "an arch with an escape": (COSTED, json.dumps({"space": ESC, "choices": {}})),
     "a BOM and nothing": (COSTED, b"\xef\xbb\xbf"),

@@ -13,7 +13,7 @@ import oncefit
 from search.reports.comparing.comparison_markdown import escaped
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet
-from supernet.visible import STEERING
+from supernet.printable import STEERING
 from tests.helpers.guarded import ended
 from tests.helpers.pages import parsed, predicted_run
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supernet.errors import InputError
-from supernet.visible import check_names, visible
+from supernet.printable import check_names, printable
 
 KEPT = "\t\n"
 
@@ -17,14 +17,14 @@ KEPT = "\t\n"
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(st.text(st.characters(categories=None), max_size=30))
 def test_whatever_is_shown_has_nothing_that_unicode_calls_a_control(text: str) -> None:
-    shown = visible(text)
+    shown = printable(text)
     assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cs") and c not in KEPT]
     assert not [
         c
         for c in shown
         if unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
     ]
-    assert visible(shown) == shown
+    assert printable(shown) == shown
     if not any(
         unicodedata.category(c) in ("Cc", "Cs") or unicodedata.bidirectional(c)[-1:] in "EOIF" for c in text
     ):
@@ -32,7 +32,7 @@ def test_whatever_is_shown_has_nothing_that_unicode_calls_a_control(text: str) -
 
 
 def test_an_escape_is_told_as_it_is_typed() -> None:
-    assert visible("\x1b[31m a\tb\nc é 名 \r \x9b \u202e \udcff") == (
+    assert printable("\x1b[31m a\tb\nc é 名 \r \x9b \u202e \udcff") == (
         "\\x1b[31m a\tb\nc é 名 \\r \\x9b \\u202e \\udcff"
     )
 

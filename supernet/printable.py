@@ -13,7 +13,7 @@ NO_NAME = re.compile(rf"[\t\n\u2028\u2029]|{STEERING.pattern}")
 """What no name has: these, and what ends a line."""
 
 
-def visible(text: str) -> str:
+def printable(text: str) -> str:
     """The text, in which ``ESC`` stands as ``\\x1b``; what has no such character is as it was."""
     return STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
