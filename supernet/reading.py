@@ -32,5 +32,6 @@ def first_of(file: IO[bytes] | gzip.GzipFile, most: int) -> bytes:
 
 def check_has_an_end(path: Path) -> None:
     """Raises OSError for what is there and no regular file: a device may never end, and a pipe may never begin."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder the system says more
         raise OSError(errno.EINVAL, "it is no regular file")
