@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test test-slow test-formats test-faults lint lint-deploy browser bench bench-search quality splits clean
+.PHONY: install demo test test-slow test-formats test-faults lint lint-deploy browser bench bench-search quality splits fuzz audit clean
 
 install: $(STAMP)
 
@@ -82,5 +82,17 @@ quality: install
 splits: install
 	@$(BIN)/python -m supernet.fashion_mnist
 
+# Each parser for 40 seconds, then 5,000 names; what ends a parser is left in the folder found.
+fuzz: install
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,fuzz]'
+	@$(BIN)/python -m benchmarks.fuzz --seconds 40 --found found
+	@ONCEFIT_EXAMPLES=5000 $(BIN)/python -m pytest tests/search/cli/test_hostile_names.py
+
+# Strict, so that a version of which nothing is known is no pass.
+audit: install
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	@.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
 clean:
-	rm -rf .venv .venv-formats build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-formats .venv-audit found build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

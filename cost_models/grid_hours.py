@@ -100,7 +100,10 @@ def window_at(series: Hourly, job_hours: float, start: str) -> Window:
 def read_hourly(path: Path) -> Hourly:
     """The series in a CSV. Raises InputError that names the line for anything else than consecutive hours."""
     lines = documents.text_of(path, "CSV").splitlines()
-    rows = list(csv.reader(lines))
+    try:
+        rows = list(csv.reader(lines))
+    except csv.Error as error:
+        raise InputError(f"{path} is not a CSV file: {error}") from error
     if not rows or sorted(cell.strip() for cell in rows[0]) != sorted((HOUR, GRAMS)):
         got = ",".join(rows[0]) if rows else ""
         raise InputError(f"{path}: the first line must be {HOUR},{GRAMS}, got {short(got)}")

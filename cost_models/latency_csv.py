@@ -15,6 +15,7 @@ All other columns may be measurements, in milliseconds. A cell is empty where a 
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ import numpy as np
 
 from supernet.archs.arch import Arch, Choice
 from supernet.arrays import Floats
+from supernet.documents import text_of
 from supernet.errors import InputError, short, some, unknown
 from supernet.families.catalog import Supernet
 from supernet.ofa_format import files, reader, settings
@@ -96,14 +98,11 @@ def read_latency_csv(path: Path, supernet: Supernet) -> LatencyRows:
 def table_of(path: Path) -> tuple[list[str], list[int], list[Row]]:
     """Names of the columns; the number of the line and the cells of each row."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file, strict=True)
-            columns = [name.strip() for name in table.fieldnames or ()]
-            table.fieldnames = columns
-            found = [(table.line_num, row) for row in table]
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
+        table = csv.DictReader(io.StringIO(text_of(path, "CSV"), newline=""), strict=True)
+        columns = [name.strip() for name in table.fieldnames or ()]
+        table.fieldnames = columns
+        found = [(table.line_num, row) for row in table]
+    except csv.Error as error:
         raise InputError(f"{path} is not a CSV file: {error}") from error
     if twice := [name for name in dict.fromkeys(columns) if columns.count(name) > 1]:
         raise InputError(f"{path} has several columns called {some(map(repr, twice))}; rename or remove one")

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from supernet.errors import InputError
+from supernet.printable import STEERING
 
 ROOM_FOR_FILES = 300
 """Bytes for what is written below a folder: names of bundles and files."""
@@ -88,6 +89,10 @@ def make_folder(folder: Path) -> None:
 
 def check_writable(folder: Path, otherwise: str = BY_OUT) -> None:
     """Raises InputError where ``folder`` cannot be made or written to; makes nothing."""
+    if STEERING.search(str(folder)):
+        raise InputError(
+            f"cannot write {str(folder)!r}: it has characters that no text may hold; choose another folder with --out"
+        )
     try:
         path = folder.absolute()
         above = next(part for part in (path, *path.parents) if os.path.lexists(part))

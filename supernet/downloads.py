@@ -24,11 +24,14 @@ from pydantic import Field
 from supernet import locks
 from supernet.documents import Document
 from supernet.errors import InputError
+from supernet.reading import check_has_an_end
 
 TIMEOUT_S = 30.0
 """Seconds without a single byte after which a server is given up."""
 CHUNK_BYTES = 1 << 18
 HEAD_BYTES = 512
+LARGEST_DOWNLOAD = 8 * 2**30
+"""Bytes of a file of which nothing is known: checkpoints have less than a tenth of that."""
 OTHER_CONTENT = "it is not the file that is known"
 """How the errors about content begin."""
 LFS_POINTER = b"version https://git-lfs.github.com/"
@@ -128,10 +131,14 @@ def receive(
             first = head(response)
             if not start:
                 check_is_file(response, first)
+            most = expected.size if expected is not None else LARGEST_DOWNLOAD
             begin_partial(file, start, validator, version_of(response))
             for piece in chain([first], pieces(response)):
                 append(file, piece)
                 done += len(piece)
+                if done > most:
+                    file.truncate(0)
+                    raise InputError(f"{OTHER_CONTENT}: it goes on after {most:,} bytes")
                 progress(done, total)
     except HTTPError as error:
         error.close()
@@ -251,6 +258,7 @@ def other_content(found: Content, expected: Content) -> InputError:
 def content_of(path: Path) -> Content:
     """Size and sha256 of a file. Raises InputError where it cannot be read."""
     try:
+        check_has_an_end(path)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return Content(size=file.tell(), sha256=digest)

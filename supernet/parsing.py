@@ -28,8 +28,8 @@ EXPONENT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 """Numbers such as ``3e6``, which YAML 1.1 takes for text where dot and sign are missing."""
 
 JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}:]', re.DOTALL)
-ESCAPED_ODDITY = re.compile(r"\\u(?:d[89a-f]|0000)|\\0|\\x00|\\U00000000", re.IGNORECASE)
-"""An escape of half a surrogate pair or of NUL, which no text holds that is written or is a path."""
+ODDITY = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters but for tabs and ends of lines, which would steer a terminal, and halves of a surrogate pair."""
 
 T = TypeVar("T")
 
@@ -236,10 +236,10 @@ def integer(digits: str, convert: Callable[[str], int], where: str) -> int:
 
 
 def whole_text(found: T, text: str, where: str) -> T:
-    """What was read, whose strings can all be written and can be paths."""
-    if ESCAPED_ODDITY.search(text):
+    """What was read, whose strings can all be written, shown and be paths."""
+    if "\\" in text or ODDITY.search(text):
         for string in strings(found):
-            if "\0" in string or any("\ud800" <= c <= "\udfff" for c in string):
+            if ODDITY.search(string):
                 raise InputError(f"{where}: {short(string)} holds a character that no text may hold")
     return found
 

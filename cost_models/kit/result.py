@@ -26,6 +26,7 @@ from supernet.archive_errors import ARCHIVE_ERRORS
 from supernet.archs.arch import Arch
 from supernet.errors import InputError, short, some
 from supernet.families.catalog import Supernet
+from supernet.reading import first_of
 
 AGAIN = "measure again, or send the file anew"
 
@@ -88,8 +89,8 @@ def check_manifest(result: KitResult, manifest: Mapping[str, object], path: Path
 def seal_in(kit: Path) -> str:
     """The seal of the manifest in a kit."""
     try:
-        with ZipFile(kit) as file:
-            text = file.read(measure.MANIFEST).decode()
+        with ZipFile(kit) as file, file.open(measure.MANIFEST) as manifest:
+            text = first_of(manifest, documents.LARGEST_FILE).decode()
     except (*ARCHIVE_ERRORS, ValueError, KeyError) as error:
         raise InputError(f"{kit} is no kit: {error}") from error
     return documents.check_json(text, Manifest, f"{kit}: {measure.MANIFEST}").seal

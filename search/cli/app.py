@@ -41,6 +41,7 @@ from search.cli import (
     work,
 )
 from supernet.errors import InputError, paragraph, refused_by_system, short
+from supernet.printable import STEERING, printable
 
 app = typer.Typer(
     name="oncefit",
@@ -125,14 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if debug:
             import traceback
 
-            traceback.print_exc()
-        sys.stderr.write(f"oncefit: {paragraph(str(told))}\n")
+            sys.stderr.write(printable(traceback.format_exc()))
+        sys.stderr.write(f"oncefit: {printable(paragraph(str(told)))}\n")
         raise SystemExit(2) from None
     raise SystemExit(0)
 
 
 def check_text(arguments: Sequence[str]) -> None:
-    """Raises InputError for an argument that is empty, and for one that is not UTF-8, which no file could hold.
+    """Raises InputError for an argument that is empty, and for one with what is not UTF-8 or steers a terminal.
 
     As a path an empty text is the folder that one is in, and every id begins with it: a variable that was not set
     would be taken for a choice.
@@ -146,6 +147,10 @@ def check_text(arguments: Sequence[str]) -> None:
             raise InputError(f"{of} {value!r}, which is empty; give a value, or leave it out")
         if any("\ud800" <= character <= "\udfff" for character in argument):
             raise InputError(f"{short(argument)} is not UTF-8 text; rename the file, or mend the locale")
+        if STEERING.search(argument):
+            raise InputError(
+                f"{short(argument)} has characters that no text may hold; rename what is called so"
+            )
 
 
 if __name__ == "__main__":

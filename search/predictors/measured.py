@@ -10,6 +10,7 @@ encodings of :mod:`supernet.ofa_format.reader`, and ``Top-1 Acc (%)``. The secon
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,7 @@ from search.predictors.top1_columns import COLUMNS, FRACTIONS, PERCENT, entry_of
 from supernet.archs.arch import Arch, Choice
 from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
+from supernet.documents import text_of
 from supernet.errors import InputError, some
 from supernet.ofa_format import files, reader
 
@@ -122,13 +124,10 @@ def from_csv(
     """
     space = supernet.family.space
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.DictReader(file, strict=True)
-            check_columns(lines.fieldnames or (), space, path)
-            rows = [(lines.line_num, row) for row in lines]
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
+        lines = csv.DictReader(io.StringIO(text_of(path, "CSV"), newline=""), strict=True)
+        check_columns(lines.fieldnames or (), space, path)
+        rows = [(lines.line_num, row) for row in lines]
+    except csv.Error as error:
         raise InputError(f"{path} is not a CSV file: {error}") from error
     if not rows:
         raise InputError(f"{path} has a heading but no rows")

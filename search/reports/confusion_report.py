@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from search.reports.csv_text import csv_lines
 from search.reports.figures.plots import new_figure, save_figure
 from supernet import documents
 
@@ -31,13 +30,10 @@ def write_confusion(found: Confusion, picture: Path) -> list[Path]:
 
 def confusion_csv(found: Confusion) -> str:
     """A row a class of the images, a column a class that they are taken for, in the order of the outputs."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["images of \\ taken for", *found.classes])
-    writer.writerows(
-        [name, *counts] for name, counts in zip(found.classes, found.counts.tolist(), strict=True)
+    rows = zip(found.classes, found.counts.tolist(), strict=True)
+    return csv_lines(
+        [["images of \\ taken for", *found.classes], *([name, *counts] for name, counts in rows)]
     )
-    return text.getvalue()
 
 
 def confusion_figure(found: Confusion) -> Figure:

@@ -16,7 +16,7 @@ from search.fleets.portfolio import NO_LOSS, Portfolio, PortfolioDevice
 from search.fleets.portfolio_candidates import IN_FILE
 from search.fleets.portfolio_file import resolved_cost
 from search.reports.csv_text import csv_text
-from search.reports.figures.plots import COLOURS, new_figure, save_figure
+from search.reports.figures.plots import COLOURS, as_typed_texts, new_figure, save_figure
 from search.reports.units import amount, counted, heading
 from supernet import documents
 
@@ -384,7 +384,7 @@ def portfolio_figure(told: ToldPortfolio) -> Figure:
     figure, (left, right) = new_figure(1, 2, (11, max(4.2, 0.28 * shown_devices + 1.6)))
     draw_curve(left, told)
     draw_devices(right, told)
-    return figure
+    return as_typed_texts(figure)
 
 
 def draw_curve(axes: Axes, told: ToldPortfolio) -> None:

@@ -27,11 +27,13 @@ MEGABYTE = 1_000_000
 
 
 def console(stderr: bool) -> Console:
-    from rich.console import Console
+    from search.reports.plain_console import PlainConsole
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else WIDTH_WITHOUT_TERMINAL
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=stderr)
+    return PlainConsole(
+        stderr=stderr, width=width, highlight=False, soft_wrap=stderr, markup=False, emoji=False
+    )
 
 
 @contextmanager
@@ -141,7 +143,7 @@ def drawn(task: str) -> Iterator[Callable[[int, int, str], None]]:
 
     columns = (
         TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True), TextColumn("{task.fields[status]}"),
+        TimeRemainingColumn(compact=True), TextColumn("{task.fields[status]}", markup=False),
     )  # fmt: skip
     with Progress(*columns, console=console(stderr=True)) as progress:
         shown = progress.add_task(task, total=None, status="")

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.reports.figures.plots import COLOURS, new_figure
+from search.reports.figures.plots import COLOURS, as_typed_texts, new_figure
 from search.reports.units import counted
 from supernet.sizes.byte_map import (
     CODE,
@@ -238,7 +238,7 @@ def sizes_figure(found: Sequence[FileSizes]) -> Figure:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    return figure
+    return as_typed_texts(figure)
 
 
 def look_of(key: PartKey) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from supernet.errors import InputError, some
 from supernet.families.catalog import PreprocessingKeys, Supernet
 from supernet.images.data import SPLITS, Dataset, WithPreprocessing
 from supernet.images.preprocessing import shorter_side
+from supernet.reading import read_at_most
 from supernet.training.finetuning_recipe import FinetuningRecipe
 from supernet.weights.checkpoints import sha256_of
 
@@ -381,7 +382,7 @@ def read_card(folder: Path) -> Card:
             f"wrote, with {CARD}, {', '.join(FILES)}"
         )
     try:
-        content = path.read_bytes()
+        content = read_at_most(path, documents.LARGEST_FILE)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     return parse_card(content, path)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from supernet import documents
 from supernet.amounts import Count
@@ -26,6 +27,7 @@ from supernet.archs.precisions import ascending, with_precisions
 from supernet.archs.space import SearchSpace
 from supernet.errors import InputError, unknown
 from supernet.own_code import is_dotted
+from supernet.printable import NO_NAME, check_names
 from supernet.weights.stored_weights import PRETRAINED, REINSTALL, StoredWeights
 
 if TYPE_CHECKING:
@@ -80,6 +82,9 @@ class Family:
         return replace(self, space=self.space.restricted(only)) if only else self
 
 
+LONGEST_SUPERNET_NAME = 100
+"""Characters of a supernet's name: file systems take names of 255 bytes, and more is added to it."""
+
 OWN_FAMILY = "supernet.families.own_networks:parser_of"
 """Of a class that a YAML names as its family: imported only where one does."""
 
@@ -115,6 +120,21 @@ class PreprocessingKeys(documents.Document):
         return ", ".join(f"{key} {value}" for key, value in keys.items())
 
 
+def as_file_name(name: str) -> str:
+    """The name of a supernet, after which files of it are called in the cache, in runs and in bundles."""
+    if (
+        not name
+        or len(name) > LONGEST_SUPERNET_NAME
+        or name.startswith(".")
+        or re.search(r"[/\\]", name)
+        or NO_NAME.search(name)
+    ):
+        raise ValueError(
+            f"Input should be a name of 1 to {LONGEST_SUPERNET_NAME} characters on one line, without / and \\ and no dot before it"
+        )
+    return name
+
+
 class SupernetFile(documents.Document):
     """``configs/supernets/*.yaml``.
 
@@ -123,7 +143,7 @@ class SupernetFile(documents.Document):
     ``oncefit weights``. ``space`` are the choices that its weights were trained for, where those are not all.
     """
 
-    name: str
+    name: Annotated[str, AfterValidator(as_file_name)]
     also: tuple[str, ...] = ()
     family: str
     code: str | None = None
@@ -301,6 +321,7 @@ def described_supernet(document: SupernetFile, path: Path) -> Supernet:
     """The supernet of a document that is, or will be, in the file ``path``, from whose folder its paths start."""
     described = family_of_outputs(document.family, document.name, path, document.code)
     parsed = described(document.network).part(document.space)
+    check_names(parsed.classes, f"{path}: classes")
     channels = parsed.channels
     if len(document.preprocessing.mean) != channels:
         raise InputError(

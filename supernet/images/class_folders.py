@@ -11,6 +11,7 @@ from pathlib import Path
 
 from supernet.errors import InputError, some, unknown
 from supernet.images.wnids import class_of_wnid
+from supernet.printable import check_names
 
 LOOKED_AT = 10
 """Class folders whose names tell whether they are called like classes: a training set has a thousand."""
@@ -77,6 +78,7 @@ def labels_of(
     ``999``, in the order of these. Raises InputError where there are more or fewer of them than
     outputs, and for a name that is not one of a class where others are.
     """
+    check_names(names, f"{folder} has {called}s")
     known = {folder_name(name): label for label, name in enumerate(classes)}
     if all(map(is_numbered, names)) and (
         all(map(is_numbered, known)) or not any(name in known for name in names)

@@ -20,10 +20,8 @@ from typing import IO, Any
 from supernet.archive_errors import ARCHIVE_ERRORS
 from supernet.atomic import make_folder
 from supernet.errors import InputError, short
-from supernet.images.image_folder import SUFFIXES, suffix_of
+from supernet.images.image_folder import LARGEST_IMAGE, SUFFIXES, suffix_of
 
-LARGEST_IMAGE = 256 * 2**20
-"""Bytes of a file in an archive."""
 MOST_PACKED = 5_000_000
 """Files and folders in an archive: ImageNet has 1.3 million images."""
 SHARE_OF_FREE = 0.9

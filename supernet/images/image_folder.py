@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections import Counter
@@ -18,6 +19,8 @@ from supernet.errors import InputError, some
 from supernet.families.catalog import PreprocessingKeys
 from supernet.images.class_folders import Order, labels_of
 from supernet.images.preprocessing import resize_and_crop
+from supernet.printable import check_names
+from supernet.reading import read_at_most
 from supernet.threads import Made
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 """All that torchvision's ``ImageFolder`` takes, and GIFs."""
+LARGEST_IMAGE = 256 * 2**20
+"""Bytes of a file."""
 
 
 class Undecodable(InputError):
@@ -172,6 +177,7 @@ def class_folders(folder: Path) -> list[str]:
             f"{folder} holds no image: it needs one folder a class with images in it "
             f"({', '.join(sorted(SUFFIXES))})"
         )
+    check_names(found, f"{folder} has class folders")
     return found
 
 
@@ -289,7 +295,7 @@ def decoded(path: Path, use: Callable[[Image.Image, bytes], Made]) -> Made:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        content = path.read_bytes()
+        content = read_at_most(path, LARGEST_IMAGE)
         with Image.open(io.BytesIO(content)) as image:
             return use(image, content)
     except UnidentifiedImageError as error:  # its message names the bytes' place in memory
@@ -297,9 +303,15 @@ def decoded(path: Path, use: Callable[[Image.Image, bytes], Made]) -> Made:
     except MemoryError as error:
         raise unreadable(path, "there is not enough memory") from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, EOFError and more
-        if isinstance(error, OSError) and error.errno is not None:  # the system's; a decoder's has none
+        if isinstance(error, OSError) and error.errno not in (
+            None,
+            errno.EFBIG,
+            errno.EINVAL,
+        ):  # the system's; a decoder's has none
             raise unreadable(path, error.strerror or str(error)) from error
-        raise Undecodable(path, str(error) or type(error).__name__) from error
+        raise Undecodable(
+            path, getattr(error, "strerror", None) or str(error) or type(error).__name__
+        ) from error
 
 
 def unreadable(path: Path, reason: str) -> InputError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,11 +11,18 @@ from pathlib import Path
 
 from supernet import documents
 from supernet.errors import InputError, few, short
-from supernet.families.catalog import PreprocessingKeys, SupernetFile, label_names, other_names
+from supernet.families.catalog import (
+    LONGEST_SUPERNET_NAME,
+    PreprocessingKeys,
+    SupernetFile,
+    label_names,
+    other_names,
+)
 from supernet.images.class_folders import folder_name
 from supernet.making.network_plans import network_plan
 from supernet.making.network_scaling import Bounds, widest_within
 from supernet.networks.inverted_residuals import MobileNetV3Spec
+from supernet.printable import check_names
 from supernet.training.recipes import RecipeFile
 
 NEW_FAMILY = "mobilenet_v3"
@@ -27,9 +33,6 @@ USUAL_PIXELS = {1: ((0.449,), (0.226,)), 3: ((0.485, 0.456, 0.406), (0.229, 0.22
 """Mean and standard deviation of ImageNet's training images by number of channels, of grey ones those of all three."""
 PATTERN_RECIPE = "fmnist_mbv3"
 """The recipe that a new one is like."""
-LONGEST_NEW_NAME = 100
-NO_TEXT = ("Cc", "Cs")
-"""Unicode's categories of control characters, and of the bytes of names that are not UTF-8."""
 RECIPE_SUFFIX = ".training.yaml"
 STEPS_OF_WARMUP, BATCH = 400, 128
 RANDOM_SUBNETS = 2
@@ -86,12 +89,12 @@ def designed(
 
 def check_new_name(name: str, out: Path) -> None:
     """Raises InputError for a name that is none, or is taken by a shipped supernet, and where its files are there."""
-    if not re.fullmatch(rf"[A-Za-z0-9][\w.-]{{0,{LONGEST_NEW_NAME - 1}}}", name) or name.endswith(
+    if not re.fullmatch(rf"[A-Za-z0-9][\w.-]{{0,{LONGEST_SUPERNET_NAME - 1}}}", name) or name.endswith(
         documents.YAML
     ):
         raise InputError(
             f"{short(name)} is no name for a supernet: it begins with a letter or digit, and goes on with letters, digits, "
-            f". _ and -, {LONGEST_NEW_NAME} at most, without .yaml"
+            f". _ and -, {LONGEST_SUPERNET_NAME} at most, without .yaml"
         )
     if name in (*documents.names("supernets"), *other_names()):
         raise InputError(f"{name} is a supernet that ships; choose another name")
@@ -124,10 +127,7 @@ def check_class_names(classes: Sequence[str]) -> None:
         raise InputError(f"a supernet tells at least two classes apart, got {', '.join(classes) or 'none'}")
     if not all(name.strip() for name in classes):
         raise InputError("a class's name is empty; give each of them one, as --classes cat,dog,fox")
-    if odd := [name for name in classes if any(unicodedata.category(c) in NO_TEXT for c in name)]:
-        raise InputError(
-            f"classes with characters that no text may hold: {few([ascii(name) for name in odd])}; name them, or their folders, otherwise"
-        )
+    check_names(classes, "classes")
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:
         raise InputError(f"classes that are given more than once: {few(twice)}; give each once")

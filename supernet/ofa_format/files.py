@@ -14,6 +14,8 @@ from supernet.parsing import parse_yaml
 
 RUN_CONFIG = "run.config"
 """The file that ``ofa`` writes beside a net.config; it holds the image size."""
+LONGEST_PRINTED = 2**20
+"""Characters of a dict as Python prints it, which Python's parser takes a hundred times as much memory for."""
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -57,6 +59,8 @@ def python_dict(text: str) -> dict[str, Any] | None:
     except RecursionError:
         return None
     except ValueError:
+        if len(text) > LONGEST_PRINTED:
+            return None
         try:
             data = ast.literal_eval(text.strip())
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

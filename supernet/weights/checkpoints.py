@@ -12,6 +12,7 @@ from torch import nn
 
 from supernet.atomic import whole
 from supernet.errors import InputError
+from supernet.reading import check_has_an_end
 from supernet.weights.stored_weights import REINSTALL
 
 
@@ -25,6 +26,7 @@ def read_checked(path: Path, sha256: str, remedy: str = REINSTALL) -> bytes:
     Raises InputError for a missing or changed file, which ends with what to do about it.
     """
     try:
+        check_has_an_end(path)
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror or error}); {remedy}") from error

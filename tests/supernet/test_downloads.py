@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from supernet import downloads
 from supernet.downloads import Content, download, held_partial, partial_path
 from supernet.errors import InputError
 from tests.helpers.loopback import Site, serving
@@ -186,6 +187,27 @@ def test_a_redirect_is_followed_and_resumed(site: Site, target: Path) -> None:
     download(f"{site.url}/old", target, lambda *_: None)
     assert site.ranges_seen()[-1] == f"bytes={CUT}-"
     assert target.read_bytes() == BODY
+
+
+@pytest.mark.parametrize(
+    "address", ["file:///etc/passwd", "gopher://127.0.0.1/", "data:text/plain,x", "FILE:///etc/passwd"]
+)
+def test_a_redirect_to_what_is_no_http_is_not_followed(address: str, site: Site, target: Path) -> None:
+    site.redirects["/net"] = address
+    with pytest.raises(InputError):
+        get(site, target)
+    assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_file_that_never_ends_is_given_up(
+    known: bool, site: Site, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "LARGEST_DOWNLOAD", CUT)
+    site.with_length = False
+    with pytest.raises(InputError, match="it goes on after 300,001 bytes"):
+        get(site, target, Content(size=CUT, sha256=SHA256) if known else None)
+    assert list(target.parent.iterdir()) == []
 
 
 def test_a_missing_file(site: Site, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from search.reports.comparing.compare import Comparison, cell
@@ -16,6 +17,10 @@ from search.reports.comparing.verdict_words import (
 )
 from search.reports.comparing.worse import Judged
 from search.reports.units import counted, heading, scaled
+from supernet.printable import printable
+
+MARKS = re.compile(r"[\\`*_|>\[\]~!$]")
+"""What Markdown takes for its own, on the pages that show it beside a pull request."""
 
 
 def to_markdown(comparison: Comparison, judgements: Sequence[Judged] = ()) -> str:
@@ -78,6 +83,5 @@ def bullets(lines: Iterable[str]) -> str:
 
 def escaped(text: str) -> str:
     """Names as they are: a path may hold what Markdown and HTML would take for theirs."""
-    for sign in "\\`*_|<>[]":
-        text = text.replace(sign, "&lt;" if sign == "<" else f"\\{sign}")
-    return text
+    text = printable(" ".join(text.splitlines())).replace("&", "&amp;").replace("<", "&lt;")
+    return MARKS.sub(r"\\\g<0>", text)

@@ -14,6 +14,7 @@ from search.reports.units import amount, heading, scaled, short_number
 from search.reports.words import how_known
 from search.runs.study import Candidate
 from supernet.atomic import whole
+from supernet.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,6 +54,7 @@ def as_typed_texts(figure: Figure) -> Figure:
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)
+        text.set_text(printable(text.get_text()))
     return figure
 
 

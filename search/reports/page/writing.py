@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 
 from search.reports.page.blocks import Chart, Page, sort_key
 from supernet.errors import InputError
+from supernet.printable import STEERING, printable
 
 LARGEST_PAGE = 5_000_000
 """Bytes of a page."""
@@ -27,7 +28,9 @@ def page_html(page: Page, polled: str | None = None) -> str:
     Raises InputError for a page that would be too large to be sent around.
     """
     script, plotly = page_part("page.js"), plotly_source()
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=seen
+    )
     template.filters["sort_key"] = sort_key
     made = template.from_string(page_part("page.html")).render(
         page=page,
@@ -43,6 +46,11 @@ def page_html(page: Page, polled: str | None = None) -> str:
             f"the page has {len(made.encode()):,} bytes, and {LARGEST_PAGE:,} are the most; report fewer runs at once"
         )
     return made
+
+
+def seen(value: object) -> object:
+    """What is inserted, in which no character steers the terminal of who looks at the source; parts of the page as they are."""
+    return printable(value) if type(value) is str else value
 
 
 def chart_data(page: Page, polled: str | None) -> dict[str, Any]:
@@ -67,7 +75,7 @@ def in_script(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, escaped in ESCAPED.items():
         text = text.replace(character, escaped)
-    return text
+    return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def policy(script: str, plotly: str, served: bool) -> str:

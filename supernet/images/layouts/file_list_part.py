@@ -150,11 +150,14 @@ def file_list_part(folder: Path, name: str) -> FileListPart | None:
 
 def read_rows(listing: Path) -> tuple[list[ListRow], str]:
     """The rows of a list and the heading of its labels. Raises InputError for one that is not a list."""
-    lines = [
-        (number, cells)
-        for number, cells in enumerate(split_lines(text_of(listing, "text"), listing.suffix == ".csv"), 1)
-        if any(cells)
-    ]
+    try:
+        lines = [
+            (number, cells)
+            for number, cells in enumerate(split_lines(text_of(listing, "text"), listing.suffix == ".csv"), 1)
+            if any(cells)
+        ]
+    except csv.Error as error:
+        raise InputError(f"{listing} is not a CSV file: {error}") from error
     if not lines:
         raise InputError(f"{listing} is empty; give rows of file,label")
     first = [cell.casefold() for cell in lines[0][1]]

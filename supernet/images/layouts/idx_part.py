@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import string
 import zlib
 from functools import partial
@@ -13,6 +12,7 @@ import numpy as np
 from supernet.errors import InputError
 from supernet.images import fashion_mnist
 from supernet.images.layouts.published_set_part import DIGIT_CLASSES, Bytes, PublishedSetPart
+from supernet.reading import read_at_most, unpacked_at_most
 
 PREFIXES = {"train": "train", "val": "t10k"}
 EMNIST_PREFIXES = {"train": "train", "val": "test"}
@@ -32,6 +32,8 @@ EMNIST_CLASSES = {
 }
 COUNTED_FROM_1 = ("letters",)
 UNSIGNED_BYTES = 8
+LARGEST_IDX = 2**31
+"""Bytes of a file; the largest of EMNIST's has 550 MB."""
 
 
 def idx_part(folder: Path, name: str) -> PublishedSetPart | None:
@@ -86,7 +88,7 @@ def read_pair(images: Path, labels: Path, first: int = 0) -> tuple[Bytes, Bytes]
 def read_idx(file: Path, dimensions: int) -> Bytes:
     """Bytes in so many dimensions (http://yann.lecun.com/exdb/mnist). Raises InputError for another file."""
     try:
-        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        data = (unpacked_at_most if file.suffix == ".gz" else read_at_most)(file, LARGEST_IDX)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"cannot read {file}: {error}; fetch the set again") from error
     start = 4 * (1 + dimensions)

@@ -372,7 +372,7 @@ def test_a_file_without_the_columns_is_refused(supernet: Supernet, tmp_path: Pat
 def test_a_file_that_is_none_is_refused(supernet: Supernet, tmp_path: Path) -> None:
     assert "cannot read" in said_of(tmp_path / "missing.csv", supernet)
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00\x01")
-    assert "is not a CSV file" in said_of(tmp_path / "bytes.csv", supernet)
+    assert "is not valid CSV" in said_of(tmp_path / "bytes.csv", supernet)
     (tmp_path / "empty.csv").write_text("")
     assert "this one has none" in said_of(tmp_path / "empty.csv", supernet)
     assert "no rows" in said_of(write_csv(tmp_path / "heading.csv", []), open_supernet("ofa_mbv3_w1.0"))
