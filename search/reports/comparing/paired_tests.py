@@ -147,7 +147,7 @@ def runs_difference(
 def interaction(side: Floats) -> float:
     """What images make of each run alone, shape (R, n): the sum over runs of the variance beside both means."""
     rest: Floats = side - side.mean(axis=1, keepdims=True) - side.mean(axis=0) + side.mean()
-    return float(np.square(rest).sum()) / (side.size // len(side) - 1)
+    return float(np.square(rest).sum()) / max(1, side.size // len(side) - 1)  # of one image nothing is left
 
 
 def resampled_means(each: Floats, resamples: int, rng: np.random.Generator) -> tuple[Floats, float]:
