@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from search.problem.objectives import Objective
 from search.reports.comparing.front_area import Ordered
 from search.reports.comparing.paired_tests import POWER, SIGNIFICANCE_LEVEL
-from search.reports.comparing.significance import AT_BUDGET, CHOSEN, HYPERVOLUME, Significance, Verdict
+from search.reports.comparing.significance import (
+    AT_BUDGET,
+    CHOSEN,
+    HYPERVOLUME,
+    NOT_TOLD_APART,
+    Significance,
+    Verdict,
+)
 from search.reports.units import amount, counted
 
 if TYPE_CHECKING:
@@ -28,7 +35,7 @@ def sentence(verdict: Verdict) -> str:
     found = verdict.difference
     if found is None or verdict.word is None:
         return f"not compared: {verdict.missing}"
-    if verdict.word != "not told apart":
+    if verdict.word != NOT_TOLD_APART:
         return verdict.word
     several = max(found.runs) > 1
     these = counted(found.images, "image") + (
@@ -109,7 +116,8 @@ def told_below(found: Significance) -> list[str]:
     """What the figures of :func:`verdict_tables` are, and what they are not of."""
     made = ["New less base with 95 % intervals; accuracy in points, hypervolume in shares."]
     if len(found.verdicts) > len({one.about for one in found.verdicts}):
-        made.append("Verdicts of one kind are at most 5 % false together (Holm).")
+        made.append("Verdicts of one kind are at most 5 % false together (Holm); intervals are each by")
+        made.append("itself, so that one may leave out 0 and its verdict be: cannot be told apart.")
     if not found.repeated:
         made.append("Of these runs: other seeds may differ; give such runs too.")
     return made
