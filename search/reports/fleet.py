@@ -11,7 +11,7 @@ from cost_models.registry import OF_A_DEVICE
 from search.fleets.fleet import FleetResult, of_run
 from search.reports import report
 from search.reports.csv_text import csv_text
-from search.reports.figures.plots import COLOURS, draw_steps, save_figure
+from search.reports.figures.plots import COLOURS, as_typed_texts, draw_steps, save_figure
 from search.reports.units import amount, counted, heading, percent, scaled
 from search.reports.words import how_known, told_power
 from search.runs.run import Result
@@ -158,7 +158,7 @@ def fleet_figure(found: FleetResult) -> Figure:
         panels[row * columns].set_ylabel(f"{name.replace('top', 'top-')} (%)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    return figure
+    return as_typed_texts(figure)
 
 
 def draw_device(panel: Axes, label: str, result: Result, common: Candidate | None) -> None:

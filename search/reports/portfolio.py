@@ -16,7 +16,7 @@ from search.fleets.portfolio import NO_LOSS, Portfolio, PortfolioDevice
 from search.fleets.portfolio_candidates import IN_FILE
 from search.fleets.portfolio_file import resolved_cost
 from search.reports.csv_text import csv_text
-from search.reports.figures.plots import COLOURS, new_figure, save_figure
+from search.reports.figures.plots import COLOURS, as_typed_texts, new_figure, save_figure
 from search.reports.units import amount, counted, heading
 from supernet import documents
 
@@ -35,6 +35,14 @@ PROXY_ROWS = 6
 BARS = 20
 """Devices by name in the picture; of more, those that lose most."""
 KINDS_IN_WORDS = {"validation split": "measured on the validation split", "predicted": "predicted", "own evaluation": "of your own evaluation", IN_FILE: "as the file has it"}  # fmt: skip
+
+
+PARTLY_LUCK = {
+    "validation split": "It is a difference of accuracies that candidates were chosen by, so partly luck, and has no interval here: the report "
+    "split, where it is shown, chose nothing.",
+    "predicted": "It is a difference of predictions: one that is smaller than their errors may be none.",
+}
+"""What is to be known of losses, by how accuracies are known."""
 
 
 @dataclass(frozen=True)
@@ -323,6 +331,8 @@ def portfolio_legend(told: ToldPortfolio) -> str:
         "Lost is against the best candidate for each device alone, the mean by requests a day"
         + ("." if asked.minimize is None else ", in % of what all would take with these.")
     )
+    if asked.minimize is None and pool.kind in PARTLY_LUCK:
+        lines.append(PARTLY_LUCK[pool.kind])
     lines.append(proof_in_words(told))
     if told.proxies is not None:
         lines += proxies_in_words(told, told.proxies)
@@ -384,7 +394,7 @@ def portfolio_figure(told: ToldPortfolio) -> Figure:
     figure, (left, right) = new_figure(1, 2, (11, max(4.2, 0.28 * shown_devices + 1.6)))
     draw_curve(left, told)
     draw_devices(right, told)
-    return figure
+    return as_typed_texts(figure)
 
 
 def draw_curve(axes: Axes, told: ToldPortfolio) -> None:
@@ -435,10 +445,11 @@ def draw_devices(axes: Axes, told: ToldPortfolio) -> None:
     order = np.argsort(-found.lost, kind="stable")[:BARS][::-1]
     colour = {subnet: COLOURS[i % len(COLOURS)] for i, subnet in enumerate(found.kept.kept)}
     axes.barh(
-        [found.served[i].name for i in order],
+        range(len(order)),
         found.lost[order],
         color=[colour[found.kept.of_device[i]] for i in order],
     )
+    axes.set_yticks(range(len(order)), [found.served[i].name for i in order])
     patches = [Patch(color=shade, label=found.pool.names[subnet]) for subnet, shade in colour.items()]
     for place, i in enumerate(order):
         axes.annotate(f"{found.lost[i]:.2f}", (found.lost[i], place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8)  # fmt: skip

@@ -20,7 +20,7 @@ from search.reports.comparing import verdict_words
 from search.reports.comparing.front_area import Ordered, ReferencePoint, orders, reference_point
 from search.reports.comparing.significance import FoundHits, Significance, significance
 from search.reports.csv_text import csv_text
-from search.reports.figures.plots import COLOURS, draw_steps, new_figure, save_figure
+from search.reports.figures.plots import COLOURS, as_typed_texts, draw_steps, new_figure, save_figure
 from search.reports.report import candidate_dict as as_candidate
 from search.reports.report import range_figures
 from search.reports.units import amount, heading, scaled
@@ -373,7 +373,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
     )
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    return figure
+    return as_typed_texts(figure)
 
 
 def tables(comparison: Comparison) -> list[Table]:
