@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.runs.racing import Bits
-from supernet.accuracy import mcnemar
+from supernet.accuracy import mcnemar_of
 from supernet.arrays import Floats
 
 SIGNIFICANCE_LEVEL = 0.05
@@ -66,7 +66,7 @@ class Needed:
 def paired_difference(base: Bits, new: Bits) -> Difference:
     """Of two subnets, bool (n,) each: the exact test of McNemar (1947), and the score interval of Tango (1998)."""
     images = len(base)
-    found = mcnemar(int((base & ~new).sum()), int((new & ~base).sum()))
+    found = mcnemar_of(base, new)
     only_base, only_new = found.only_before, found.only_after
     low, high = tango(only_base, only_new, images)
     value, differing = (only_new - only_base) / images, only_base + only_new
