@@ -207,7 +207,7 @@ def test_what_cannot_be_told_apart_says_how_many_images_would(copied: Copied, he
     assert "cannot be told apart" in comparison._repr_html_()
     assert "cannot be told apart with these 2,000 images" in comparison.to_markdown()
     page = " ".join(oncefit.report([base, new], "both.html").read_text().split())
-    assert "b against a: top-1 of the chosen subnet +" in page
+    assert f"b against a: top-1 of the chosen subnet {100 * row['difference']:+.2f} [" in page
     assert "points, cannot be told apart with these 2,000 images; about " in page
     assert page.index("Which is better</h2>") < page.index("Fronts compared")
     assert not any(one.worse for one in comparison.judge())
