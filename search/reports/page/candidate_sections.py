@@ -84,7 +84,7 @@ def against_the_ends(result: Result, study: optuna.Study, verdicts: Mapping[str,
     names = list(dict.fromkeys(name for one in ("chosen", *columns) for name in columns[one]))
     rows = [[name, *(one.get(name, "-: not known") for one in columns.values())] for name in names]
     if any(arch.id in verdicts for arch in archs.values()):
-        told = [told_apart(verdicts.get(arch.id)) for arch in archs.values()]
+        told = [told_difference(verdicts.get(arch.id)) for arch in archs.values()]
         rows.insert(1, [f"{report.name_of(run)}, less the chosen's (points)", *told])
     whole, mine = costs_of_arch(run, archs["largest"]), result.chosen.costs
     shares = [
@@ -104,7 +104,7 @@ def against_the_ends(result: Result, study: optuna.Study, verdicts: Mapping[str,
     return Section("ends", "Against the largest and the smallest", [table])
 
 
-def told_apart(verdict: Verdict | None) -> str:
+def told_difference(verdict: Verdict | None) -> str:
     """A difference from the chosen, and what is said of it."""
     return f"{difference_told(verdict)}: {sentence(verdict)}" if verdict is not None else "-"
 
