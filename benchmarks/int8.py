@@ -21,7 +21,7 @@ import torch
 from results import Results, Row
 
 from cost_models import timing
-from supernet.accuracy import mcnemar
+from supernet.accuracy import mcnemar_of
 from supernet.archs.arch import Arch
 from supernet.bundles.onnx_export import export_onnx
 from supernet.evaluating.evaluation import accuracy_of_logits, hits_of_logits, logits_of, specialise
@@ -103,7 +103,7 @@ def figures(source: Path, path: Path, arch: Arch, data: Dataset) -> Row:
     return {
         "float32": asdict(accuracy_of_logits(*found[0], "report")),
         "int8": asdict(accuracy_of_logits(*found[1], "report")),
-        "paired": asdict(mcnemar(int((before & ~after).sum()), int((after & ~before).sum()))),
+        "paired": asdict(mcnemar_of(before, after)),
         "agreement": float((found[0][0].argmax(1) == found[1][0].argmax(1)).float().mean()),
         "float32_ms": times[0].median_ms,
         "int8_ms": times[1].median_ms,

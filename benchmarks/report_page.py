@@ -1,8 +1,9 @@
-"""How large a report's page is, what of it is the charting library, and how large other libraries' programs are.
+"""How large a report's page is, what of it is the charting library, how long it takes, and how large other libraries' programs are.
 
     python benchmarks/report_page.py
 
-The runs are predicted fronts of ofa_mbv3_w1.0 with so many candidates; images and weights are not needed. Libraries that are
+The runs are predicted fronts of ofa_mbv3_w1.0 with so many candidates; images and weights are not needed. Seconds are of making and writing
+a page of a run that is open. Libraries that are
 not installed (vl-convert-python, bokeh) are left out.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import base64
 import gzip
 import tempfile
+import time
 from importlib.metadata import PackageNotFoundError, files, version
 from pathlib import Path
 
@@ -27,13 +29,18 @@ def main() -> None:
         print(
             f"| {name} | {len(source):,} | {packed:,} | {version(package)}, {installed_mb(package):.0f} MB |"
         )
-    print("\n| candidates | page, bytes | without Plotly |\n|---|---|---|")
+    print("\n| candidates | page, bytes | without Plotly | to make it, processor s |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         packed = len(packed_plotly())
         for count in CANDIDATES:
             run = searched(Path(folder) / str(count), count)
+            begun = time.process_time()
             size = run.report().stat().st_size
-            print(f"| {len(run.result.candidates):,} | {size:,} | {size - packed:,} |", flush=True)
+            seconds = time.process_time() - begun
+            print(
+                f"| {len(run.result.candidates):,} | {size:,} | {size - packed:,} | {seconds:.1f} |",
+                flush=True,
+            )
 
 
 def libraries() -> list[tuple[str, str, bytes]]:

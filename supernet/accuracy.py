@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+    Hits = npt.NDArray[np.bool_] | Tensor
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,11 @@ def mcnemar(only_before: int, only_after: int) -> Paired:
     differing = only_before + only_after
     p_value = float(binomtest(only_after, differing).pvalue) if differing else 1.0
     return Paired(only_before, only_after, p_value)
+
+
+def mcnemar_of(before: Hits, after: Hits) -> Paired:
+    """The same of which images each gets right, bool (n,): arrays or tensors."""
+    return mcnemar(int((before & ~after).sum()), int((after & ~before).sum()))
 
 
 def near_chance(found: Accuracy, classes: int) -> bool:

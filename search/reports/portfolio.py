@@ -37,6 +37,14 @@ BARS = 20
 KINDS_IN_WORDS = {"validation split": "measured on the validation split", "predicted": "predicted", "own evaluation": "of your own evaluation", IN_FILE: "as the file has it"}  # fmt: skip
 
 
+PARTLY_LUCK = {
+    "validation split": "It is a difference of accuracies that candidates were chosen by, so partly luck, and has no interval here: the report "
+    "split, where it is shown, chose nothing.",
+    "predicted": "It is a difference of predictions: one that is smaller than their errors may be none.",
+}
+"""What is to be known of losses, by how accuracies are known."""
+
+
 @dataclass(frozen=True)
 class ToldPortfolio:
     """A portfolio, and what one proxy in place of all devices would do; None where nothing can be said of that."""
@@ -323,6 +331,8 @@ def portfolio_legend(told: ToldPortfolio) -> str:
         "Lost is against the best candidate for each device alone, the mean by requests a day"
         + ("." if asked.minimize is None else ", in % of what all would take with these.")
     )
+    if asked.minimize is None and pool.kind in PARTLY_LUCK:
+        lines.append(PARTLY_LUCK[pool.kind])
     lines.append(proof_in_words(told))
     if told.proxies is not None:
         lines += proxies_in_words(told, told.proxies)
@@ -435,10 +445,11 @@ def draw_devices(axes: Axes, told: ToldPortfolio) -> None:
     order = np.argsort(-found.lost, kind="stable")[:BARS][::-1]
     colour = {subnet: COLOURS[i % len(COLOURS)] for i, subnet in enumerate(found.kept.kept)}
     axes.barh(
-        [found.served[i].name for i in order],
+        range(len(order)),
         found.lost[order],
         color=[colour[found.kept.of_device[i]] for i in order],
     )
+    axes.set_yticks(range(len(order)), [found.served[i].name for i in order])
     patches = [Patch(color=shade, label=found.pool.names[subnet]) for subnet, shade in colour.items()]
     for place, i in enumerate(order):
         axes.annotate(f"{found.lost[i]:.2f}", (found.lost[i], place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8)  # fmt: skip

@@ -23,7 +23,7 @@ from supernet.messages import Say
 if TYPE_CHECKING:
     import optuna
 
-    from search.runs.study import Candidate
+    from supernet.archs.arch import Arch
 
 
 @dataclass(frozen=True)
@@ -60,24 +60,25 @@ def check_bits(run: Run, arch_id: str, bits: Bits, accuracy: Accuracy) -> None:
         )
 
 
-def measure_hits(run: Run, study: optuna.Study, wanted: Sequence[Candidate], say: Say) -> None:
+def measure_hits(run: Run, study: optuna.Study, wanted: Sequence[Arch], say: Say) -> None:
     """Measure on the report split those of ``wanted`` whose bits are not kept, by one process of the run at a time.
 
     Raises InputError where the images that are here are not those of the run.
     """
-    if all(c.arch.id in kept_hits(study) for c in wanted):
+    kept = kept_hits(study)
+    if all(arch.id in kept for arch in wanted):
         return
     check_images(run)
     with studies.in_turn(run.folder, lambda: None):
         kept, before = kept_hits(study), studies.saved(study, studies.REPORT)
-        missing = [c for c in {c.arch.id: c for c in wanted}.values() if c.arch.id not in kept]
-        for i, candidate in enumerate(missing, 1):
+        missing = [arch for arch in dict.fromkeys(wanted) if arch.id not in kept]
+        for i, arch in enumerate(missing, 1):
             say(f"{run.folder}: measuring on the report split: {i} of {len(missing)}")
-            found, hits = run.accuracy.with_hits(candidate.arch, run.accuracy_name, studies.REPORT)
-            studies.save(study, candidate.arch, found, hits)
-            known = before.get(candidate.arch.id)
+            found, hits = run.accuracy.with_hits(arch, run.accuracy_name, studies.REPORT)
+            studies.save(study, arch, found, hits)
+            known = before.get(arch.id)
             if known is not None and not np.isclose(known.top1, found.top1, rtol=0, atol=1e-9):
                 say(
-                    f"top-1 of {candidate.arch.id} on the report split is {100 * found.top1:.2f} %, and was "
+                    f"top-1 of {arch.id} on the report split is {100 * found.top1:.2f} %, and was "
                     f"{100 * known.top1:.2f} % with other libraries or hardware; {run.folder} keeps what was measured now"
                 )

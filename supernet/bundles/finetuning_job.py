@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from supernet.accuracy import Accuracy, Paired, mcnemar
+from supernet.accuracy import Accuracy, Paired, mcnemar_of
 from supernet.archs.arch import BITS_OF, INT8, PRECISION, Arch
 from supernet.bundles.bundle import Bundle, check_replaceable, open_bundle, write_bundle
 from supernet.bundles.bundle_card import Card, Finetuning, TunedFrom
@@ -256,8 +256,7 @@ def hits_in_file(path: Path, arch: Arch, data: Dataset, split: str) -> Tensor:
 
 def paired_hits(before: Tensor, after: Tensor) -> Paired:
     """McNemar's test of the images that only one of two gets right."""
-    right, was_right = after[:, 0], before[:, 0]
-    return mcnemar(int((was_right & ~right).sum()), int((right & ~was_right).sum()))
+    return mcnemar_of(before[:, 0], after[:, 0])
 
 
 def with_classes(

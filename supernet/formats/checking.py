@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from supernet.accuracy import Accuracy, Paired, mcnemar
+from supernet.accuracy import Accuracy, Paired, mcnemar_of
 from supernet.bundles.bundle import COMPARED_IMAGES, MAX_DIFFERENCE, ROUNDING_ERRORS, Bundle, Disagreement
 from supernet.errors import paragraph
 from supernet.evaluating.evaluation import accuracy_of_logits, logits_of
@@ -164,8 +164,7 @@ def agreeing(ours: Tensor, theirs: Tensor) -> float:
 def paired_of(ours: Tensor, theirs: Tensor, labels: Tensor | None) -> Paired | None:
     if labels is None:
         return None
-    right, also = best_class(ours) == labels, best_class(theirs) == labels
-    return mcnemar(int((right & ~also).sum()), int((also & ~right).sum()))
+    return mcnemar_of(best_class(ours) == labels, best_class(theirs) == labels)
 
 
 def validation_top1(opened: Opening, folder: Path, material: ToWrite) -> float:

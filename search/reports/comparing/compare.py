@@ -155,7 +155,7 @@ def with_hits(one: Compared, study: optuna.Study, measure: bool, say: Say) -> Fo
 
     found = kept()
     if measure and one.run.measures and found.lacking:
-        measure_hits(one.run, study, found.wanted, say)
+        measure_hits(one.run, study, [c.arch for c in found.wanted], say)
         return kept()
     return found
 
@@ -378,6 +378,14 @@ def comparison_figure(comparison: Comparison) -> Figure:
 
 
 def tables(comparison: Comparison) -> list[Table]:
+    """The fronts' figures, the best accuracy at each budget, and verdicts."""
+    return [
+        *front_tables(comparison),
+        *verdict_tables(comparison.significance, *comparison.axes),
+    ]
+
+
+def front_tables(comparison: Comparison) -> list[Table]:
     """The fronts' figures, and the best accuracy at each budget."""
     from rich import box
     from rich.table import Table
@@ -414,7 +422,7 @@ def tables(comparison: Comparison) -> list[Table]:
             one.label,
             *("-" if c is None else cell(one.run, c, comparison.axes) for c in one.best_at.values()),
         )
-    return [summary, reached, *verdict_tables(comparison.significance, accuracy, cost)]
+    return [summary, reached]
 
 
 def notes_of(comparison: Comparison) -> list[str]:

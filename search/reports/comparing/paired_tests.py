@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.runs.racing import Bits
-from supernet.accuracy import mcnemar
+from supernet.accuracy import mcnemar_of
 from supernet.arrays import Floats
 
 SIGNIFICANCE_LEVEL = 0.05
@@ -66,7 +66,7 @@ class Needed:
 def paired_difference(base: Bits, new: Bits) -> Difference:
     """Of two subnets, bool (n,) each: the exact test of McNemar (1947), and the score interval of Tango (1998)."""
     images = len(base)
-    found = mcnemar(int((base & ~new).sum()), int((new & ~base).sum()))
+    found = mcnemar_of(base, new)
     only_base, only_new = found.only_before, found.only_after
     low, high = tango(only_base, only_new, images)
     value, differing = (only_new - only_base) / images, only_base + only_new
@@ -147,7 +147,7 @@ def runs_difference(
 def interaction(side: Floats) -> float:
     """What images make of each run alone, shape (R, n): the sum over runs of the variance beside both means."""
     rest: Floats = side - side.mean(axis=1, keepdims=True) - side.mean(axis=0) + side.mean()
-    return float(np.square(rest).sum()) / (side.size // len(side) - 1)
+    return float(np.square(rest).sum()) / max(1, side.size // len(side) - 1)  # of one image nothing is left
 
 
 def resampled_means(each: Floats, resamples: int, rng: np.random.Generator) -> tuple[Floats, float]:

@@ -32,6 +32,7 @@ from supernet.arrays import Floats
 
 CHOSEN, AT_BUDGET, HYPERVOLUME = "chosen subnet", "best within budget", "hypervolume"
 NOT_TOLD_APART = "not told apart"
+"""The word for a difference that may be luck."""
 OF_NO_MATTER = ("seed", "supernet", "data", "predictor")
 """What configs of one search may differ in: the seed, and names of files, whose contents are compared by hash."""
 
@@ -254,7 +255,10 @@ def difference_of(base: Bits | Floats, new: Bits | Floats) -> Difference:
     """Of what images add to the runs of two sides, shape (R, n): bits of one run each have an exact test."""
     if base.dtype == np.bool_ and len(base) == len(new) == 1:
         return paired_difference(base[0], new[0])
-    return runs_difference(base.astype(np.float64), new.astype(np.float64), np.random.default_rng(0))
+    found = runs_difference(base.astype(np.float64), new.astype(np.float64), np.random.default_rng(0))
+    if base.dtype != np.bool_:
+        return found
+    return replace(found, low=max(-1.0, found.low), high=min(1.0, found.high))  # as differences of shares are
 
 
 def adjusted(made: Sequence[Verdict]) -> list[Verdict]:

@@ -107,37 +107,47 @@ def limit_axes(axes: Axes, result: Result, accuracy: Objective, cost: Objective)
 
     Where an axis shows all, its end is minus infinity.
     """
+    costs, accuracies = shown_costs(result, cost), shown_accuracies(result, accuracy, cost)
+    if costs is not None:
+        axes.set_xlim(*costs)
+    elif is_spread([scaled(cost.name, c.value(cost.name)) for c in result.candidates]):
+        as_logarithmic(axes)
+    if accuracies is not None:
+        axes.set_ylim(*accuracies)
+    return costs[0] if costs else -math.inf, accuracies[0] if accuracies else -math.inf
+
+
+def shown_costs(result: Result, cost: Objective) -> tuple[float, float] | None:
+    """The costs around the budget of a search for one objective, scaled; None where a picture shows all."""
+    if len(result.run.config.objectives) > 1:
+        return None
     x = [scaled(cost.name, c.value(cost.name)) for c in result.candidates]
     limit = result.run.config.budgets.get(cost.name)
-    chosen = scaled(cost.name, result.chosen.value(cost.name))
-    left = bottom = -math.inf
-    if len(result.run.config.objectives) == 1:
-        budget = scaled(cost.name, limit) if limit is not None else max(x)
-        if (least := least_shown(x, budget, [chosen])) > min(x):
-            room = (budget - least) / 4
-            left = least - room
-            axes.set_xlim(left, budget + room / 3)
-        bottom = limit_accuracy(axes, result, accuracy, cost, left)
-    if left == -math.inf and is_spread(x):
-        as_logarithmic(axes)
-    return left, bottom
+    budget = scaled(cost.name, limit) if limit is not None else max(x)
+    least = least_shown(x, budget, [scaled(cost.name, result.chosen.value(cost.name))])
+    if least <= min(x):
+        return None
+    room = (budget - least) / 4
+    return least - room, budget + room / 3
 
 
-def limit_accuracy(axes: Axes, result: Result, accuracy: Objective, cost: Objective, left: float) -> float:
-    """Show the accuracies near the best, and all that is drawn of the front that is shown. Returns the lower end."""
+def shown_accuracies(result: Result, accuracy: Objective, cost: Objective) -> tuple[float, float] | None:
+    """The accuracies near the best (%), and all that is drawn of the front that is shown; None where a picture shows all."""
+    if len(result.run.config.objectives) > 1:
+        return None
+    costs = shown_costs(result, cost)
     y = [100 * c.value(accuracy.name) for c in result.candidates]
-    near = [c for c in result.front if scaled(cost.name, c.value(cost.name)) >= left]
+    near = [c for c in result.front if costs is None or scaled(cost.name, c.value(cost.name)) >= costs[0]]
     always = [100 * c.value(accuracy.name) for c in near]
     always += [100 * found.value for found in result.corrected.values()]
     reports = [found for name, found in result.reports.items() if name in {c.arch.id for c in result.shown}]
     always += [100 * float(getattr(found, f"{accuracy.name}_low")) for found in reports]
     least = least_shown(y, max(y), always)
     if least <= min(y):
-        return -math.inf
+        return None
     top = max([*y, *(100 * float(getattr(found, f"{accuracy.name}_high")) for found in reports)])
     room = 0.08 * (top - least)
-    axes.set_ylim(least - room, top + room)
-    return least - room
+    return least - room, top + room
 
 
 def as_logarithmic(axes: Axes) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from search.reports.words import Lines
+from search.reports.words import INTERVAL, INTERVALS, Lines
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PlotlyFigure = Mapping[str, Any]
 """What Plotly draws: ``data`` and ``layout``, as its JSON has them. Text in it was escaped by :func:`in_chart`."""
 
-LEADING_NUMBER = re.compile(r"[-−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+LEADING_NUMBER = re.compile(r"[-+−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Axis:
-    """Another horizontal axis of a chart: its title, the values of each trace, which traces are lines, and the budget."""
+    """Another horizontal axis of a chart: its title, the values of each trace, which traces are lines, and the budget.
+
+    ``range`` is what is shown of it at first, all where that is None.
+    """
 
     title: str
     x: Sequence[Sequence[float]]
     budget: float | None = None
     lines: bool = True
+    range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,14 @@ class Page:
 def of_lines(title: str, sections: Sequence[Lines], note: str = "") -> Grid:
     """A table of names and figures."""
     return Grid(title, (), [row for rows in sections for row in rows], note)
+
+
+def brackets_told(lines: Iterable[Sequence[str]]) -> str:
+    """What stands in brackets in figures, each with its name before it; empty where nothing does."""
+    bracketed = [name for name, *figures in lines if any("[" in figure for figure in figures)]
+    if any(name.startswith("latency") for name in bracketed):
+        return INTERVALS
+    return INTERVAL if bracketed else ""
 
 
 def of_table(table: Table, title: str | None = None, note: str | None = None, sortable: bool = False) -> Grid:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from search.reports import report
 from search.reports import words as readable
+from search.reports.comparing.significance import Verdict
+from search.reports.comparing.verdict_words import difference_told, sentence
 from search.reports.page import charts
 from search.reports.page.blocks import (
     Grid,
     Section,
+    brackets_told,
 )
 from search.reports.units import heading
 from search.runs.run import Result, Run
@@ -42,7 +45,6 @@ def costs_of_arch(run: Run, arch: Arch) -> dict[str, float]:
 def the_front(result: Result, texts: Mapping[int, str]) -> Section:
     shown, of = candidates_shown(result)
     note = "A star: the chosen subnet. A column is sorted where its heading is pressed. "
-    note += readable.INTERVALS
     if len(shown) < of:
         note += f" The front and the most accurate of {of:,} candidates; front.csv and the study have all."
     front = {c.number for c in result.front}
@@ -55,6 +57,7 @@ def the_front(result: Result, texts: Mapping[int, str]) -> Section:
          *(one.get(name, "-") for name in headings)]
         for c, one in zip(shown, lines, strict=True)
     ]  # fmt: skip
+    note = f"{brackets_told(row for one in lines for row in one.items())} {note}".strip()
     marked = frozenset(i for i, c in enumerate(shown) if c == result.chosen)
     table = Grid("Candidates", ["arch", "trial", "front", *headings], rows, note, True, marked, True)
     return Section("front", "Candidates and front", [charts.front_chart(result, texts), table])
@@ -68,7 +71,7 @@ def candidates_shown(result: Result) -> tuple[list[Candidate], int]:
     return list(every.values())[: max(MOST_ROWS, len(first))], len(every)
 
 
-def against_the_ends(result: Result, study: optuna.Study) -> Section:
+def against_the_ends(result: Result, study: optuna.Study, verdicts: Mapping[str, Verdict]) -> Section:
     """The chosen beside the smallest and the largest subnet of the space."""
     run = result.run
     space = run.supernet.space
@@ -80,6 +83,9 @@ def against_the_ends(result: Result, study: optuna.Study) -> Section:
     }
     names = list(dict.fromkeys(name for one in ("chosen", *columns) for name in columns[one]))
     rows = [[name, *(one.get(name, "-: not known") for one in columns.values())] for name in names]
+    if any(arch.id in verdicts for arch in archs.values()):
+        told = [told_difference(verdicts.get(arch.id)) for arch in archs.values()]
+        rows.insert(1, [f"{report.name_of(run)}, less the chosen's (points)", *told])
     whole, mine = costs_of_arch(run, archs["largest"]), result.chosen.costs
     shares = [
         [
@@ -93,18 +99,23 @@ def against_the_ends(result: Result, study: optuna.Study) -> Section:
     ]
     table = Grid(
         "Smallest, chosen and largest subnet", ["", *(f"{name} {arch.id}" for name, arch in archs.items())],
-        [*rows, *shares], ends_note(result, archs.values()),
+        [*rows, *shares], f"{brackets_told(rows)} {ends_note(result, archs.values())}".strip(),
     )  # fmt: skip
     return Section("ends", "Against the largest and the smallest", [table])
 
 
+def told_difference(verdict: Verdict | None) -> str:
+    """A difference from the chosen, and what is said of it."""
+    return f"{difference_told(verdict)}: {sentence(verdict)}" if verdict is not None else "-"
+
+
 def ends_note(result: Result, archs: Iterable[Arch]) -> str:
-    """What is not known of the ends, and how it can be."""
+    """How what is not known of the ends can be; empty where all is."""
     run = result.run
     if not run.measures or all(arch.id in result.reports for arch in archs):
-        return readable.INTERVALS
+        return ""
     command = shlex.join(["oncefit", "report", str(run.folder), "--measure-ends"])
-    return f"{readable.INTERVALS} {command} measures the smallest and the largest subnet on the same report images."
+    return f"{command} measures the smallest and the largest subnet on the same report images."
 
 
 def lines_of_arch(result: Result, arch: Arch, validation: Mapping[str, Accuracy]) -> list[readable.Lines]:

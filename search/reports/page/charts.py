@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cost_models.registry import OF_A_DEVICE
 from search.problem.objectives import Objective
+from search.reports.figures.plots import shown_accuracies, shown_costs
 from search.reports.page.blocks import Axis, Chart, in_chart
 from search.reports.report import corrected_figures, name_of, subnet_lines
-from search.reports.units import amount, heading, scaled
+from search.reports.units import amount, counted, heading, scaled
 from search.reports.words import how_known
 from search.runs.front import front
 from search.runs.run import Result, evenly
@@ -106,6 +108,22 @@ def told_left_out(result: Result) -> str:
     return f" Of {every:,} candidates {shown:,} are shown, evenly over the search." if shown < every else ""
 
 
+def told_outside(
+    result: Result, costs: tuple[float, float] | None, accuracies: tuple[float, float] | None
+) -> str:
+    """How many candidates are outside of what is shown at first; empty where all are inside."""
+    accuracy, cost = result.run.axes[:2]
+    left, bottom = costs[0] if costs else -math.inf, accuracies[0] if accuracies else -math.inf
+    hidden = sum(
+        scaled(cost.name, c.value(cost.name)) < left or 100 * c.value(accuracy.name) < bottom
+        for c in result.candidates
+    )
+    if not hidden:
+        return ""
+    are = "is" if hidden == 1 else "are"
+    return f" Shown is what is near the budget: {counted(hidden, 'candidate')} {are} outside, and a double click shows all."
+
+
 def front_chart(result: Result, texts: Mapping[int, str]) -> Chart:
     """Accuracy against a cost: every candidate, the front, the chosen one, and the budget."""
     accuracy, cost = result.run.axes[:2]
@@ -129,20 +147,24 @@ def front_chart(result: Result, texts: Mapping[int, str]) -> Chart:
         ),
     ]  # fmt: skip
     names = [cost.name, *(name for name in result.run.costs if name != cost.name)]
+    costs, accuracies = shown_costs(result, cost), shown_accuracies(result, accuracy, cost)
     axes = [
         Axis(
             cost_title(result, name), [[scaled(name, c.value(name)) for c in found] for _, found in traces],
             scaled(name, result.run.config.budgets[name]) if name in result.run.config.budgets else None, name == cost.name,
+            costs if name == cost.name else None,
         )
         for name in names
     ]  # fmt: skip
     made = figure_of([trace for trace, _ in traces], cost_title(result, cost.name), accuracy_title(result))
+    made["layout"]["xaxis"] |= {"range": costs} if costs else {}
+    made["layout"]["yaxis"] |= {"range": accuracies} if accuracies else {}
     limit = result.run.config.budgets.get(cost.name)
     within = f", within {amount(cost.name, limit)} (dashed)" if limit is not None else ""
     told = (
         f"Each mark is a subnet; higher is more accurate, further left is cheaper. The front (blue) is what no other "
         f"candidate beats in both{within}. The star is the chosen subnet. Point at a mark for all its figures, or walk "
-        f"over the marks with the arrow keys.{told_left_out(result)}"
+        f"over the marks with the arrow keys.{told_outside(result, costs, accuracies)}{told_left_out(result)}"
     )
     return Chart("front", "Accuracy against cost", made, told, axes)
 
@@ -230,11 +252,12 @@ def progress_chart(result: Result, texts: Mapping[int, str]) -> Chart:
 
 def stopped_marks(result: Result) -> dict[str, Any]:
     """Those that a race stopped, at what was estimated of them when it did."""
-    numbers = {
-        trial.user_attrs[ARCH_ID]: trial.number
-        for trial in result.run.study().get_trials(deepcopy=False)
-        if RACED in trial.user_attrs
-    }
+    numbers: dict[str, int] = {}
+    for trial in result.run.study().get_trials(deepcopy=False):
+        if RACED in trial.user_attrs:
+            numbers.setdefault(
+                trial.user_attrs[ARCH_ID], trial.number
+            )  # when it was stopped, not when it was told again
     found = sorted(result.raced.items(), key=lambda pair: numbers[pair[0]])
     texts = [
         f"<b>arch {in_chart(arch_id)}</b>, trial {numbers[arch_id]}<br>stopped after {one.images:,} of {one.of:,} images"

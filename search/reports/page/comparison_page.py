@@ -7,6 +7,16 @@ from collections.abc import Sequence
 
 from search.reports import report
 from search.reports.comparing import compare
+from search.reports.comparing.significance import CHOSEN, Verdict
+from search.reports.comparing.verdict_tables import verdict_tables
+from search.reports.comparing.verdict_words import (
+    about_told,
+    depends,
+    difference_told,
+    order_told,
+    sentence,
+    significance_advice,
+)
 from search.reports.page.blocks import (
     Chart,
     Code,
@@ -14,6 +24,8 @@ from search.reports.page.blocks import (
     Page,
     PageBlock,
     Section,
+    Words,
+    brackets_told,
     in_chart,
     of_lines,
     of_table,
@@ -23,7 +35,7 @@ from search.reports.page.charts import front_figure_of, texts_of
 from search.reports.page.question_section import what_was_searched
 from search.reports.page.result_section import what_was_found
 from search.reports.page.run_page import footer
-from search.reports.units import heading
+from search.reports.units import amount, heading
 from search.runs.run import Result
 from search.runs.study import Candidate
 
@@ -32,14 +44,50 @@ def page_of_comparison(found: compare.Comparison, results: Sequence[Result]) -> 
     """Fronts side by side, the chosen of each run, and what each run was asked; ``results`` are in the comparison's order."""
     labels = [one.label for one in found.runs]
     sections = [
-        Section("comparison", "Fronts", [fronts_chart(found, results), *tables_of(found)]),
+        which_is_better(found),
         Section("chosen", "The chosen subnet of each run", [chosen_grid(labels, results)]),
+        Section("comparison", "Fronts", [fronts_chart(found, results), *fronts_told(found)]),
         questions(labels, results),
         Section("again", "Do it again", [Code("The same comparison anew", command_of(found))]),
     ]
     for i, (label, result) in enumerate(zip(labels, results, strict=True)):
         sections.append(of_one(f"run{i + 1}", label, result))
     return Page("oncefit: comparison", ", ".join(labels), sections, footer())
+
+
+def which_is_better(found: compare.Comparison) -> Section:
+    """Whether runs differ by more than luck: the chosen subnets in a sentence each, then every verdict."""
+    significance, folders = found.significance, [str(one.run.folder) for one in found.runs]
+    chosen = [told_chosen(found, verdict) for verdict in significance.about(CHOSEN)]
+    advice = significance_advice(significance, folders)
+    blocks: list[PageBlock] = [Words(chosen)] if chosen else []
+    blocks += [Words(advice, loud=True)] if advice else []
+    blocks += [of_table(table, sortable=True) for table in verdict_tables(significance, *found.axes)]
+    return Section("better", "Which is better", blocks)
+
+
+def told_chosen(found: compare.Comparison, verdict: Verdict) -> str:
+    """A side's chosen subnet against the base's: the difference, whether it is real, and what each costs."""
+    accuracy, cost = found.axes
+    pair = [
+        next(side for side in found.significance.sides if side.label == name)
+        for name in (verdict.new, verdict.base)
+    ]
+    costs = ""
+    if all(len(side.runs) == 1 for side in pair):
+        new, base = (amount(cost.name, found.runs[side.runs[0]].chosen.value(cost.name)) for side in pair)
+        costs = f" Its chosen subnet has {new}, that of {verdict.base} {base}."
+    difference = f"{difference_told(verdict)} points, " if verdict.difference is not None else ""
+    return f"{verdict.new} against {verdict.base}: {about_told(verdict, accuracy, cost)} {difference}{sentence(verdict)}.{costs}"
+
+
+def fronts_told(found: compare.Comparison) -> list[PageBlock]:
+    """The tables of fronts, and whether the order of their hypervolumes is one."""
+    blocks: list[PageBlock] = [of_table(table, sortable=True) for table in compare.front_tables(found)]
+    if found.orders:
+        told = order_told(found.orders, [one.label for one in found.runs])
+        blocks.insert(1, Words([told], loud=depends(found.orders)))
+    return blocks
 
 
 def fronts_chart(found: compare.Comparison, results: Sequence[Result]) -> Chart:
@@ -67,17 +115,12 @@ def told_in(label: str, result: Result, candidate: Candidate) -> str:
     return "<br>".join([f"<b>arch {in_chart(candidate.arch.id)}</b> of {in_chart(label)}", *lines])
 
 
-def tables_of(found: compare.Comparison) -> list[PageBlock]:
-    """The tables that the terminal shows."""
-    return [of_table(table, sortable=True) for table in compare.tables(found)]
-
-
 def chosen_grid(labels: Sequence[str], results: Sequence[Result]) -> Grid:
     columns = [dict(row for rows in report.subnet_lines(one, one.chosen) for row in rows) for one in results]
     names = list(dict.fromkeys(name for one in columns for name in one))
     rows = [["arch", *(one.chosen.arch.id for one in results)]]
     rows += [[name, *(one.get(name, "-") for one in columns)] for name in names]
-    return Grid("Figures", ["", *labels], rows, "In brackets: the 95 % interval.")
+    return Grid("Figures", ["", *labels], rows, brackets_told(rows))
 
 
 def questions(labels: Sequence[str], results: Sequence[Result]) -> Section:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from search.reports.page.blocks import (
     Code,
@@ -17,9 +16,6 @@ from search.runs.config import to_yaml
 from search.runs.own import is_given
 from search.runs.run import CONFIG, DEVICE, Run
 from supernet.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 
 def bundles_of(run: Run) -> Section:

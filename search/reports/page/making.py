@@ -12,11 +12,9 @@ from search.reports.page.comparison_page import page_of_comparison
 from search.reports.page.evidence_sections import Serving
 from search.reports.page.run_page import page_of_run
 from search.reports.page.writing import page_html
-from search.runs import study as studies
-from search.runs.run import Result, Run, check_images, so_far
+from search.runs.report_hits import measure_hits
+from search.runs.run import Result, Run, so_far
 from supernet import documents
-from supernet.accuracy import Accuracy
-from supernet.archs.arch import Arch
 from supernet.errors import InputError
 from supernet.messages import Say
 
@@ -65,8 +63,8 @@ def default_page(folders: Sequence[Path], cost: str | None) -> Path:
     return folder / REPORT_HTML
 
 
-def measure_ends(run: Run, say: Say) -> dict[str, Accuracy]:
-    """Measure the smallest and the largest subnet of a run's space on the report split, and keep it in the study.
+def measure_ends(run: Run, say: Say) -> None:
+    """Measure the smallest and the largest subnet of a run's space on the report split, and keep in the study what is right.
 
     Raises InputError where accuracies of the run are not measured.
     """
@@ -74,15 +72,4 @@ def measure_ends(run: Run, say: Say) -> dict[str, Accuracy]:
         raise InputError(
             f"accuracies of {run.folder} are {run.kind}, not measured, so neither can those of its ends be"
         )
-    study = run.study()
-    ends: tuple[Arch, Arch] = (run.supernet.space.smallest(), run.supernet.space.largest())
-    if any(arch.id not in studies.saved(study, studies.REPORT) for arch in ends):
-        check_images(run)
-    with studies.in_turn(run.folder, lambda: None):
-        known = studies.saved(study, studies.REPORT)
-        for arch, name in zip(ends, ("smallest", "largest"), strict=True):
-            if arch.id not in known:
-                say(f"measuring the {name} subnet on the report split")
-                known[arch.id] = run.accuracy(arch, "report")
-                studies.save(study, arch, known[arch.id])
-    return known
+    measure_hits(run, run.study(), [run.supernet.space.smallest(), run.supernet.space.largest()], say)

@@ -54,10 +54,15 @@
       return axis.lines ? mode : mode.replace("lines+", "");
     });
     const layout = {
-      "xaxis.title.text": plain(axis.title), "xaxis.autorange": true, "yaxis.autorange": true,
-      "shapes": budgetLine(axis.budget),
+      "xaxis.title.text": plain(axis.title), "shapes": budgetLine(axis.budget),
+      ...shown("xaxis", axis.range), ...shown("yaxis", axis.lines ? chart.figure.layout.yaxis.range : null),
     };
     return Plotly.update(plot, { x: axis.x, mode: modes }, layout);
+  }
+
+  // What is shown of an axis: a range, or all.
+  function shown(axis, range) {
+    return range ? { [axis + ".range"]: range } : { [axis + ".autorange"]: true };
   }
 
   function plain(text) {
@@ -73,7 +78,7 @@
     element.style.height = layout.height + "px";  // what Plotly fits the chart into when the window changes
     if (chart.axes.length) layout.shapes = budgetLine(chart.axes[0].budget);
     element.replaceChildren();
-    const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
+    const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "autoScale2d", "resetScale2d"]] };
     await Plotly.newPlot(element, structuredClone(chart.figure.data), layout, config);
     await Plotly.relayout(element, theme());
     plots.set(chart.name, element);

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from cost_models.registry import OF_A_DEVICE
 from search.reports import report
 from search.reports import words as readable
@@ -13,15 +11,13 @@ from search.reports.page.blocks import (
     Tile,
     Tiles,
     Words,
+    brackets_told,
     of_lines,
 )
 from search.reports.page.candidate_sections import costs_of_arch
 from search.reports.units import amount, counted, heading, percent, predicted_percent
 from search.runs.config import BOTH
 from search.runs.run import Result
-
-if TYPE_CHECKING:
-    pass
 
 
 def what_was_found(result: Result) -> Section:
@@ -36,7 +32,13 @@ def what_was_found(result: Result) -> Section:
     told = " ".join(report.legend(result).split()).removeprefix("* ")
     blocks.append(Words([told[0].upper() + told[1:]]))
     figures = report.subnet_lines(result, result.chosen)
-    blocks.append(of_lines(f"The chosen subnet, {result.chosen.arch.id}", figures, readable.INTERVALS))
+    blocks.append(
+        of_lines(
+            f"The chosen subnet, {result.chosen.arch.id}",
+            figures,
+            brackets_told(row for rows in figures for row in rows),
+        )
+    )
     return Section("result", "Result", blocks)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
+from search.reports.comparing.against_chosen import against_chosen
 from search.reports.page import charts
 from search.reports.page.blocks import (
     Page,
@@ -17,12 +17,10 @@ from search.reports.page.folder_sections import again, bundles_of
 from search.reports.page.question_section import what_was_searched
 from search.reports.page.result_section import what_was_found
 from search.reports.page.search_sections import how_it_went, what_matters
+from search.reports.page.shipping_section import which_to_ship
 from search.reports.units import counted
 from search.runs.run import Result, Run
 from search.runs.study import proposals
-
-if TYPE_CHECKING:
-    pass
 
 
 def page_of_run(run: Run, result: Result | None, serving: Serving | None = None) -> Page:
@@ -33,12 +31,13 @@ def page_of_run(run: Run, result: Result | None, serving: Serving | None = None)
         waiting = Words([f"No candidate yet: {counted(proposals(study), 'proposal')} so far."])
         sections.insert(0, Section("result", "Result", [waiting]))
     else:
-        texts = charts.texts_of(result)
+        texts, verdicts = charts.texts_of(result), against_chosen(result)
         sections = [
             what_was_found(result),
+            *which_to_ship(result, verdicts),
             sections[0],
             the_front(result, texts),
-            against_the_ends(result, study),
+            against_the_ends(result, study, verdicts),
             how_it_went(result, study, texts),
             what_matters(result, study),
             how_good_predictions_are(result),

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+from dataclasses import asdict
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -62,7 +63,7 @@ def chart_data(page: Page, polled: str | None) -> dict[str, Any]:
 
 def of_chart(chart: Chart, texts: dict[str, int]) -> dict[str, Any]:
     """A chart whose points have places in ``texts``, which takes those that are new."""
-    axes = [{"title": a.title, "x": a.x, "budget": a.budget, "lines": a.lines} for a in chart.axes]
+    axes = [asdict(axis) for axis in chart.axes]
     traces = [
         {key: [texts.setdefault(text, len(texts)) for text in value] if key == "text" else value for key, value in trace.items()}
         for trace in chart.figure["data"]

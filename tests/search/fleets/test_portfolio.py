@@ -54,6 +54,16 @@ def test_each_device_has_the_best_of_the_kept_within_its_budget(rows: Path) -> N
     assert made.archs == {}
 
 
+def test_a_name_is_never_a_formula_in_the_picture(rows: Path, tmp_path: Path) -> None:
+    rows.write_text(ROWS.replace("phone", r"$\frac{$").replace("deep", "$x_{$"))
+    made = oncefit.fleet(
+        candidates=rows, devices={r"$\frac{$": {"latency_ms": 3.0}, "board": {"latency_ms": 3.0}}, subnets=2
+    )
+    made.write(tmp_path / "out")
+    named = [label.get_text() for label in made.plot().axes[1].get_yticklabels()]
+    assert sorted(named) == [r"$\frac{$", "board"]
+
+
 def test_one_subnet_for_all_loses_what_can_be_counted(rows: Path) -> None:
     made = oncefit.fleet(candidates=rows, devices=DEVICES, subnets=1)
     assert made.subnets == ("wide",)

@@ -106,6 +106,14 @@ def test_seeds_alone_have_students_test() -> None:
     assert more.runs is not None
 
 
+@pytest.mark.parametrize("runs", [(1, 1), (2, 1), (3, 3)])
+def test_one_image_tells_nothing_apart(runs: tuple[int, int]) -> None:
+    found = runs_difference(np.ones((runs[0], 1)), np.zeros((runs[1], 1)), np.random.default_rng(0), 400)
+    assert (found.value, found.images, found.runs) == (-1, 1, runs)
+    assert found.low <= -1 <= found.high
+    assert found.p_value > 0.05 or runs == (3, 3)
+
+
 def test_what_images_make_of_each_run_counts_once() -> None:
     """Runs without a spread of their own: the variance is that of so many independent images."""
     rng = np.random.default_rng(0)

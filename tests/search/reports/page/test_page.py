@@ -339,6 +339,8 @@ def test_a_comparison_has_the_tables_of_the_terminal(of_both: Parsed, folder: Pa
     for one in comparison.found.runs:
         assert one.coverage is not None
         assert f"{one.coverage.hypervolume:.4f}" in of_both.cells
+    assert "Runs are not told apart by images: accuracies are not measured" in of_both.text
+    assert "Order of hypervolumes: " in of_both.text or "THE ORDER DEPENDS" in of_both.text
     fronts = of_both.charts["fronts"]["figure"]["data"]
     assert [len(trace["x"]) for trace in fronts] == [len(one.front) for one in comparison.found.runs]
     assert {trace["marker"]["symbol"] for trace in fronts} == {"circle", "diamond"}, (
@@ -416,7 +418,7 @@ def test_without_a_run_there_is_no_report() -> None:
 @pytest.mark.parametrize(
     ("figure", "key"),
     [
-        ("92.85 [92.06, 93.56]", "92.85"), ("13,118", "13118"), ("-", ""), ("−3.5 points", "-3.5"), ("1e-05", "1e-05"),
+        ("92.85 [92.06, 93.56]", "92.85"), ("13,118", "13118"), ("-", ""), ("−3.5 points", "-3.5"), ("+0.58 [+0.28, +0.89]", "+0.58"), ("1e-05", "1e-05"),
         ("e3a2b34163", ""), ("-: not known", ""),
     ],
 )  # fmt: skip
