@@ -1,6 +1,6 @@
 """``guided`` with many workers on one study: what it loses per evaluation, and what it gains in time.
 
-    python benchmarks/parallel_proposals.py [--workers N...] [--pending NAME...] [--seeds N]
+    python benchmarks/parallel_proposals.py [--workers N...] [--pending NAME...] [--question front budget] [--seeds N]
 
 The accuracy is what the predictor for ofa_mbv3_w1.0 says, at no cost, and time is simulated (``simulated_workers.py``). Rows go
 to runs/benchmarks/parallel_proposals.json as they come; a stopped benchmark goes on, and ``--seeds 0`` prints what is there.
@@ -42,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
     parser.add_argument("--pending", nargs="+", default=list(TREATMENTS), choices=list(TREATMENTS))
+    parser.add_argument("--question", nargs="+", default=list(QUESTIONS), choices=list(QUESTIONS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--fresh", action="store_true", help="forget the rows that are there")
     parser.add_argument("--again", nargs="+", default=(), metavar="NAME", help="forget the rows of some")
@@ -50,7 +51,7 @@ def main() -> None:
     results, oracle = Results(NAME, given.fresh, given.again), open_oracle(ORACLE)
     others = [name for name in given.pending if name != CHOSEN]
     runs = [*itertools.product([CHOSEN], given.workers), *itertools.product(others, [COMPARED])]
-    for question, seed, (peer, workers) in itertools.product(QUESTIONS, range(given.seeds), runs):
+    for question, seed, (peer, workers) in itertools.product(given.question, range(given.seeds), runs):
         run = partial(measure, oracle, question, peer, workers, seed)
         row = results.row(run, peer=peer, question=question, workers=workers, seed=seed)
         print(
