@@ -34,6 +34,7 @@ from search.proposing.distributions import distributions
 from search.proposing.evolution import evolve
 from search.proposing.first_archs import skewed, spread
 from search.proposing.history import History, Known, Seen, fixed_columns, values_of
+from search.proposing.pending import Outlook, Pending, believed
 from search.proposing.promises import promises
 from search.proposing.surrogate import (
     Shape,
@@ -82,10 +83,18 @@ class GuidedSampler(BaseSampler):
     claims = True
     """What :func:`search.proposing.claims.claiming` asks."""
 
-    def __init__(self, problem: Problem | None = None, *, seed: int | None = None, startup: int = 12) -> None:
+    def __init__(
+        self,
+        problem: Problem | None = None,
+        *,
+        seed: int | None = None,
+        startup: int = 12,
+        pending: Pending = believed,
+    ) -> None:
         self._problem = problem
         self._seed = seed if seed is not None else int(np.random.default_rng().integers(2**31))
         self._startup = startup
+        self._pending = pending
         self._histories: WeakKeyDictionary[BaseStorage, dict[int, History]] = WeakKeyDictionary()
         self._promising: Codes | None = None
         self._learnt: tuple[object, Learnt] | None = None
@@ -186,13 +195,15 @@ class GuidedSampler(BaseSampler):
         minimised = list(problem.cost_objectives)
         data, surrogate = self._surrogate(history.known)
         known, totals = data.codes, data.totals
-        believed = promises(surrogate.without_each(), data.accuracy, logs(totals[:, minimised]))
+        kept = promises(surrogate.without_each(), data.accuracy, logs(totals[:, minimised]))
+        outlook = Outlook(surrogate)
         if len(history.running):
             running = problem.totals(history.running)
-            surrogate = surrogate.believe(described(problem, history.running, running))
-            known, totals = np.concatenate([known, history.running]), np.concatenate([totals, running])
+            outlook = self._pending(surrogate, described(problem, history.running, running), rng)
+            if outlook.counts:
+                known, totals = np.concatenate([known, history.running]), np.concatenate([totals, running])
 
-        means = surrogate.predict(described(problem, known, totals))[0]
+        means = outlook.surrogate.predict(described(problem, known, totals))[0]
         inside = (totals <= problem.limits).all(axis=1)
         floor = float(means.min())
         gain = improvement(means[inside], roots(totals[inside][:, minimised]), floor, roots(problem.ceilings))
@@ -201,9 +212,10 @@ class GuidedSampler(BaseSampler):
 
         def score(candidates: Codes) -> Floats:
             totals = problem.totals(candidates)
-            mean, std = surrogate.predict(described(problem, candidates, totals))
+            rows = described(problem, candidates, totals)
+            mean, std = outlook.surrogate.predict(rows)
             costs = totals[:, minimised]
-            return gain(mean, boldness * std, roots(costs)) * believed(logs(costs))
+            return gain(mean, boldness * std, roots(costs)) * kept(logs(costs)) * outlook.weight(rows)
 
         best = known[inside][np.argsort(-means[inside], kind="stable")[:16]]
         leaders = known[inside][front(means[inside], totals[inside][:, minimised])]

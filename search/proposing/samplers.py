@@ -40,7 +40,12 @@ def guided(problem: Problem, seed: SamplerSeed, trials: int) -> BaseSampler:
     """Ours: a surrogate of accuracy, searched under the budgets; seeds itself anew for each trial."""
     from search.proposing.guided import GuidedSampler
 
-    return GuidedSampler(problem, seed=seed.run, startup=min(16, max(4, trials // 5)))
+    return GuidedSampler(problem, seed=seed.run, startup=startup(trials))
+
+
+def startup(trials: int) -> int:
+    """Of so many trials of ``guided`` those that are spread over the costs before its surrogate leads."""
+    return min(16, max(4, trials // 5))
 
 
 def nsga2(problem: Problem, seed: SamplerSeed, trials: int) -> BaseSampler:

@@ -145,9 +145,14 @@ class Surrogate:
 
     def believe(self, rows: Floats) -> Surrogate:
         """As if ``rows`` had been measured at their predicted means, so that they are not asked for again."""
-        targets = (self.predict(rows)[0] - self.scaling.level) / self.scaling.spread
+        return self.told(rows, (self.predict(rows)[0] - self.scaling.level) / self.scaling.spread)
+
+    def told(self, rows: Floats, targets: Floats) -> Surrogate:
+        """As if ``rows`` had been measured at these scaled accuracies (n,).
+
+        Nothing is fitted anew: targets that are met exactly would make the noise seem less than it is.
+        """
         return conditioned(
-            # nothing is fitted anew: targets that are met exactly would make the noise seem less than it is
             self.scaling, self.shape, np.concatenate([self.rows, self.scaling.near(rows)]),
             np.concatenate([self.targets, targets]), np.concatenate([self.noise, np.ones(len(rows))]),
         )  # fmt: skip
