@@ -1,9 +1,7 @@
 """The storage of a study: Optuna's database, read and filled with whole trials in a fraction of the time that Optuna takes.
 
-Optuna makes an object of SQLAlchemy of each row, 240,000 of them for the parameters of 10,000 trials of the embedded
-supernet, and parses the distribution of each parameter twice. Here rows are read as they are, and each distribution
-is parsed once, as they are the same in all trials. A trial that is given whole, as another device's run judged it, is
-written in a statement a table, where Optuna asks the database three questions about each parameter.
+A trial that is given whole, as another device's run judged it, is written in a statement a table, where Optuna asks the
+database three questions about each parameter. How trials are read: :mod:`search.storages.reading`.
 ``tests/search/storages/test_database.py`` holds what is read and written so against Optuna's own way, and names all that is
 used of Optuna without a public name.
 """
@@ -11,17 +9,15 @@ used of Optuna without a public name.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
-from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
+from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, Connection, DateTime, TableClause, column, insert, or_, select, table
+from sqlalchemy import ColumnElement, TableClause, delete, insert, or_, select
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
@@ -32,31 +28,10 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import Session
 
+from search.storages.reading import PARAMS, SYSTEM_ATTRS, TRIALS, USER_ATTRS, trials
+
 MOST_BY_ID = 500
 """Ids that are named in one query at most: databases take a limited number of values."""
-
-TRIALS = table(
-    "trials", column("trial_id"), column("number"), column("study_id"), column("state"),
-    column("datetime_start", DateTime()), column("datetime_complete", DateTime()),
-)  # fmt: skip
-PARAMS = table(
-    "trial_params", column("param_id"), column("trial_id"), column("param_name"), column("param_value"),
-    column("distribution_json"),
-)  # fmt: skip
-VALUES = table("trial_values", column("trial_id"), column("objective"), column("value"), column("value_type"))
-STEPS = table(
-    "trial_intermediate_values", column("trial_id"), column("step"), column("intermediate_value"),
-    column("intermediate_value_type"),
-)  # fmt: skip
-USER_ATTRS, SYSTEM_ATTRS = (
-    table(name, column("trial_id"), column("key"), column("value_json"))
-    for name in ("trial_user_attributes", "trial_system_attributes")
-)
-NOT_FINITE = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
-"""What a value is whose column is empty, by its type."""
-
-RowsByTrial = Mapping[int, list[Any]]
-"""The rows of a table by trial id, which is not in them."""
 
 
 class Database(RDBStorage):
@@ -66,6 +41,9 @@ class Database(RDBStorage):
         super().__init__(*arguments, **settings)
         self._compatible: set[tuple[int, str, str]] = set()
         """Parameters of studies, with their distributions, that Optuna has found to agree with earlier trials."""
+        self._expected: dict[int, int] = {}
+        self._collected: dict[int, dict[str, dict[str, Any]]] = {}
+        """How many parameters of a trial are written at once, and those that wait for the others, by trial id."""
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Raises KeyError where there is no such trial."""
@@ -108,12 +86,67 @@ class Database(RDBStorage):
                 session.execute(insert(to), [{"trial_id": made.trial_id, **row} for row in rows])
         return made
 
+    @contextmanager
+    def params_at_once(self, trial_id: int, count: int) -> Iterator[None]:
+        """Write so many parameters of a trial in one statement, where Optuna has a transaction for each."""
+        self._expected[trial_id] = count
+        try:
+            yield
+            self._write_params(trial_id)
+        finally:
+            self._expected.pop(trial_id)
+            self._collected.pop(trial_id, None)
+
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None = None,
+    ) -> None:
+        """Called by Optuna's cache; where a study has no such parameter yet, Optuna finds out what is possible."""
+        if trial_id not in self._expected or previous_distribution is None:
+            super()._set_trial_param(
+                trial_id, param_name, param_value_internal, distribution, previous_distribution
+            )
+            return
+        check_distribution_compatibility(previous_distribution, distribution)
+        collected = self._collected.setdefault(trial_id, {})
+        collected[param_name] = {
+            "trial_id": trial_id, "param_name": param_name, "param_value": param_value_internal,
+            "distribution_json": distribution_to_json(distribution),
+        }  # fmt: skip
+        if len(collected) == self._expected[trial_id]:
+            self._write_params(trial_id)  # what is asked again, as no answer came, is written anew
+
+    def _write_params(self, trial_id: int) -> None:
+        collected = self._collected.get(trial_id)
+        if not collected:
+            return
+        with self.engine.begin() as connection:
+            state = connection.scalar(select(TRIALS.c.state).where(TRIALS.c.trial_id == trial_id))
+            if state is not None and TrialState[state].is_finished():
+                raise UpdateFinishedTrialError(f"trial {trial_id} has ended and cannot be changed")
+            same = (PARAMS.c.trial_id == trial_id, PARAMS.c.param_name.in_(collected))
+            connection.execute(delete(PARAMS).where(*same))
+            connection.execute(insert(PARAMS).values(list(collected.values())))
+        del self._collected[trial_id]
+
     def _read(self, *wanted: ColumnElement[bool]) -> list[FrozenTrial]:
         try:
             with self.engine.connect() as connection:
                 return trials(connection, wanted)
         except SQLAlchemyError as error:
             raise StorageInternalError(f"cannot read the trials: {error}") from error
+
+
+@contextmanager
+def params_at_once(storage: BaseStorage, trial_id: int, count: int) -> Iterator[None]:
+    """:meth:`Database.params_at_once` where the storage is a database, behind Optuna's cache; else nothing."""
+    database = getattr(storage, "_backend", None)
+    with database.params_at_once(trial_id, count) if isinstance(database, Database) else nullcontext():
+        yield
 
 
 def is_unreachable(error: BaseException | None) -> bool:
@@ -125,50 +158,6 @@ def is_unreachable(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def trials(connection: Connection, wanted: Collection[ColumnElement[bool]]) -> list[FrozenTrial]:
-    """The trials that are wanted, in the order of their ids.
-
-    Their states are read first: what a trial that has ended records was written before it ended.
-    """
-    heads = connection.execute(select(TRIALS).where(*wanted).order_by(TRIALS.c.trial_id)).all()
-    if not heads:
-        return []
-
-    def rows(of: TableClause, *columns: str, order: str | None = None) -> RowsByTrial:
-        query = select(of.c.trial_id, *(of.c[name] for name in columns))
-        query = query.join_from(of, TRIALS, of.c.trial_id == TRIALS.c.trial_id).where(*wanted)
-        query = query.order_by(of.c[order]) if order is not None else query
-        grouped = defaultdict(list)
-        for trial_id, *row in connection.execute(query):
-            grouped[trial_id].append(row)
-        return grouped
-
-    params = rows(PARAMS, "param_name", "param_value", "distribution_json", order="param_id")
-    values = rows(VALUES, "objective", "value", "value_type")
-    steps = rows(STEPS, "step", "intermediate_value", "intermediate_value_type")
-    user_attrs, system_attrs = (rows(of, "key", "value_json") for of in (USER_ATTRS, SYSTEM_ATTRS))
-    return [
-        FrozenTrial(
-            number=head.number,
-            state=TrialState[head.state],
-            value=None,
-            values=[number for _, number in sorted(numbers(values[head.trial_id]))] or None,
-            datetime_start=local(head.datetime_start),
-            datetime_complete=local(head.datetime_complete),
-            params={
-                name: distribution(given).to_external_repr(internal)
-                for name, internal, given in params[head.trial_id]
-            },
-            distributions={name: distribution(given) for name, _, given in params[head.trial_id]},
-            user_attrs=parsed(user_attrs[head.trial_id]),
-            system_attrs=parsed(system_attrs[head.trial_id]),
-            intermediate_values=dict(numbers(steps[head.trial_id])),
-            trial_id=head.trial_id,
-        )
-        for head in heads
-    ]
 
 
 def without_dictionaries(trial: FrozenTrial) -> FrozenTrial:
@@ -195,22 +184,3 @@ def rows_of_trial(trial: FrozenTrial, texts: Mapping[str, str]) -> Mapping[Table
         for attributes in (trial.user_attrs, trial.system_attrs)
     )
     return {PARAMS: params, USER_ATTRS: user, SYSTEM_ATTRS: system}
-
-
-@lru_cache(maxsize=4096)
-def distribution(given: str) -> BaseDistribution:
-    return json_to_distribution(given)
-
-
-def numbers(rows: Iterable[tuple[int, float | None, str]]) -> list[tuple[int, float]]:
-    """Numbers with their places: as they are, or what their type says where they are not finite."""
-    return [(place, value if value is not None else NOT_FINITE[kind]) for place, value, kind in rows]
-
-
-def parsed(attributes: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    return {key: json.loads(value) for key, value in attributes}
-
-
-def local(utc: datetime | None) -> datetime | None:
-    """A time as Optuna keeps it, in this machine's time zone as Optuna gives it."""
-    return utc.replace(tzinfo=UTC).astimezone().replace(tzinfo=None) if utc is not None else None

@@ -25,6 +25,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from search.storages.database import params_at_once
 from search.storages.following import storage_of
 from supernet import locks
 from supernet.archs.space import SearchSpace
@@ -68,8 +69,9 @@ class Worker:
             taken = storage.create_new_trial(study_id, template_trial=template)
         self._current = (storage, taken)
         trial = optuna.Trial(study, taken)
-        for dimension in space.dimensions:
-            trial.suggest_categorical(dimension.name, dimension.choices)
+        with params_at_once(storage, taken, len(space.dimensions)):
+            for dimension in space.dimensions:
+                trial.suggest_categorical(dimension.name, dimension.choices)
         return trial
 
     def ended(self) -> None:
