@@ -1,7 +1,7 @@
 """Optuna's samplers, which look at every trial for each proposal, shown a number of trials that does not grow.
 
 What NSGA-II and TPE take for a proposal grows with the trials that they see: that of TPE beyond a minute at 10,000 trials
-of two objectives. Up to :data:`MOST` trials they see all. Of more they see those that no other dominates, as far as half of them,
+of two objectives. Up to :data:`MOST_RECALLED` trials they see all. Of more they see those that no other dominates, as far as half of them,
 and the newest: NSGA-II's last generations, and what TPE calls good beside what it has just tried.
 """
 
@@ -20,14 +20,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.storages.following import Follower
 
-MOST = 1_000
+MOST_RECALLED = 1_000
 """Ended trials that a sampler sees."""
 
 
 class Recalling(BaseSampler):
     """Asks ``inner``, which sees of a study no more than ``most`` of the trials that have ended."""
 
-    def __init__(self, inner: BaseSampler, most: int = MOST) -> None:
+    def __init__(self, inner: BaseSampler, most: int = MOST_RECALLED) -> None:
         self.inner = inner
         self._most = most
         self._follower = Follower()

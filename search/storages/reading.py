@@ -57,7 +57,7 @@ MANY = 64
 TOGETHER = {"sqlite": (func.group_concat, func.json_quote, func.char(31)),
             "postgresql": (func.string_agg, func.to_json, func.chr(31))}  # fmt: skip
 """How databases put texts together, write one as JSON, and call the character that stands between names."""
-BETWEEN = "\x1f"
+UNIT_SEPARATOR = "\x1f"
 CATEGORICAL = '{"name": "CategoricalDistribution"'
 
 RowsByTrial = Mapping[int, list[Any]]
@@ -146,7 +146,7 @@ def params_together(
             return None
         if names not in kinds:
             [(_, kinds_of_trial)] = params_by_row(connection, [TRIALS.c.trial_id == trial_id]).values()
-            kinds[names] = SameParams(names.split(BETWEEN), kinds_of_trial)
+            kinds[names] = SameParams(names.split(UNIT_SEPARATOR), kinds_of_trial)
         found[trial_id] = kinds[names].of(codes.split(","))
     return found
 

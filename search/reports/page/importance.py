@@ -25,7 +25,7 @@ FEWEST_GOOD = 5
 """Trials among the good ones that PED-ANOVA needs to be stable, by its authors."""
 GOOD = 0.1
 """Share of the trials that are good ones, where these are enough."""
-MOST_TRIALS = 500
+MOST_WEIGHED = 500
 """Trials that importances are computed from, evenly over the search: more take long, and hardly change them."""
 RESAMPLES = 20
 """Of the trials, for the interval of an importance."""
@@ -90,7 +90,7 @@ def judged_trials(run: Run, study: optuna.Study) -> list[FrozenTrial]:
     if run.predictor is not None and run.config.sampler == GUIDED:
         return []
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    return evenly(own(study, complete), MOST_TRIALS)
+    return evenly(own(study, complete), MOST_WEIGHED)
 
 
 def is_common(archs: Sequence[Mapping[str, Choice]], name: str) -> bool:

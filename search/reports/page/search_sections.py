@@ -18,7 +18,7 @@ from search.reports.page.blocks import (
 )
 from search.reports.page.importance import (
     FEWEST_TRIALS,
-    MOST_TRIALS,
+    MOST_WEIGHED,
     Effect,
     effects,
     good_share,
@@ -85,8 +85,8 @@ def what_matters(result: Result, study: optuna.Study) -> Section:
         "A search looks most where it is good, so means by choice tell what it saw, not what a choice alone would do. "
         "kernel.3.1 is the kernel size of block 1 of stage 3. Dimensions of blocks that most trials skip are left out."
         + (
-            f" Of more trials {MOST_TRIALS} are taken, evenly over the search."
-            if trials == MOST_TRIALS
+            f" Of more trials {MOST_WEIGHED} are taken, evenly over the search."
+            if trials == MOST_WEIGHED
             else ""
         )
     )
