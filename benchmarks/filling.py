@@ -16,10 +16,11 @@ import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial
-from sqlalchemy import TableClause, func, insert, select
+from optuna.storages.journal._storage import JournalOperation as Operation
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, TableClause, func, insert, select, text
 
-from search.storages.database import PARAMS, SYSTEM_ATTRS, TRIALS, USER_ATTRS, VALUES
+from search.storages.reading import PARAMS, SYSTEM_ATTRS, TRIALS, USER_ATTRS, VALUES
 
 Line = dict[str, Any]
 
@@ -36,11 +37,61 @@ class Unflushed(JournalFileBackend):
             file.writelines(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
 
 
+def fill_journal(path: str, study_id: int, first: int, trials: Sequence[FrozenTrial]) -> None:
+    """Append finished trials, the first with the id ``first``, as a search writes them: an operation a line."""
+    lines = (
+        line for place, trial in enumerate(trials) for line in operations(study_id, first + place, trial)
+    )
+    Unflushed(path).append_logs([{**line, "worker_id": "filled-0"} for line in lines])
+
+
+def operations(study_id: int, trial_id: int, trial: FrozenTrial) -> Iterable[Line]:
+    """A trial is made, marked and claimed; then come parameters, attributes and its end."""
+    running, of_trial = {"state": TrialState.RUNNING, "value": None, "values": None}, {"trial_id": trial_id}
+    nothing = {
+        "params": {},
+        "distributions": {},
+        "user_attrs": {},
+        "system_attrs": {},
+        "intermediate_values": {},
+    }
+    assert trial.datetime_start is not None
+    at = trial.datetime_start.astimezone(UTC).isoformat(timespec="microseconds")
+    yield {
+        "op_code": Operation.CREATE_TRIAL,
+        "study_id": study_id,
+        "datetime_start": at,
+        **running,
+        **nothing,
+    }
+    for key, value in trial.system_attrs.items():
+        yield {"op_code": Operation.SET_TRIAL_SYSTEM_ATTR, **of_trial, "system_attr": {key: value}}
+    for name, value in trial.params.items():
+        of = trial.distributions[name]
+        yield {
+            "op_code": Operation.SET_TRIAL_PARAM, **of_trial, "param_name": name,
+            "param_value_internal": of.to_internal_repr(value), "distribution": written(of),
+        }  # fmt: skip
+    for key, value in trial.user_attrs.items():
+        yield {"op_code": Operation.SET_TRIAL_USER_ATTR, **of_trial, "user_attr": {key: value}}
+    yield {
+        "op_code": Operation.SET_TRIAL_STATE_VALUES, **of_trial, "state": trial.state, "values": trial.values,
+        "datetime_complete": at,
+    }  # fmt: skip
+
+
 def add_to_database(storage: RDBStorage, name: str, trials: Sequence[FrozenTrial]) -> None:
     """Put finished trials into the study of that name, in one transaction.
 
     Raises AssertionError where Optuna does not read the last one as it was given.
     """
+    fill_database(storage, name, trials)
+    [*_, last] = optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+    assert told(last) == told(trials[-1])
+
+
+def fill_database(storage: RDBStorage, name: str, trials: Sequence[FrozenTrial]) -> None:
+    """Put finished trials into the study of that name, in one transaction; nobody else may write."""
     study_id = storage.get_study_id_from_name(name)
     with storage.engine.begin() as connection:
         number = connection.scalar(select(func.count()).where(TRIALS.c.study_id == study_id)) or 0
@@ -52,9 +103,23 @@ def add_to_database(storage: RDBStorage, name: str, trials: Sequence[FrozenTrial
             for table, line in lines_of(head, trial):
                 lines.setdefault(table, []).append(line)
         for table, of in lines.items():
-            connection.execute(insert(table), of)
-    [*_, last] = optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
-    assert told(last) == told(trials[-1])
+            write_rows(connection, table, of)
+        if (
+            storage.engine.dialect.name == "postgresql"
+        ):  # which counts ids by itself, and only those that it gave
+            connection.execute(text(f"select setval('trials_trial_id_seq', {trial_id + len(trials)})"))
+
+
+def write_rows(connection: Connection, table: TableClause, lines: Sequence[Line]) -> None:
+    """By PostgreSQL's own way for many rows, else one by one."""
+    if connection.dialect.name != "postgresql":
+        connection.execute(insert(table), lines)
+        return
+    names = list(lines[0])
+    told = f"copy {table.name} ({', '.join(names)}) from stdin"
+    with connection.connection.cursor() as cursor, cursor.copy(told) as copy:  # type: ignore[attr-defined]
+        for line in lines:
+            copy.write_row([line[name] for name in names])
 
 
 def lines_of(head: Line, trial: FrozenTrial) -> Iterable[tuple[TableClause, Line]]:

@@ -53,14 +53,15 @@ def nsga2(problem: Problem, seed: SamplerSeed, trials: int) -> BaseSampler:
     from optuna.samplers import NSGAIISampler
 
     population = min(50, max(8, trials // 5))
-    return within_budget(NSGAIISampler(population_size=population, seed=seed.stream), problem, seed)
+    sampler = NSGAIISampler(population_size=population, seed=seed.stream)
+    return within_budget(recalling(sampler), problem, seed)
 
 
 def tpe(problem: Problem, seed: SamplerSeed, trials: int) -> BaseSampler:
     """Optuna's tree-structured Parzen estimator; it learns from the constraints of what is over budget."""
     from optuna.samplers import TPESampler
 
-    return TPESampler(n_startup_trials=min(10, max(4, trials // 5)), seed=seed.stream)
+    return recalling(TPESampler(n_startup_trials=min(10, max(4, trials // 5)), seed=seed.stream))
 
 
 def random(problem: Problem, seed: SamplerSeed, trials: int) -> BaseSampler:
@@ -68,6 +69,13 @@ def random(problem: Problem, seed: SamplerSeed, trials: int) -> BaseSampler:
     from optuna.samplers import RandomSampler
 
     return within_budget(RandomSampler(seed=seed.stream), problem, seed)
+
+
+def recalling(sampler: BaseSampler) -> BaseSampler:
+    """The sampler, shown so many trials at most that its proposals do not take longer and longer."""
+    from search.proposing.recalling import Recalling
+
+    return Recalling(sampler)
 
 
 def within_budget(sampler: BaseSampler, problem: Problem, seed: SamplerSeed) -> BaseSampler:

@@ -108,8 +108,7 @@ def watch_trials(
         busy = crew.look(wanted=ledger.done < run.config.trials)
         ledger.follow()
         bury_in_turn(run, study, ledger, worker)
-        top = best(list(ledger.known.values()), run.axes) if ledger.known else None
-        told(Progress(ledger.done, run.config.trials, ledger.trials, top))
+        told(Progress(ledger.done, run.config.trials, ledger.trials, ledger.best(run.axes)))
         if not busy:
             return
         time.sleep(LOOK_S)

@@ -34,12 +34,15 @@ def front(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> l
 
 def by_accuracy(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> list[Candidate]:
     """The most accurate first; of equals the cheapest in the other objectives."""
-    return sorted(candidates, key=lambda c: tuple(points([c], objectives)[0]))
+    order = np.lexsort(
+        points(candidates, objectives).T[::-1]
+    )  # whose last key is the first, and which is stable
+    return [candidates[place] for place in order]
 
 
 def best(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> Candidate:
     """The first of :func:`by_accuracy`."""
-    return by_accuracy(candidates, objectives)[0]
+    return min(candidates, key=lambda c: [o.signed(c.value(o.name)) for o in objectives])
 
 
 def knee(found: Sequence[Candidate], objectives: Sequence[Objective]) -> Candidate:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
 from search.feasible.neighbours import keys
+from search.problem.objectives import Objective
 from search.problem.problem import Problem
 from search.proposing.history import CLAIM, codes_of_trial
+from search.runs.front import best
 from search.runs.racing import Raced, from_attribute
 from search.runs.study import RACED, Candidate, candidate_of, own, trial_seconds
 from search.storages.following import Follower
@@ -37,6 +39,8 @@ class Ledger:
         self.raced: dict[str, Raced] = {}
         self.open: dict[int, FrozenTrial] = {}
         self.seconds = 0.0
+        self._best: Candidate | None = None
+        self._unranked: list[Candidate] = []
 
     @property
     def done(self) -> int:
@@ -66,12 +70,20 @@ class Ledger:
             self.seconds += trial_seconds(trial)
             if trial.state == TrialState.COMPLETE:
                 found = candidate_of(trial, self._problem)
-                if found is not None:
-                    self.known.setdefault(found.arch.id, found)
+                if found is not None and found.arch.id not in self.known:
+                    self.known[found.arch.id] = found
+                    self._unranked.append(found)
             elif RACED in trial.user_attrs:
                 accuracy = self._problem.objectives[self._problem.accuracy_index].name
                 raced = from_attribute(trial.user_attrs[RACED], accuracy)
                 self.raced.setdefault(trial.user_attrs["arch_id"], raced)
+
+    def best(self, objectives: Sequence[Objective]) -> Candidate | None:
+        """The best of those known, always in the same objectives; only what is new since the last look is ranked."""
+        if self._unranked:
+            before = [self._best] if self._best is not None else []
+            self._best, self._unranked = best([*before, *self._unranked], objectives), []
+        return self._best
 
     def missing(self, archs: Iterable[Arch]) -> list[Arch]:
         """Those of the archs that no trial has judged, is at, or waits with."""

@@ -227,8 +227,7 @@ def propose(
             with studies.in_turn(run.folder, lambda: None):
                 ledger.follow()
                 enqueue(run, study, ledger, ledger.missing(run.enqueued))
-        top = best(list(ledger.known.values()), run.axes) if ledger.known else None
-        progress(Progress(ledger.done, wanted, proposals, top))
+        progress(Progress(ledger.done, wanted, proposals, ledger.best(run.axes)))
         if ledger.done >= wanted or proposals >= PROPOSALS_PER_TRIAL * wanted:
             return judged
         if watch is not None and watch.ends(study, ledger):

@@ -1,9 +1,7 @@
 """The storage of a study: Optuna's database, read and filled with whole trials in a fraction of the time that Optuna takes.
 
-Optuna makes an object of SQLAlchemy of each row, 240,000 of them for the parameters of 10,000 trials of the embedded
-supernet, and parses the distribution of each parameter twice. Here rows are read as they are, and each distribution
-is parsed once, as they are the same in all trials. A trial that is given whole, as another device's run judged it, is
-written in a statement a table, where Optuna asks the database three questions about each parameter.
+A trial that is given whole, as another device's run judged it, is written in a statement a table, where Optuna asks the
+database three questions about each parameter. How trials are read: :mod:`search.storages.reading`.
 ``tests/search/storages/test_database.py`` holds what is read and written so against Optuna's own way, and names all that is
 used of Optuna without a public name.
 """
@@ -11,20 +9,17 @@ used of Optuna without a public name.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import TrialModel, TrialSystemAttributeModel, TrialUserAttributeModel
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, Connection, DateTime, TableClause, column, insert, or_, select, table
+from sqlalchemy import ColumnElement, TableClause, delete, insert, or_
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
@@ -35,33 +30,11 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import Session
 
+from search.storages.reading import PARAMS, SYSTEM_ATTRS, TRIALS, USER_ATTRS, trials
 from search.storages.together import Kept
 
 MOST_BY_ID = 500
 """Ids that are named in one query at most: databases take a limited number of values."""
-
-TRIALS = table(
-    "trials", column("trial_id"), column("number"), column("study_id"), column("state"),
-    column("datetime_start", DateTime()), column("datetime_complete", DateTime()),
-)  # fmt: skip
-PARAMS = table(
-    "trial_params", column("param_id"), column("trial_id"), column("param_name"), column("param_value"),
-    column("distribution_json"),
-)  # fmt: skip
-VALUES = table("trial_values", column("trial_id"), column("objective"), column("value"), column("value_type"))
-STEPS = table(
-    "trial_intermediate_values", column("trial_id"), column("step"), column("intermediate_value"),
-    column("intermediate_value_type"),
-)  # fmt: skip
-USER_ATTRS, SYSTEM_ATTRS = (
-    table(name, column("trial_id"), column("key"), column("value_json"))
-    for name in ("trial_user_attributes", "trial_system_attributes")
-)
-NOT_FINITE = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
-"""What a value is whose column is empty, by its type."""
-
-RowsByTrial = Mapping[int, list[Any]]
-"""The rows of a table by trial id, which is not in them."""
 
 
 class Param(NamedTuple):
@@ -149,7 +122,11 @@ class Database(RDBStorage):
                         session, trial_id, write.name, write.value, write.distribution
                     )
                     new.add(key)
-            if rows:
+            if rows:  # those of a first time whose answer was lost are written over
+                names = [row["param_name"] for row in rows]
+                session.execute(
+                    delete(PARAMS).where(PARAMS.c.trial_id == trial_id, PARAMS.c.param_name.in_(names))
+                )
                 session.execute(insert(PARAMS), rows)
         self._compatible |= new
 
@@ -208,50 +185,6 @@ def is_unreachable(error: BaseException | None) -> bool:
     return False
 
 
-def trials(connection: Connection, wanted: Collection[ColumnElement[bool]]) -> list[FrozenTrial]:
-    """The trials that are wanted, in the order of their ids.
-
-    Their states are read first: what a trial that has ended records was written before it ended.
-    """
-    heads = connection.execute(select(TRIALS).where(*wanted).order_by(TRIALS.c.trial_id)).all()
-    if not heads:
-        return []
-
-    def rows(of: TableClause, *columns: str, order: str | None = None) -> RowsByTrial:
-        query = select(of.c.trial_id, *(of.c[name] for name in columns))
-        query = query.join_from(of, TRIALS, of.c.trial_id == TRIALS.c.trial_id).where(*wanted)
-        query = query.order_by(of.c[order]) if order is not None else query
-        grouped = defaultdict(list)
-        for trial_id, *row in connection.execute(query):
-            grouped[trial_id].append(row)
-        return grouped
-
-    params = rows(PARAMS, "param_name", "param_value", "distribution_json", order="param_id")
-    values = rows(VALUES, "objective", "value", "value_type")
-    steps = rows(STEPS, "step", "intermediate_value", "intermediate_value_type")
-    user_attrs, system_attrs = (rows(of, "key", "value_json") for of in (USER_ATTRS, SYSTEM_ATTRS))
-    return [
-        FrozenTrial(
-            number=head.number,
-            state=TrialState[head.state],
-            value=None,
-            values=[number for _, number in sorted(numbers(values[head.trial_id]))] or None,
-            datetime_start=local(head.datetime_start),
-            datetime_complete=local(head.datetime_complete),
-            params={
-                name: distribution(given).to_external_repr(internal)
-                for name, internal, given in params[head.trial_id]
-            },
-            distributions={name: distribution(given) for name, _, given in params[head.trial_id]},
-            user_attrs=parsed(user_attrs[head.trial_id]),
-            system_attrs=parsed(system_attrs[head.trial_id]),
-            intermediate_values=dict(numbers(steps[head.trial_id])),
-            trial_id=head.trial_id,
-        )
-        for head in heads
-    ]
-
-
 def without_dictionaries(trial: FrozenTrial) -> FrozenTrial:
     """The same trial without parameters and attributes."""
     return FrozenTrial(
@@ -276,22 +209,3 @@ def rows_of_trial(trial: FrozenTrial, texts: Mapping[str, str]) -> Mapping[Table
         for attributes in (trial.user_attrs, trial.system_attrs)
     )
     return {PARAMS: params, USER_ATTRS: user, SYSTEM_ATTRS: system}
-
-
-@lru_cache(maxsize=4096)
-def distribution(given: str) -> BaseDistribution:
-    return json_to_distribution(given)
-
-
-def numbers(rows: Iterable[tuple[int, float | None, str]]) -> list[tuple[int, float]]:
-    """Numbers with their places: as they are, or what their type says where they are not finite."""
-    return [(place, value if value is not None else NOT_FINITE[kind]) for place, value, kind in rows]
-
-
-def parsed(attributes: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    return {key: json.loads(value) for key, value in attributes}
-
-
-def local(utc: datetime | None) -> datetime | None:
-    """A time as Optuna keeps it, in this machine's time zone as Optuna gives it."""
-    return utc.replace(tzinfo=UTC).astimezone().replace(tzinfo=None) if utc is not None else None

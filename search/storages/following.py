@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -18,6 +19,10 @@ IDENTITY = "of"
 
 ARCH_ID = "arch_id"
 """The attribute of a trial that names its arch: every finished trial that a search made has it."""
+
+MOST_ENDED = 256
+ENDED: WeakKeyDictionary[BaseStorage, dict[tuple[int, int], FrozenTrial]] = WeakKeyDictionary()
+"""Trials of a storage that were read last and had ended, so that they never change, by study and number."""
 
 FEW = 64
 """Trials that are read one by one at most: of more, a list of all takes less time."""
@@ -84,5 +89,14 @@ def newer(storage: BaseStorage, study_id: int, after: int) -> Iterator[FrozenTri
 
 
 def trial_of(storage: BaseStorage, study_id: int, number: int) -> FrozenTrial:
-    """Raises KeyError where there is none of that number."""
-    return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number))
+    """Raises KeyError where there is none of that number. Of a process's followers the first reads, the others are told."""
+    ended = ENDED.setdefault(storage, {})
+    key = (study_id, number)
+    if key not in ended:
+        trial = storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number))
+        if not trial.state.is_finished():
+            return trial
+        if len(ended) == MOST_ENDED:
+            ended.pop(next(iter(ended)))
+        ended[key] = trial
+    return ended[key]

@@ -32,7 +32,7 @@ SHARED = {
     KINDS: "KIND from_tensors",
     READERS: "load read",
     RUNTIMES: "RUNTIME opened pinned settings",
-    SCRIPT: "HERE Refused begun cpu_name measure parsed seal_of settings_of told",
+    SCRIPT: "HERE Refused begun cpu_name measure seal_of settings_of told",
     PROFILES: "group",
     MODEL_FILES: "DTYPES FORMAT IDENTIFIERS stored",
     LOCAL: "ATTEMPTS FIGURES OWN Place Plan ZERO front summed within",

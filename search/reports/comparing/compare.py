@@ -117,11 +117,7 @@ def compare(
     axes = common_axes(runs, cost)
     studies = [run.study() for run in runs]
     check_comparable(runs, studies)
-    found = [settled(run, study) for study, run in zip(studies, runs, strict=True)]
-    for run, some in zip(runs, found, strict=True):
-        if not some:
-            raise InputError(f"{run.folder} has no candidate yet; finish the search first")
-    fronts = [front(some, axes) for some in found]
+    fronts, chosen = zip(*(front_and_chosen(run, axes) for run in runs), strict=True)
     signed = [points(one, axes) for one in fronts]
     comparable = axes[1].name not in OF_A_DEVICE or len({run.identity["device"] for run in runs}) == 1
     if reference is not None and not comparable:
@@ -137,13 +133,20 @@ def compare(
     for i, run in enumerate(runs):
         rest = [j for j in range(len(runs)) if j != i and comparable]
         others = {names[j]: dominated_share(signed[i], signed[j]) for j in rest}
-        reached = {b: best_within(found[i], axes, b) for b in budgets}
-        chosen = chosen_of(run, found[i], verified_among(run, found[i]))
-        compared.append(Compared(run, names[i], fronts[i], covered[i], others, reached, chosen))
+        reached = {b: best_within(fronts[i], axes, b) for b in budgets}
+        compared.append(Compared(run, names[i], fronts[i], covered[i], others, reached, chosen[i]))
     weighed = significance(
         [with_hits(*pair, measure, say) for pair in zip(compared, studies, strict=True)], axes
     )
     return Comparison(axes, compared, weighed, orders(signed) if comparable else ())
+
+
+def front_and_chosen(run: Run, axes: Sequence[Objective]) -> tuple[list[Candidate], Candidate]:
+    """All that a comparison needs of a run's candidates; these and their trials are too many to keep those of all runs."""
+    found = settled(run, run.study())
+    if not found:
+        raise InputError(f"{run.folder} has no candidate yet; finish the search first")
+    return front(found, axes), chosen_of(run, found, verified_among(run, found))
 
 
 def with_hits(one: Compared, study: optuna.Study, measure: bool, say: Say) -> FoundHits:
@@ -235,6 +238,7 @@ def default_budgets(costs: Sequence[np.ndarray]) -> list[float]:
 
 
 def best_within(found: Sequence[Candidate], axes: Sequence[Objective], budget: float) -> Candidate | None:
+    """The best of candidates, which is on their front, or of their front."""
     inside = [candidate for candidate in found if candidate.value(axes[1].name) <= budget]
     return best(inside, axes) if inside else None
 

@@ -12,6 +12,7 @@ from search.problem.objectives import Objective
 from search.reports.figures.extents import is_spread, least_shown
 from search.reports.units import amount, heading, scaled, short_number
 from search.reports.words import how_known
+from search.runs.run import evenly
 from search.runs.study import Candidate
 from supernet.atomic import whole
 from supernet.printable import printable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0b6e99", "#d9730d", "#4d7c0f", "#ad1a72", "#6940a5", "#64473a")
 PICTURE_FORMATS = ("png", "svg")
+MOST_DRAWN = 10_000
+"""Candidates that a picture shows; of more some are left out, evenly over the search, and that is told."""
 MOST_ARROWS = 3
 """Of points of a front that are outside of a picture."""
 
@@ -74,7 +77,11 @@ def front_figure(result: Result) -> Figure:
     left, bottom = limit_axes(axes, result, accuracy, cost)
     hidden = sum(a < left or b < bottom for a, b in zip(x, y, strict=True))
     outside = f", {hidden} outside" if hidden else ""
-    axes.scatter(x, y, s=14, color="#b0b0b0", label=f"candidates ({len(x)}{outside}), {kind}")
+    drawn = evenly(list(zip(x, y, strict=True)), MOST_DRAWN)
+    outside += f", {len(drawn):,} drawn" if len(drawn) < len(x) else ""
+    axes.scatter(
+        *zip(*drawn, strict=True), s=14, color="#b0b0b0", label=f"candidates ({len(x)}{outside}), {kind}"
+    )
     draw_steps(axes, result.front, accuracy, cost, COLOURS[0], f"front, {kind}", until=max(x))
     draw_predicted(axes, result, cost)
     draw_reported(axes, result, [c for c in result.shown if c.arch.id in result.reports], accuracy, cost)

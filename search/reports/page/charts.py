@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from cost_models.registry import OF_A_DEVICE
@@ -281,7 +282,9 @@ def hypervolume_chart(result: Result) -> Chart:
     axes = result.run.axes
     ordered = sorted(result.candidates, key=lambda c: c.number)
     steps = evenly(range(1, len(ordered) + 1), MOST_FRONTS)
-    found = [front(ordered[:count], axes) for count in steps]
+    found: list[list[Candidate]] = []
+    for begin, end in pairwise([0, *steps]):  # a front's candidates are of the one before, or new
+        found.append(front([*(found[-1] if found else ()), *ordered[begin:end]], axes))
     worst = points(ordered, axes)
     # all candidates stand for the reference point, the last of these is the front that was found
     covered = coverage([*(points(one, axes) for one in found), worst])[:-1]

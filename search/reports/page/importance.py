@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from search.runs.run import Run
+from search.proposing.distributions import distributions
+from search.runs.run import Run, evenly
 from search.runs.study import own
 from supernet.archs.arch import Choice
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
 FEWEST_TRIALS = 20
@@ -23,6 +25,8 @@ FEWEST_GOOD = 5
 """Trials among the good ones that PED-ANOVA needs to be stable, by its authors."""
 GOOD = 0.1
 """Share of the trials that are good ones, where these are enough."""
+MOST_WEIGHED = 500
+"""Trials that importances are computed from, evenly over the search: more take long, and hardly change them."""
 RESAMPLES = 20
 """Of the trials, for the interval of an importance."""
 
@@ -48,18 +52,26 @@ def effects(run: Run, study: optuna.Study) -> list[Effect]:
     trials = judged_trials(run, study)
     if len(trials) < FEWEST_TRIALS or len({judged_value(run, trial) for trial in trials}) < 2:
         return []
-    names = [d.name for d in run.problem.space.dimensions if is_common(run, trials, d.name)]
-    shares = importances(run, study, trials, names)
-    random = np.random.default_rng(0)
+    chosen = [run.problem.space.arch(trial.params).values for trial in trials]
+    names = [d.name for d in run.problem.space.dimensions if is_common(chosen, d.name)]
+    kinds = distributions(run.problem.space)
+    random, bares = np.random.default_rng(0), [bare(trial, kinds) for trial in trials]
+    shares = importances(run, study, bares, names)
     again = [
-        importances(run, study, [trials[i] for i in random.integers(len(trials), size=len(trials))], names)
+        importances(run, study, [bares[i] for i in random.integers(len(trials), size=len(trials))], names)
         for _ in range(RESAMPLES)
     ]
     found = []
     for name, share in sorted(shares.items(), key=lambda pair: (-pair[1], pair[0])):
         low, high = np.quantile([one.get(name, 0.0) for one in again], [0.05, 0.95])
         found.append(
-            Effect(name, share, min(low, share), max(high, share), means_by_choice(run, trials, name))
+            Effect(
+                name,
+                share,
+                min(low, share),
+                max(high, share),
+                means_by_choice(chosen, [judged_value(run, trial) for trial in trials], name),
+            )
         )
     return found
 
@@ -70,21 +82,21 @@ def good_share(trials: int) -> float:
 
 
 def judged_trials(run: Run, study: optuna.Study) -> list[FrozenTrial]:
-    """Trials whose accuracy a search had; of a predictor's search only where a sampler proposed them."""
+    """Trials whose accuracy a search had, of many some; of a predictor's search only where a sampler proposed them."""
     import optuna
 
     from search.proposing.samplers import GUIDED
 
     if run.predictor is not None and run.config.sampler == GUIDED:
         return []
-    return own(study, study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)))
+    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    return evenly(own(study, complete), MOST_WEIGHED)
 
 
-def is_common(run: Run, trials: Sequence[FrozenTrial], name: str) -> bool:
-    """Whether at least half of the trials have the block that a dimension is of, and made different choices for it."""
-    chosen = [run.problem.space.arch(trial.params).values.get(name) for trial in trials]
-    made = [choice for choice in chosen if choice is not None]
-    return 2 * len(made) >= len(trials) and len(set(made)) > 1
+def is_common(archs: Sequence[Mapping[str, Choice]], name: str) -> bool:
+    """Whether at least half of the archs have the block that a dimension is of, and made different choices for it."""
+    made = [arch[name] for arch in archs if name in arch]
+    return 2 * len(made) >= len(archs) and len(set(made)) > 1
 
 
 def judged_value(run: Run, trial: FrozenTrial) -> float:
@@ -101,7 +113,7 @@ def importances(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         copied = optuna.create_study(directions=study.directions)
-        copied.add_trials([bare(trial) for trial in trials])
+        copied.add_trials(trials)
         evaluator = PedAnovaImportanceEvaluator(target_quantile=good_share(len(trials)))
         found = get_param_importances(
             copied,
@@ -114,20 +126,23 @@ def importances(
     return {name: share / total if total > 0 else 0.0 for name, share in found.items()}
 
 
-def bare(trial: FrozenTrial) -> FrozenTrial:
-    """What importance is computed from; attributes, as which images were right, would take long to copy."""
+def bare(trial: FrozenTrial, kinds: dict[str, BaseDistribution]) -> FrozenTrial:
+    """What importance is computed from; attributes, as which images were right, would take long to copy.
+
+    Trials that share their distributions are compared in half the time.
+    """
     import optuna
 
-    return optuna.trial.create_trial(
-        params=trial.params, distributions=trial.distributions, values=trial.values
-    )
+    params = {name: trial.params[name] for name in kinds}
+    return optuna.trial.create_trial(params=params, distributions=kinds, values=trial.values)
 
 
-def means_by_choice(run: Run, trials: Sequence[FrozenTrial], name: str) -> dict[str, tuple[float, int]]:
+def means_by_choice(
+    archs: Sequence[Mapping[str, Choice]], accuracies: Sequence[float], name: str
+) -> dict[str, tuple[float, int]]:
     """Mean accuracy and number of trials of each choice that a trial made where it has the block that it is of."""
     seen = defaultdict[Choice, list[float]](list)
-    for trial in trials:
-        arch = run.problem.space.arch(trial.params)
-        if name in arch.values:
-            seen[arch.values[name]].append(judged_value(run, trial))
+    for arch, accuracy in zip(archs, accuracies, strict=True):
+        if name in arch:
+            seen[arch[name]].append(accuracy)
     return {str(choice): (float(np.mean(seen[choice])), len(seen[choice])) for choice in sorted(seen)}

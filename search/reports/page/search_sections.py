@@ -16,7 +16,14 @@ from search.reports.page.blocks import (
     in_chart,
     of_lines,
 )
-from search.reports.page.importance import FEWEST_TRIALS, Effect, effects, good_share, judged_trials
+from search.reports.page.importance import (
+    FEWEST_TRIALS,
+    MOST_WEIGHED,
+    Effect,
+    effects,
+    good_share,
+    judged_trials,
+)
 from search.reports.units import counted
 from search.runs.run import Result
 from search.runs.study import over_budget_proposals, proposals
@@ -77,6 +84,11 @@ def what_matters(result: Result, study: optuna.Study) -> Section:
         f"{trials:,} trials apart from all, as shares that add up to 100 %; in brackets the middle 90 % of resampled trials. "
         "A search looks most where it is good, so means by choice tell what it saw, not what a choice alone would do. "
         "kernel.3.1 is the kernel size of block 1 of stage 3. Dimensions of blocks that most trials skip are left out."
+        + (
+            f" Of more trials {MOST_WEIGHED} are taken, evenly over the search."
+            if trials == MOST_WEIGHED
+            else ""
+        )
     )
     rows = [
         [

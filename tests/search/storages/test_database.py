@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import random
 from pathlib import Path
 
 import optuna
@@ -13,6 +14,7 @@ from sqlalchemy import text
 
 from search.runs.study import open_storage
 from search.storages import database as storages
+from search.storages import reading
 
 
 def test_every_connection_to_sqlite_writes_ahead(tmp_path: Path) -> None:
@@ -92,6 +94,48 @@ def test_whole_trials_are_written_as_optuna_writes_them(tmp_path: Path) -> None:
             study.add_trial(other)
 
 
+@pytest.mark.parametrize("other", [False, True])
+def test_many_trials_are_read_as_optuna_reads_them(tmp_path: Path, other: bool) -> None:
+    """Names and values that need quoting; ``other`` is a parameter that is not categorical, in one trial."""
+    url, rng = f"sqlite:///{tmp_path}/study.db", random.Random(0)
+    study = optuna.create_study(storage=open_storage(url), study_name="mine", directions=["maximize"] * 2)
+    kinds = {
+        'a,"b"': CategoricalDistribution((None, "x,1", 2, 0.5)),
+        "\u00e9": CategoricalDistribution((True, False)),
+    }
+    made = [
+        optuna.trial.create_trial(
+            params={name: rng.choice(of.choices) for name, of in kinds.items()}, distributions=kinds, values=[i, math.inf],
+            user_attrs={'a "key"': {"nested": [i, "\u00e9,"]}, "not a number": -math.inf} if i % 2 else {},
+        )
+        for i in range(reading.MANY + 6)
+    ]  # fmt: skip
+    if other:
+        rate = {"rate": FloatDistribution(0, 1)}
+        made.append(optuna.trial.create_trial(params={"rate": 0.25}, distributions=rate, values=[1, 2]))
+    study.add_trials(made)
+    study.ask()
+    found, expected = (storage.get_all_trials(1) for storage in (open_storage(url), RDBStorage(url)))
+    assert [vars_of(trial) for trial in found] == [vars_of(trial) for trial in expected]
+    assert [list(trial.params) for trial in found] == [list(trial.params) for trial in expected]
+    assert (found[0].distributions is found[5].distributions) is not other
+
+
+def test_what_is_written_again_after_a_lost_answer_is_written_over(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    database = storages.Database(url)
+    study = optuna.create_study(storage=database, study_name="mine")
+    letters = CategoricalDistribution(("a", "b"))
+    trials = [study.ask() for _ in range(2)]
+    for trial in (
+        trials[0],
+        trials[1],
+        trials[1],
+    ):  # from the second on it is known what the study's parameters are
+        database.write_together(trial._trial_id, [storages.Param("letter", 1.0, letters)])
+    assert [one.params for one in RDBStorage(url).get_all_trials(1)] == [{"letter": "b"}] * 2
+
+
 def vars_of(trial: FrozenTrial) -> dict[str, object]:
     return vars(trial)
 
@@ -102,6 +146,10 @@ def test_what_is_used_of_optuna_without_a_public_name_is_as_it_was() -> None:
         "self", "study_id", "states", "included_trial_ids", "trial_id_greater_than",
     ]  # fmt: skip
     assert "self._backend._get_trials(" in inspect.getsource(_CachedStorage)
+    assert list(inspect.signature(RDBStorage._set_trial_param).parameters) == [
+        "self", "trial_id", "param_name", "param_value_internal", "distribution", "previous_distribution",
+    ]  # fmt: skip
+    assert "self._backend._set_trial_param(" in inspect.getsource(_CachedStorage)
     assert list(inspect.signature(RDBStorage._get_prepared_new_trial).parameters) == [
         "self", "study_id", "template_trial", "session",
     ]  # fmt: skip
