@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 import time
 import weakref
 from pathlib import Path
@@ -207,11 +206,6 @@ def cannot_open(url: str, error: Exception) -> InputError:
             f"version, on a copy first: {UPGRADE} --storage {shown}"
         )
     reason = reason[:300]
-    if type(cause) is sqlite3.DatabaseError:
-        return InputError(
-            f"cannot use the storage {shown}: {reason}. The file is damaged, or no database: bring back a copy of it, or "
-            "search again in another folder"
-        )
     kind = InputError if isinstance(error, (ValueError, ImportError)) else NotThereError
     return kind(
         f"cannot use the storage {shown}: {reason}. Give --storage as an Optuna storage URL, for example "

@@ -123,7 +123,7 @@ def test_the_image_file_is_at_most_10_mb() -> None:
 
 
 def imported_at_load(path: Path) -> set[str]:
-    """Packages that a module imports when it is imported itself: outside functions, not its own."""
+    """Packages that a module imports when it is imported itself: outside functions, not its own, and not for types alone."""
     found: set[str] = set()
     todo: list[ast.AST] = [ast.parse(path.read_text())]
     while todo:
@@ -132,6 +132,8 @@ def imported_at_load(path: Path) -> set[str]:
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             found.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            todo.extend(node.orelse)
         elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             todo.extend(ast.iter_child_nodes(node))
     return found
@@ -157,7 +159,7 @@ OF_EXTRAS = {
     "codecarbon": "carbon", "pynvml": "carbon", "openvino": "openvino", "ai_edge_litert": "litert",
     "litert_torch": "litert", "executorch": "executorch", "ncnn": "ncnn", "pnnx": "ncnn", "coremltools": "coreml",
     "huggingface_hub": "hf", "nncf": "openvino-int8", "litert_quantizer": "litert-int8",
-    "grpc": "grpc",
+    "grpc": "grpc", "distributed": "dask",
 }  # fmt: skip
 """Packages that are imported only where they are asked for, with a message where they are missing, and their extras."""
 

@@ -481,8 +481,8 @@ def test_a_bundle_with_a_changed_byte(command: str, name: str, bundle: Path, ref
 
 
 def test_what_is_no_bundle(tmp_path: Path, bundle: Path, refused: Refused) -> None:
-    for folder in (tmp_path / "none", tmp_path):
-        assert f"{folder} is no bundle: it has no card.json" in refused("verify", folder)
+    assert f"{tmp_path / 'none'} is no bundle: it is not there" in refused("verify", tmp_path / "none")
+    assert f"{tmp_path} is no bundle: it has no card.json" in refused("verify", tmp_path)
     (bundle / "model.onnx").unlink()
     assert "cannot read" in refused("evaluate", bundle)
 
@@ -493,7 +493,8 @@ def test_a_bundle_of_ones_own_supernet_needs_its_description(
     bundle = runs["other_bundle"]
     message = refused("verify", bundle)
     assert "supernet other, which does not ship with oncefit; give its YAML file with --supernet" in message
-    assert "but fmnist_mbv3 here has the network" in refused("verify", bundle, "--supernet", "fmnist_mbv3")
+    told = refused("verify", bundle, "--supernet", "fmnist_mbv3")
+    assert "was cut out of the supernet other, and fmnist_mbv3 is another network" in told
     with pytest.raises(SystemExit) as end:
         main(["verify", str(bundle), "--supernet", str(other)])
     assert end.value.code == 0
@@ -555,7 +556,7 @@ def test_a_run_without_its_study_or_with_a_damaged_one(run: Path, refused: Refus
     )
     told = refused("export", run)
     assert "cannot use the storage sqlite:///" in told
-    assert "file is not a database. The file is damaged, or no database: bring back a copy of it" in told
+    assert "file is not a database; the file is no database: put back a copy of it" in told
     assert "sqlalche.me" not in told
     (run / "study.db").unlink()
     assert f"{run} has no study.db: its study was removed" in refused("export", run)
@@ -827,7 +828,10 @@ def test_what_cannot_be_fine_tuned(
             "unknown device type 'tpu'.",
         ),
         ((bundle, "--data", trainable, "--recipe", "mine.yaml"), "cannot read mine.yaml"),
-        ((bundle, "--data", trainable, "--supernet", "ofa_resnet50"), "is of a supernet fmnist_mbv3 with"),
+        (
+            (bundle, "--data", trainable, "--supernet", "ofa_resnet50"),
+            "was cut out of the supernet fmnist_mbv3, and",
+        ),
         (
             (runs["other_bundle"], "--data", trainable),
             "was cut out of the supernet other, which does not ship with oncefit; give its YAML",

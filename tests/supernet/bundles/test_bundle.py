@@ -186,9 +186,10 @@ def test_a_missing_file(copy, name):
 
 
 def test_what_is_no_bundle(tmp_path):
-    for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(InputError, match=r"is no bundle: it has no card\.json"):
-            open_bundle(folder)
+    with pytest.raises(InputError, match=r"is no bundle: it is not there"):
+        open_bundle(tmp_path / "none")
+    with pytest.raises(InputError, match=r"is no bundle: it has no card\.json"):
+        open_bundle(tmp_path)
     (tmp_path / "card.json").write_text("{}")
     with pytest.raises(InputError, match=r"card\.json is not the card of a bundle"):
         open_bundle(tmp_path)
@@ -306,6 +307,7 @@ def test_a_failure_keeps_the_old_bundle(copy, write, monkeypatch):
 
 
 def test_a_failed_rename_puts_the_old_bundle_back(copy, write, monkeypatch):
+    """Where the system cannot exchange two folders."""
     rename = Path.rename
 
     def fail_for_new(self: Path, target: Path) -> Path:
@@ -313,6 +315,7 @@ def test_a_failed_rename_puts_the_old_bundle_back(copy, write, monkeypatch):
             raise OSError(5, "Input/output error")
         return rename(self, target)
 
+    monkeypatch.setattr(bundle_module, "swap", lambda *_: False)
     monkeypatch.setattr(Path, "rename", fail_for_new)
     with pytest.raises(InputError, match="Input/output error"):
         write(copy)
