@@ -22,6 +22,7 @@ from cost_models.profiling import BUSY_PERCENT, LatencyMeasurement, profile
 from cost_models.variants import in_region
 from search.reports import report, words
 from search.reports.comparing import compare as comparing
+from search.reports.comparing.verdict_words import significance_advice
 from search.reports.on_device import line_of_timed, verdict, verified_dict
 from search.reports.report import range_figures
 from search.reports.units import heading, scaled
@@ -344,6 +345,11 @@ def tell_stage(
     con = terminal.console(stderr=as_json)
     for table in comparing.tables(comparison):
         con.print(table)
+    for told in significance_advice(
+        comparison.significance, [str(one.run.folder) for one in comparison.runs]
+    ):
+        say("\n" + filled(told))
+    say("")
     con.print(beside(figures["subnets"], figures["budget"]["latency_ms"]))
     say(filled(told_verdict(results[0], figures["subnets"])) + "\n")
     if luck := of_choice(figures["subnets"]["winner"]):

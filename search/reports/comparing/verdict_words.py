@@ -94,8 +94,8 @@ def told_below(found: Significance) -> list[str]:
     """What the figures of :func:`verdict_tables` are, and what they are not of."""
     made = ["New less base with 95 % intervals; accuracy in points, hypervolume in shares."]
     if len(found.verdicts) > len({one.about for one in found.verdicts}):
-        made.append("Verdicts of one kind are at most 5 % false together (Holm); intervals are each by")
-        made.append("itself, so that one may leave out 0 and its verdict be: cannot be told apart.")
+        made.append("Verdicts of one kind are at most 5 % false together (Holm), intervals each by")
+        made.append("itself: one may leave out 0 where the verdict is that nothing is told apart.")
     if not found.repeated:
         made.append("Of these runs: other seeds may differ; give such runs too.")
     return made
