@@ -35,12 +35,12 @@ from results import Results, Row
 from search.problem.limits import over_budget
 from search.proposing.distributions import distributions
 from search.proposing.first_archs import skewed
-from search.proposing.history import CLAIM
 from search.runs.config import RunConfig
 from search.runs.ledger import Ledger
 from search.runs.run import Progress, Run, open_run, start
 from search.runs.study import Candidate, attributes
 from search.runs.trials import full_values, prepared, propose, sampler_of
+from search.storages.following import CLAIM
 from search.storages.workers import MARK, at_work
 from supernet.accuracy import PredictedAccuracy
 from tests.helpers.postgresql import running_server

@@ -31,10 +31,10 @@ from cost_models.registry import build
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
 from search.proposing.distributions import distributions
-from search.proposing.history import CLAIM
 from search.proposing.samplers import build_sampler
 from search.runs.front import front
 from search.runs.study import attributes, candidates, judged, open_storage
+from search.storages.following import CLAIM
 from search.storages.workers import MARK
 from supernet.accuracy import Accuracy, wilson
 from supernet.archs.arch import Arch

@@ -27,7 +27,7 @@ class Accuracy:
     top5_high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PredictedAccuracy:
     """What a predictor says of a subnet: top-1 as a fraction, and its standard deviation if it knows it."""
 

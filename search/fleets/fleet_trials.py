@@ -21,7 +21,7 @@ from search.runs.run import CONFIG, Progress, Run, write_down
 from search.runs.study import SHARED, Candidate
 from search.runs.trials import PROPOSALS_PER_TRIAL, attempt, begin, enqueue, full_values
 from search.runs.trials import search as search_one
-from search.storages.following import ARCH_ID
+from search.storages.following import ARCH_ID, ended_trials
 from search.storages.workers import Worker, at_work
 from supernet import documents
 from supernet.archs.arch import Arch
@@ -75,9 +75,7 @@ def begun(stack: ExitStack, fleet: Fleet, label: str) -> Member:
     stack.enter_context(studies.still_there(study))
     worker = stack.enter_context(at_work(run.folder))
     ledger = begin(run, study, worker, None)
-    told = {
-        trial.user_attrs[ARCH_ID] for trial in study.get_trials(deepcopy=False) if SHARED in trial.user_attrs
-    }
+    told = {trial.user_attrs[ARCH_ID] for trial in ended_trials(study) if SHARED in trial.user_attrs}
     return Member(label, run, study, worker, ledger, witness, told)
 
 

@@ -22,8 +22,8 @@ from search.feasible.neighbours import distinct, keys
 from search.feasible.region import Region
 from search.problem.problem import Problem
 from search.proposing.around import ArchValues, Around
-from search.proposing.history import CLAIM, History, codes_of, values_of
-from search.storages.following import storage_of
+from search.proposing.history import History, codes_of, values_of
+from search.storages.following import CLAIM, storage_of
 from supernet.archs.space import Codes
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.storages.following import Follower
+from search.storages.ended import EndedTrial
+from search.storages.following import as_frozen, followed
 
 MOST_RECALLED = 1_000
 """Ended trials that a sampler sees."""
@@ -30,24 +31,26 @@ class Recalling(BaseSampler):
     def __init__(self, inner: BaseSampler, most: int = MOST_RECALLED) -> None:
         self.inner = inner
         self._most = most
-        self._follower = Follower()
-        self._recalled: list[FrozenTrial] = []
+        self._taken = 0
+        self._recalled: list[EndedTrial] = []
+        self._whole: dict[int, FrozenTrial] = {}
         self._open: list[FrozenTrial] = []
 
     def follow(self, study: Study) -> None:
         """Take in what has happened since the last look."""
-        news = self._follower.news(study)
-        self._recalled += [trial for trial in news if trial.state.is_finished()]
-        self._open = [trial for trial in news if not trial.state.is_finished()]
+        now = followed(study)
+        self._recalled += now.ended[self._taken :]
+        self._taken, self._open = len(now.ended), now.open
         if len(self._recalled) > self._most:
             self._recalled = recalled(self._recalled, study.directions, self._most)
+        new = [trial for trial in self._recalled if trial.number not in self._whole]
+        known = self._whole | {trial.number: trial for trial in as_frozen(study, new)}
+        self._whole = {trial.number: known[trial.number] for trial in self._recalled}
 
     def shown(self, study: Study) -> Study:
         """The study as the inner sampler sees it."""
-        trials = sorted([*self._recalled, *self._open], key=lambda trial: trial.number)
-        shown = copy.copy(study)
-        shown._storage = cast(BaseStorage, Recalled(study._storage, trials))
-        return shown
+        trials = sorted([*self._whole.values(), *self._open], key=lambda trial: trial.number)
+        return study_showing(study, trials)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Called at the start of each trial, before anything is drawn."""
@@ -76,6 +79,13 @@ class Recalling(BaseSampler):
         self.inner.reseed_rng()
 
 
+def study_showing(study: Study, trials: list[FrozenTrial]) -> Study:
+    """The study as it would be with no other trials than these."""
+    shown = copy.copy(study)
+    shown._storage = cast(BaseStorage, Recalled(study._storage, trials))
+    return shown
+
+
 class Recalled:
     """A storage that has no other trials than these; all else is as it is."""
 
@@ -94,20 +104,18 @@ class Recalled:
 
 
 def recalled(
-    ended: Sequence[FrozenTrial], directions: Sequence[StudyDirection], most: int
-) -> list[FrozenTrial]:
+    ended: Sequence[EndedTrial], directions: Sequence[StudyDirection], most: int
+) -> list[EndedTrial]:
     """Of many trials so many: at most half of them of the front, evenly over its first objective, and the newest."""
     import moocore
 
     complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
     signs = [-1.0 if of == StudyDirection.MAXIMIZE else 1.0 for of in directions]
     values = np.array([trial.values for trial in complete]).reshape(len(complete), len(signs)) * signs
-    front = sorted(
-        (complete[i] for i in np.flatnonzero(moocore.is_nondominated(values, keep_weakly=False))),
-        key=lambda trial: trial.values[0],
-    )
-    places = np.unique(np.linspace(0, len(front) - 1, min(len(front), most // 2)).round().astype(int))
-    kept = {front[place].number: front[place] for place in places}
+    front = np.flatnonzero(moocore.is_nondominated(values, keep_weakly=False))
+    front = front[np.argsort(values[front, 0] * signs[0], kind="stable")]
+    spread = np.unique(np.linspace(0, len(front) - 1, min(len(front), most // 2)).round().astype(int))
+    kept = {complete[place].number: complete[place] for place in front[spread]}
     for trial in sorted(ended, key=lambda trial: -trial.number):
         if len(kept) == most:
             break

@@ -10,11 +10,11 @@ from optuna.trial import TrialState
 from search.feasible.neighbours import keys
 from search.problem.objectives import Objective
 from search.problem.problem import Problem
-from search.proposing.history import CLAIM, codes_of_trial
+from search.proposing.history import codes_of_trial
 from search.runs.front import best
-from search.runs.racing import Raced, from_attribute
-from search.runs.study import RACED, Candidate, candidate_of, own, trial_seconds
-from search.storages.following import Follower
+from search.runs.racing import Raced
+from search.runs.study import Candidate, candidates_of, own, raced_of, trial_seconds
+from search.storages.following import CLAIM, followed
 from search.storages.workers import places_of
 from supernet.archs.arch import Arch
 from supernet.archs.space import SearchSpace
@@ -34,7 +34,9 @@ class Ledger:
     def __init__(self, study: optuna.Study, problem: Problem) -> None:
         self._study = study
         self._problem = problem
-        self._follower = Follower()
+        self._taken = 0
+        self.trials = 0
+        """Trials of the study, whatever became of them."""
         self.known: dict[str, Candidate] = {}
         self.raced: dict[str, Raced] = {}
         self.open: dict[int, FrozenTrial] = {}
@@ -48,11 +50,6 @@ class Ledger:
         return len(self.known) + len(self.raced)
 
     @property
-    def trials(self) -> int:
-        """Trials of the study, whatever became of them."""
-        return self._follower.seen
-
-    @property
     def waiting(self) -> list[FrozenTrial]:
         """Trials that were enqueued and that nobody has begun."""
         return [trial for trial in self.open.values() if trial.state == TrialState.WAITING]
@@ -64,19 +61,17 @@ class Ledger:
 
     def follow(self) -> None:
         """Take in what is new in the study."""
-        news = self._follower.news(self._study)
-        self.open = {trial.number: trial for trial in news if not trial.state.is_finished()}
-        for trial in own(self._study, [trial for trial in news if trial.state.is_finished()]):
-            self.seconds += trial_seconds(trial)
-            if trial.state == TrialState.COMPLETE:
-                found = candidate_of(trial, self._problem)
-                if found is not None and found.arch.id not in self.known:
-                    self.known[found.arch.id] = found
-                    self._unranked.append(found)
-            elif RACED in trial.user_attrs:
-                accuracy = self._problem.objectives[self._problem.accuracy_index].name
-                raced = from_attribute(trial.user_attrs[RACED], accuracy)
-                self.raced.setdefault(trial.user_attrs["arch_id"], raced)
+        now = followed(self._study)
+        self.trials = now.seen
+        self.open = {trial.number: trial for trial in now.open}
+        news = own(self._study, now.ended[self._taken :])
+        self._taken = len(now.ended)
+        self.seconds += sum(map(trial_seconds, news))
+        for arch_id, candidate in candidates_of(news, self._problem, self.known).items():
+            self.known[arch_id] = candidate
+            self._unranked.append(candidate)
+        for arch_id, raced in raced_of(news, self._problem).items():
+            self.raced.setdefault(arch_id, raced)
 
     def best(self, objectives: Sequence[Objective]) -> Candidate | None:
         """The best of those known, always in the same objectives; only what is new since the last look is ranked."""

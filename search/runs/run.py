@@ -201,11 +201,20 @@ class Run:
         return found
 
     def study(self, create: bool = False) -> optuna.Study:
-        """Its record. Raises InputError where there is none, and where it is of something else.
+        """Its record, opened once. Raises InputError where there is none, and where it is of something else.
 
         To create one, or to measure for it, takes the images.
         """
-        images = {"images": self.accuracy.data.sha256} if create and self.measures else {}
+        if create:
+            images = {"images": self.accuracy.data.sha256} if self.measures else {}
+            self.__dict__["_opened"] = self._open_study(images, create)
+        return self._opened
+
+    @cached_property
+    def _opened(self) -> optuna.Study:
+        return self._open_study({}, create=False)
+
+    def _open_study(self, images: Mapping[str, object], create: bool) -> optuna.Study:
         return studies.open_study(self.folder, self.storage, {**self.identity, **images}, create)
 
 
@@ -551,6 +560,8 @@ def chosen_of(run: Run, found: Sequence[Candidate], verified: Verified | None) -
 def verified_among(run: Run, found: Sequence[Candidate]) -> Verified | None:
     """What was timed of candidates on the device, now or by an earlier process; None where nothing was."""
     sessions, limit_ms = read_sessions(run.folder), latency_limit(run.config.budgets)
+    if not sessions:
+        return None
     verified = verified_of(by_accuracy(found, run.axes), latencies_of(sessions, run.supernet), limit_ms)
     return replace(verified, other_versions=other_versions(run.device, sessions)) if verified else None
 

@@ -13,22 +13,25 @@ import json
 import os
 import secrets
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from search.problem.limits import within
 from search.problem.objectives import parse_objectives
 from search.problem.problem import Problem
+from search.proposing.history import codes_of_ended
 from search.runs.racing import Raced, from_attribute
-from search.storages.following import ARCH_ID, IDENTITY, storage_of
+from search.storages.ended import TRIAL_COSTS, EndedTrial, collector_waits
+from search.storages.following import ARCH_ID, IDENTITY, ended_trials, followed, storage_of
 from search.storages.urls import SQLITE, NotThereError, cannot_open, lasting
 from search.storages.urls import open_storage as open_storage
 from supernet import documents, locks
 from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
 from supernet.archs.arch import Arch
+from supernet.archs.space import SearchSpace
 from supernet.atomic import check_writable, make_folder, unwritable
 from supernet.errors import InputError, short
 from supernet.messages import say
@@ -51,11 +54,13 @@ FOREIGN_TOLD: set[str] = set()
 """Names of the studies whose foreign trials a message was given of: one is enough."""
 
 
+Ended = TypeVar("Ended", bound="EndedTrial | FrozenTrial")
+
 Judgement = Accuracy | PredictedAccuracy | OwnAccuracy
 """What a trial's accuracy is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """An arch with its costs and its accuracy: predicted, measured on the validation split, or both, or the caller's.
 
@@ -64,7 +69,7 @@ class Candidate:
 
     number: int
     arch: Arch
-    costs: dict[str, float]
+    costs: Mapping[str, float]
     validation: Accuracy | None = None
     predicted: PredictedAccuracy | None = None
     own: OwnAccuracy | None = None
@@ -79,12 +84,12 @@ class Candidate:
     @property
     def judgement(self) -> Judgement:
         """Its accuracy: as measured if it was, else as predicted, or as the caller's own evaluation says."""
-        found = next((one for one in (self.validation, self.predicted, self.own) if one is not None), None)
+        found = self.validation or self.predicted or self.own
         assert found is not None
         return found
 
 
-def judged(number: int, arch: Arch, costs: dict[str, float], accuracy: Judgement | None) -> Candidate:
+def judged(number: int, arch: Arch, costs: Mapping[str, float], accuracy: Judgement | None) -> Candidate:
     """A candidate with an accuracy of any kind."""
     if isinstance(accuracy, Accuracy):
         return Candidate(number, arch, costs, validation=accuracy)
@@ -275,10 +280,10 @@ def make(folder: Path) -> None:
 
 
 def attributes(
-    arch: Arch, costs: dict[str, float], found: Candidate | Raced | None, accuracy: str
+    arch: Arch, costs: Mapping[str, float], found: Candidate | Raced | None, accuracy: str
 ) -> dict[str, Any]:
     """What a trial records besides its parameters and values; ``accuracy`` is the objective's name."""
-    made: dict[str, Any] = {ARCH_ID: arch.id, "costs": costs}
+    made: dict[str, Any] = {ARCH_ID: arch.id, TRIAL_COSTS: dict(costs)}
     if isinstance(found, Raced):
         made[RACED] = found.attribute(accuracy)
     elif found is not None:
@@ -289,7 +294,7 @@ def attributes(
     return made
 
 
-def own(study: optuna.Study, finished: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+def own(study: optuna.Study, finished: Iterable[Ended]) -> list[Ended]:
     """Those of a study's finished trials that a search made and did not fail; of others one message is given."""
     import optuna
 
@@ -306,31 +311,53 @@ def own(study: optuna.Study, finished: Iterable[FrozenTrial]) -> list[FrozenTria
 
 def candidates(study: optuna.Study, problem: Problem) -> list[Candidate]:
     """Every distinct arch within budget, in the order in which accuracies were had."""
-    import optuna
-
-    complete = optuna.trial.TrialState.COMPLETE
-    measured, study_attrs = saved(study, VALIDATION), study.user_attrs
-    found: dict[str, Candidate] = {}
-    for trial in own(study, study.get_trials(deepcopy=False, states=(complete,))):
-        candidate = candidate_of(trial, problem)
-        if candidate is not None and candidate.arch.id not in found:
-            later = measured.get(candidate.arch.id)
-            if candidate.validation is None and later is not None:
-                hits = study_attrs.get(f"{HITS}:{candidate.arch.id}")
-                candidate = replace(candidate, validation=later, hits=hits)
-            found[candidate.arch.id] = candidate
+    found = candidates_of(own(study, ended_trials(study)), problem)
+    study_attrs = study.user_attrs
+    for arch_id, later in saved(study, VALIDATION).items():
+        if arch_id in found and found[arch_id].validation is None:
+            hits = study_attrs.get(f"{HITS}:{arch_id}")
+            found[arch_id] = replace(found[arch_id], validation=later, hits=hits)
     return list(found.values())
 
 
-def candidate_of(trial: FrozenTrial, problem: Problem) -> Candidate | None:
-    """The candidate of a complete trial of a search, with what the trial knows of it; None where it is over budget."""
+def candidates_of(
+    trials: Iterable[EndedTrial], problem: Problem, known: Container[str] = ()
+) -> dict[str, Candidate]:
+    """The candidates of a search's trials by arch id, with what each arch's first trial knows; less those that are known."""
+    from optuna.trial import TrialState
+
+    first: dict[str, EndedTrial] = {}
+    for trial in trials:
+        arch_id = trial.user_attrs[ARCH_ID]
+        if (
+            trial.state == TrialState.COMPLETE
+            and arch_id not in known
+            and within(trial.user_attrs[TRIAL_COSTS], problem.budgets)
+        ):
+            first.setdefault(arch_id, trial)
+    with collector_waits():
+        archs = archs_of_trials(problem.space, list(first.values()))
+        return {
+            arch_id: candidate_of(trial, arch.known_as(arch_id))
+            for (arch_id, trial), arch in zip(first.items(), archs, strict=True)
+        }
+
+
+def archs_of_trials(space: SearchSpace, trials: Sequence[EndedTrial]) -> list[Arch]:
+    """Raises InputError for a trial without an arch of the space."""
+    codes, are_archs = codes_of_ended(space, trials)
+    for trial, is_arch in zip(trials, are_archs, strict=True):
+        if not is_arch:
+            space.arch(trial.params)  # which says what is wrong
+    return space.decode(codes)
+
+
+def candidate_of(trial: EndedTrial, arch: Arch) -> Candidate:
     attrs = trial.user_attrs
-    if not within(attrs["costs"], problem.budgets):
-        return None
     return Candidate(
         trial.number,
-        problem.space.arch(trial.params),
-        attrs["costs"],
+        arch,
+        attrs[TRIAL_COSTS],
         Accuracy(**attrs[VALIDATION]) if VALIDATION in attrs else None,
         PredictedAccuracy(**attrs[PREDICTED]) if PREDICTED in attrs else None,
         OwnAccuracy(**attrs[OWN]) if OWN in attrs else None,
@@ -340,37 +367,36 @@ def candidate_of(trial: FrozenTrial, problem: Problem) -> Candidate | None:
 
 def raced(study: optuna.Study, problem: Problem) -> dict[str, Raced]:
     """Every arch that was stopped early, by its id."""
-    import optuna
+    return raced_of(own(study, ended_trials(study)), problem)
 
-    pruned = optuna.trial.TrialState.PRUNED
+
+def raced_of(trials: Iterable[EndedTrial], problem: Problem) -> dict[str, Raced]:
     accuracy = problem.objectives[problem.accuracy_index].name
     return {
         trial.user_attrs[ARCH_ID]: from_attribute(trial.user_attrs[RACED], accuracy)
-        for trial in own(study, study.get_trials(deepcopy=False, states=(pruned,)))
-        if RACED in trial.user_attrs
+        for trial in trials
+        if trial.state.name == "PRUNED" and RACED in trial.user_attrs
     }
 
 
 def proposals(study: optuna.Study) -> int:
     """How many archs a search has proposed, each one that it proposed again included."""
-    every = [trial for trial in study.get_trials(deepcopy=False) if SHARED not in trial.user_attrs]
-    finished = [trial for trial in every if trial.state.is_finished()]
+    now = followed(study)
+    finished = [trial for trial in now.ended if SHARED not in trial.user_attrs]
+    waiting = [trial for trial in now.open if SHARED not in trial.user_attrs]
     failed = sum(trial.state.name == "FAIL" for trial in finished)
-    return len(every) - len(finished) + failed + len(own(study, finished))
+    return len(waiting) + failed + len(own(study, finished))
 
 
 def over_budget_proposals(study: optuna.Study) -> int:
     """How many of the proposals were over a budget, so that their accuracy was not had."""
-    import optuna
-
-    pruned = optuna.trial.TrialState.PRUNED
-    found = own(study, study.get_trials(deepcopy=False, states=(pruned,)))
-    return sum(RACED not in trial.user_attrs for trial in found)
+    pruned = [trial for trial in ended_trials(study) if trial.state.name == "PRUNED"]
+    return sum(RACED not in trial.user_attrs for trial in own(study, pruned))
 
 
 def search_seconds(study: optuna.Study) -> float:
     """Seconds that a search took: those of its trials, and of what it did outside them, all processes together."""
-    inside = sum(trial_seconds(trial) for trial in own(study, study.get_trials(deepcopy=False)))
+    inside = sum(trial_seconds(trial) for trial in own(study, ended_trials(study)))
     return inside + float(study.user_attrs.get(SECONDS, 0.0))
 
 
@@ -390,7 +416,7 @@ def count_outside(study: optuna.Study, seconds: float) -> None:
         study.set_user_attr(SECONDS, float(study.user_attrs.get(SECONDS, 0.0)) + seconds)
 
 
-def trial_seconds(trial: FrozenTrial) -> float:
+def trial_seconds(trial: EndedTrial | FrozenTrial) -> float:
     """How long a trial took by its machine's clock; nothing where that was set back meanwhile."""
     return max(trial.duration.total_seconds(), 0.0) if trial.duration is not None else 0.0
 

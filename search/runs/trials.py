@@ -35,7 +35,7 @@ from search.runs.run import (
     write_down,
 )
 from search.runs.study import Candidate
-from search.storages.following import storage_of
+from search.storages.following import followed, storage_of
 from search.storages.together import written_together
 from search.storages.travelling import publish
 from search.storages.workers import Worker, at_work, others_at_work
@@ -171,7 +171,7 @@ def join_search(run: Run, progress: Callable[[Progress], None], measures: bool) 
 
 def sampler_of(run: Run, study: optuna.Study, apart: int) -> optuna.samplers.BaseSampler:
     """The run's sampler for this process; ``apart`` keeps it from drawing what another one does."""
-    before = len(study.get_trials(deepcopy=False)) + apart
+    before = followed(study).seen + apart
     config = run.config
     sampler = run.own.sampler or build_sampler(
         config.sampler, run.problem, config.seed, config.trials, before

@@ -9,17 +9,17 @@ used of Optuna without a public name.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import TrialModel, TrialSystemAttributeModel, TrialUserAttributeModel
 from optuna.storages._rdb.storage import _create_scoped_session
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, TableClause, delete, insert, or_
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import ColumnElement, Connection, TableClause, delete, insert, or_, select
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
@@ -30,11 +30,20 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import Session
 
-from search.storages.reading import PARAMS, SYSTEM_ATTRS, TRIALS, USER_ATTRS, trials
+from search.storages.ended import EndedTrial
+from search.storages.reading import (
+    MOST_BY_ID,
+    PARAMS,
+    SYSTEM_ATTRS,
+    TRIALS,
+    USER_ATTRS,
+    by_id,
+    trials,
+)
+from search.storages.reading_ended import trials_in_short
 from search.storages.together import Kept
 
-MOST_BY_ID = 500
-"""Ids that are named in one query at most: databases take a limited number of values."""
+ReadTrial = TypeVar("ReadTrial")
 
 
 class Param(NamedTuple):
@@ -93,6 +102,17 @@ class Database(RDBStorage):
         found = self._read(TRIALS.c.study_id == study_id, wanted)
         return [trial for trial in found if states is None or trial.state in states]
 
+    def trials_since(
+        self, study_id: int, after_id: int, trial_ids: Sequence[int]
+    ) -> list[EndedTrial | FrozenTrial]:
+        """See :class:`search.storages.following.ReadsAtOnce`. Each of the two questions has an index that answers it."""
+        newer = self._asked(trials_in_short, [TRIALS.c.study_id == study_id, TRIALS.c.trial_id > after_id])
+        return [*self.whole_trials(trial_ids), *newer]
+
+    def whole_trials(self, trial_ids: Sequence[int]) -> list[FrozenTrial]:
+        """See :class:`search.storages.following.ReadsAtOnce`."""
+        return self._asked(by_id, trial_ids)
+
     @contextmanager
     def kept_back(self, trial_id: int) -> Iterator[None]:
         """See :func:`search.storages.together.written_together`."""
@@ -106,29 +126,31 @@ class Database(RDBStorage):
 
         Raises UpdateFinishedTrialError where the trial has ended.
         """
+        params = [write for write in writes if isinstance(write, Param)]
         with _create_scoped_session(self.scoped_session, True) as session:
             trial: Any = TrialModel.find_or_raise_by_id(trial_id, session)
             self.check_trial_is_updatable(trial_id, trial.state)
-            rows, new = [], set[tuple[int, str, str]]()
+            study_id = trial.study_id
             for write in writes:
                 if isinstance(write, Attribute):
                     self._set_trial_attr_without_commit(session, write.of, trial_id, write.key, write.value)
-                    continue
-                key = (trial.study_id, write.name, write.text)
-                if key in self._compatible:
-                    rows.append({"trial_id": trial_id, **write.row})
-                else:
-                    self._set_trial_param_without_commit(
-                        session, trial_id, write.name, write.value, write.distribution
-                    )
-                    new.add(key)
-            if rows:  # those of a first time whose answer was lost are written over
-                names = [row["param_name"] for row in rows]
-                session.execute(
-                    delete(PARAMS).where(PARAMS.c.trial_id == trial_id, PARAMS.c.param_name.in_(names))
-                )
-                session.execute(insert(PARAMS), rows)
-        self._compatible |= new
+            # those of a first time whose answer was lost are written over
+            names = [param.name for param in params]
+            session.execute(
+                delete(PARAMS).where(PARAMS.c.trial_id == trial_id, PARAMS.c.param_name.in_(names))
+            )
+            self._put_params(session, trial, params)
+        self._compatible.update(keys_of(study_id, params))
+
+    def _put_params(self, session: Session, trial: Any, params: Sequence[Param]) -> None:
+        """Those that agree with earlier trials, as is known, in one statement; of the others Optuna finds it out."""
+        keys = keys_of(trial.study_id, params)
+        known = [param for param, key in zip(params, keys, strict=True) if key in self._compatible]
+        for param in params:
+            if param not in known:
+                self._set_trial_param_without_commit(session, trial.trial_id, *param)
+        if known:
+            session.execute(insert(PARAMS), [{"trial_id": trial.trial_id, **param.row} for param in known])
 
     def _set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution,
@@ -151,25 +173,37 @@ class Database(RDBStorage):
     def _get_prepared_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None, session: Session
     ) -> Any:
-        """Called by Optuna within the transaction that makes a trial."""
-        if template_trial is None:
-            return super()._get_prepared_new_trial(study_id, template_trial, session)
-        texts = {name: distribution_to_json(of) for name, of in template_trial.distributions.items()}
-        keys = {(study_id, name, text) for name, text in texts.items()}
-        if not keys <= self._compatible:
-            made = super()._get_prepared_new_trial(study_id, template_trial, session)
-            self._compatible |= keys
-            return made
-        made = super()._get_prepared_new_trial(study_id, without_dictionaries(template_trial), session)
-        for to, rows in rows_of_trial(template_trial, texts).items():
+        """Called by Optuna within the transaction that makes a trial, in which nobody else makes one of the study.
+
+        Where it counts all trials of the study for the number of a new one, this looks at the last.
+        """
+        template = template_trial or started_now()
+        made: Any = TrialModel(
+            study_id=study_id, number=next_number(session, study_id), state=TrialState.RUNNING,
+            datetime_start=template.datetime_start, datetime_complete=template.datetime_complete,
+        )  # fmt: skip
+        session.add(made)
+        session.flush()
+        for objective, value in enumerate(template.values or ()):
+            self._set_trial_value_without_commit(session, made, objective, value)
+        for step, value in template.intermediate_values.items():
+            self._set_trial_intermediate_value_without_commit(session, made.trial_id, step, value)
+        params = params_of(template)
+        self._put_params(session, made, params)
+        self._compatible.update(keys_of(study_id, params))
+        for table, rows in rows_of_attributes(template).items():
             if rows:
-                session.execute(insert(to), [{"trial_id": made.trial_id, **row} for row in rows])
+                session.execute(insert(table), [{"trial_id": made.trial_id, **row} for row in rows])
+        made.state = template.state
         return made
 
     def _read(self, *wanted: ColumnElement[bool]) -> list[FrozenTrial]:
+        return self._asked(trials, wanted)
+
+    def _asked(self, read: Callable[[Connection, Any], list[ReadTrial]], of: Any) -> list[ReadTrial]:
         try:
             with self.engine.connect() as connection:
-                return trials(connection, wanted)
+                return read(connection, of)
         except SQLAlchemyError as error:
             raise StorageInternalError(f"cannot read the trials: {error}") from error
 
@@ -185,27 +219,32 @@ def is_unreachable(error: BaseException | None) -> bool:
     return False
 
 
-def without_dictionaries(trial: FrozenTrial) -> FrozenTrial:
-    """The same trial without parameters and attributes."""
-    return FrozenTrial(
-        number=trial.number, state=trial.state, value=None, values=trial.values,
-        datetime_start=trial.datetime_start, datetime_complete=trial.datetime_complete, params={}, distributions={},
-        user_attrs={}, system_attrs={}, intermediate_values=trial.intermediate_values, trial_id=trial._trial_id,
-    )  # fmt: skip
+def started_now() -> FrozenTrial:
+    """What a new trial is that nothing is said of."""
+    return create_trial(state=TrialState.RUNNING)
 
 
-def rows_of_trial(trial: FrozenTrial, texts: Mapping[str, str]) -> Mapping[TableClause, list[dict[str, Any]]]:
-    """What Optuna keeps of a trial's parameters and attributes; ``texts`` are the distributions of the first."""
-    params = [
-        {
-            "param_name": name,
-            "param_value": trial.distributions[name].to_internal_repr(value),
-            "distribution_json": texts[name],
-        }
-        for name, value in trial.params.items()
+def next_number(session: Session, study_id: int) -> int:
+    """That of a new trial of a study; their numbers have no gaps, and ascend with their ids."""
+    last = select(TRIALS.c.number).where(TRIALS.c.study_id == study_id).order_by(TRIALS.c.trial_id.desc())
+    found = session.execute(last.limit(1)).scalar()
+    return 0 if found is None else found + 1
+
+
+def params_of(trial: FrozenTrial) -> list[Param]:
+    kinds = trial.distributions
+    return [
+        Param(name, kinds[name].to_internal_repr(value), kinds[name]) for name, value in trial.params.items()
     ]
-    user, system = (
-        [{"key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
-        for attributes in (trial.user_attrs, trial.system_attrs)
-    )
-    return {PARAMS: params, USER_ATTRS: user, SYSTEM_ATTRS: system}
+
+
+def keys_of(study_id: int, params: Iterable[Param]) -> list[tuple[int, str, str]]:
+    return [(study_id, param.name, param.text) for param in params]
+
+
+def rows_of_attributes(trial: FrozenTrial) -> Mapping[TableClause, list[dict[str, Any]]]:
+    """What Optuna keeps of a trial's attributes."""
+    return {
+        of: [{"key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
+        for of, attributes in ((USER_ATTRS, trial.user_attrs), (SYSTEM_ATTRS, trial.system_attrs))
+    }

@@ -1,13 +1,17 @@
 """The trials of a study, read as they come and as they end: what has ended is never read again.
 
-A proposal then costs the same after ten trials and after ten thousand.
+A proposal then costs the same after ten trials and after ten thousand. What one part of a process has read of a storage, the
+others are told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from weakref import WeakKeyDictionary
+
+from search.storages.ended import EndedTrial, of_frozen
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -20,12 +24,77 @@ IDENTITY = "of"
 ARCH_ID = "arch_id"
 """The attribute of a trial that names its arch: every finished trial that a search made has it."""
 
-MOST_ENDED = 256
-ENDED: WeakKeyDictionary[BaseStorage, dict[tuple[int, int], FrozenTrial]] = WeakKeyDictionary()
-"""Trials of a storage that were read last and had ended, so that they never change, by study and number."""
+CLAIM = "oncefit:codes"
+"""System attribute of a trial with the codes of the arch that it claims (:mod:`search.proposing.claims`); empty where it has none.
+
+Others see it before its parameters are set.
+"""
 
 FEW = 64
 """Trials that are read one by one at most: of more, a list of all takes less time."""
+
+MOST_RECENT = 256
+"""Trials that were read last and had ended, which are kept whole."""
+
+
+class ReadsAtOnce(Protocol):
+    """A storage that has a way of its own to read many trials."""
+
+    def trials_since(
+        self, study_id: int, after_id: int, trial_ids: Sequence[int]
+    ) -> list[EndedTrial | FrozenTrial]:
+        """The trials of a study whose ids are beyond ``after_id``, or given; those that have not ended are whole."""
+        ...
+
+    def whole_trials(self, trial_ids: Sequence[int]) -> list[FrozenTrial]:
+        """Trials by their ids, in any order."""
+        ...
+
+
+class KnownTrials:
+    """One study as this process has read it: trials that have ``ended``, as they were found so, and those that are ``open``."""
+
+    def __init__(self) -> None:
+        self.ended: list[EndedTrial] = []
+        self.open: list[FrozenTrial] = []
+        self.seen = 0
+        """Trials that were read."""
+        self.recent: dict[int, FrozenTrial] = {}
+        """Some of those that have ended, whole, by number."""
+        self._last_id = -1
+        self._lock = threading.Lock()
+
+    def follow(self, study: Study) -> None:
+        """Read every trial that is new or had not ended when it was last read."""
+        with self._lock:
+            self._take(self._news(*storage_of(study)))
+
+    def _take(self, found: list[EndedTrial | FrozenTrial]) -> None:
+        self.seen = max([self.seen, *(trial.number + 1 for trial in found)])
+        self._last_id = max([self._last_id, *(trial._trial_id for trial in found)])
+        self.open = []
+        for trial in sorted(found, key=lambda trial: trial.number):
+            if isinstance(trial, EndedTrial):
+                self.ended.append(trial)
+            elif trial.state.is_finished():
+                self.ended.append(of_frozen(trial))
+                self._keep(trial)
+            else:
+                self.open.append(trial)
+
+    def _news(self, storage: BaseStorage, study_id: int) -> list[EndedTrial | FrozenTrial]:
+        if (able := able_to_read(storage)) is not None:
+            return able.trials_since(study_id, self._last_id, [trial._trial_id for trial in self.open])
+        return read_trials(storage, study_id, [trial.number for trial in self.open], self.seen)
+
+    def _keep(self, trial: FrozenTrial) -> None:
+        if len(self.recent) == MOST_RECENT:
+            self.recent.pop(next(iter(self.recent)))
+        self.recent[trial.number] = trial
+
+
+FOLLOWED: WeakKeyDictionary[BaseStorage, dict[int, KnownTrials]] = WeakKeyDictionary()
+"""What was read of the studies of a storage, by study id."""
 
 
 def storage_of(study: Study) -> tuple[BaseStorage, int]:
@@ -33,46 +102,45 @@ def storage_of(study: Study) -> tuple[BaseStorage, int]:
     return study._storage, study._study_id
 
 
-class Follower:
-    """Follows one study from its first trial on."""
-
-    def __init__(self) -> None:
-        self._next = 0
-        self._open: list[int] = []
-
-    @property
-    def seen(self) -> int:
-        """Trials that were read."""
-        return self._next
-
-    def news(self, study: Study, but: int | None = None) -> list[FrozenTrial]:
-        """Every trial that is new or had not ended when it was last read, in the order of their numbers.
-
-        ``but`` is the number of a trial that is left for later: the one that is asked for.
-        """
-        found = read_trials(study, [number for number in self._open if number != but], self._next)
-        left = {number for number in (*self._open, *(trial.number for trial in found)) if number == but}
-        self._next = max([self._next, *(trial.number + 1 for trial in found)])
-        news = [trial for trial in found if trial.number != but]
-        self._open = sorted({trial.number for trial in news if not trial.state.is_finished()} | left)
-        return news
-
-
-def read_trials(study: Study, numbers: list[int], after: int) -> list[FrozenTrial]:
-    """The trials of these numbers, and all from number ``after`` on."""
+def followed(study: Study) -> KnownTrials:
+    """The study as it is now. All that look at one storage object share it, each with its own place in what has ended."""
     storage, study_id = storage_of(study)
+    found = FOLLOWED.setdefault(storage, {}).setdefault(study_id, KnownTrials())
+    found.follow(study)
+    return found
+
+
+def forget_trials(study: Study) -> None:
+    """Keep nothing of what was read of a study: it is read anew when it is looked at again."""
+    storage, study_id = storage_of(study)
+    FOLLOWED.get(storage, {}).pop(study_id, None)
+
+
+def ended_trials(study: Study) -> list[EndedTrial]:
+    """All that have ended by now, in the order of their numbers."""
+    return sorted(followed(study).ended, key=lambda trial: trial.number)
+
+
+# -- how they are read ----------------------------------------------------------
+
+
+def read_trials(
+    storage: BaseStorage, study_id: int, numbers: Sequence[int], after: int
+) -> list[EndedTrial | FrozenTrial]:
+    """The trials of these numbers, and all from number ``after`` on."""
     if after == 0 or len(numbers) > FEW:
-        return everything(study, numbers, after)
-    found = [trial_of(storage, study_id, number) for number in numbers]
+        return listed_trials(storage, study_id, numbers, after)
+    found: list[EndedTrial | FrozenTrial] = [trial_of(storage, study_id, number) for number in numbers]
     for trial in newer(storage, study_id, after):
         if trial.number - after > FEW:
-            return everything(study, numbers, after)
+            return listed_trials(storage, study_id, numbers, after)
         found.append(trial)
     return found
 
 
-def everything(study: Study, numbers: list[int], after: int) -> list[FrozenTrial]:
-    storage, study_id = storage_of(study)
+def listed_trials(
+    storage: BaseStorage, study_id: int, numbers: Sequence[int], after: int
+) -> list[EndedTrial | FrozenTrial]:
     wanted = set(numbers)
     trials = storage.get_all_trials(study_id, deepcopy=False)
     return [trial for trial in trials if trial.number >= after or trial.number in wanted]
@@ -89,14 +157,34 @@ def newer(storage: BaseStorage, study_id: int, after: int) -> Iterator[FrozenTri
 
 
 def trial_of(storage: BaseStorage, study_id: int, number: int) -> FrozenTrial:
-    """Raises KeyError where there is none of that number. Of a process's followers the first reads, the others are told."""
-    ended = ENDED.setdefault(storage, {})
-    key = (study_id, number)
-    if key not in ended:
-        trial = storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number))
-        if not trial.state.is_finished():
-            return trial
-        if len(ended) == MOST_ENDED:
-            ended.pop(next(iter(ended)))
-        ended[key] = trial
-    return ended[key]
+    """Raises KeyError where there is none of that number."""
+    return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, number))
+
+
+def as_frozen(study: Study, trials: Iterable[EndedTrial]) -> list[FrozenTrial]:
+    """Optuna's objects of trials that have ended, in their order: of the last ones as they were read."""
+    storage, study_id = storage_of(study)
+    wanted = list(trials)
+    found = {t.number: t for t in FOLLOWED.get(storage, {}).get(study_id, KnownTrials()).recent.values()}
+    missing = [trial._trial_id for trial in wanted if trial.number not in found]
+    if missing:
+        able = able_to_read(storage)
+        read = able.whole_trials(missing) if able is not None else map(storage.get_trial, missing)
+        found |= {trial.number: trial for trial in read}
+    return [found[trial.number] for trial in wanted]
+
+
+def make_known(storage: BaseStorage, study_id: int, trial: FrozenTrial) -> None:
+    """Optuna's cache writes parameters of those trials alone that it has made itself, or listed_trials with all others."""
+    from optuna.storages import _CachedStorage
+
+    if isinstance(storage, _CachedStorage):
+        storage.get_study_directions(study_id)  # which makes the study known
+        storage._add_trials_to_cache(study_id, [trial])
+
+
+def able_to_read(storage: BaseStorage) -> ReadsAtOnce | None:
+    """The storage, or what is behind Optuna's cache, which a database has before it."""
+    behind = getattr(storage, "_backend", None)
+    able: Any = next((one for one in (storage, behind) if hasattr(one, "trials_since")), None)
+    return cast("ReadsAtOnce | None", able)

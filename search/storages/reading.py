@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, json_to_distribution
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
     ColumnElement,
@@ -51,6 +53,9 @@ USER_ATTRS, SYSTEM_ATTRS = (
 )
 NOT_FINITE = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
 """What a value is whose column is empty, by its type."""
+
+MOST_BY_ID = 500
+"""Ids that are named in one query at most: databases take a limited number of values."""
 
 MANY = 64
 """Of more trials than that, what is in rows of its own is put together by the database, and comes in a row a trial."""
@@ -100,6 +105,12 @@ def trials(connection: Connection, wanted: Collection[ColumnElement[bool]]) -> l
     ]
 
 
+def by_id(connection: Connection, trial_ids: Sequence[int]) -> list[FrozenTrial]:
+    """Whole trials, by so many ids as databases take."""
+    parts = [trial_ids[begin : begin + MOST_BY_ID] for begin in range(0, len(trial_ids), MOST_BY_ID)]
+    return [trial for part in parts for trial in trials(connection, [TRIALS.c.trial_id.in_(part)])]
+
+
 def rows(
     connection: Connection, wanted: Collection[ColumnElement[bool]], of: TableClause, *columns: str, order: str | None = None,
 ) -> RowsByTrial:  # fmt: skip
@@ -134,36 +145,54 @@ def params_together(
     connection: Connection, wanted: Collection[ColumnElement[bool]]
 ) -> dict[int, Params] | None:
     """The same, in a row a trial; None where some are not categorical, so that trials may differ in distributions."""
+    groups = codes_together(connection, wanted)
+    if groups is None:
+        return None
+    return {
+        trial_id: (
+            {name: of.choices[code] for (name, of), code in zip(kinds.items(), row, strict=True)},
+            kinds,
+        )
+        for kinds, trial_ids, codes in groups
+        for trial_id, row in zip(trial_ids, codes.tolist(), strict=True)
+    }
+
+
+CodesOfKinds = tuple[dict[str, Any], list[int], npt.NDArray[np.int16]]
+"""Distributions in the order in which they were suggested, the ids of trials with these, and places of choices (trials, parameters)."""
+
+
+def codes_together(
+    connection: Connection, wanted: Collection[ColumnElement[bool]]
+) -> list[CodesOfKinds] | None:
+    """Trials with the same parameters together; None where some parameter is not categorical.
+
+    The database gives a trial's names and codes as two texts, in an order of its own.
+    """
     joined, _, between = TOGETHER[connection.dialect.name]
     other = case((PARAMS.c.distribution_json.startswith(CATEGORICAL), 0), else_=1)
     code = cast(cast(PARAMS.c.param_value, Integer), Text)
     query = select(
         TRIALS.c.trial_id, joined(PARAMS.c.param_name, between), joined(code, literal(",")), func.max(other)
     )
-    found, kinds = {}, dict[str, SameParams]()
-    for trial_id, names, codes, others in connection.execute(grouped_by_trial(query, PARAMS, wanted)).all():
+    texts = defaultdict[str, list[tuple[int, str]]](list)
+    for trial_id, names, codes, others in connection.execute(grouped_by_trial(query, PARAMS, wanted)):
         if others:
             return None
-        if names not in kinds:
-            [(_, kinds_of_trial)] = params_by_row(connection, [TRIALS.c.trial_id == trial_id]).values()
-            kinds[names] = SameParams(names.split(UNIT_SEPARATOR), kinds_of_trial)
-        found[trial_id] = kinds[names].of(codes.split(","))
+        texts[names].append((trial_id, codes))
+    found = []
+    for names, of in texts.items():
+        [(_, kinds)] = params_by_row(connection, [TRIALS.c.trial_id == of[0][0]]).values()
+        given = names.split(UNIT_SEPARATOR)
+        codes = parsed_codes(",".join(text for _, text in of)).reshape(len(of), -1)
+        in_turn = codes[:, [given.index(name) for name in kinds]]
+        found.append((kinds, [trial_id for trial_id, _ in of], in_turn))
     return found
 
 
-class SameParams:
-    """Trials with the same parameters, whose codes come in the order of ``names``."""
-
-    def __init__(self, names: list[str], distributions: dict[str, BaseDistribution]) -> None:
-        self._distributions = distributions
-        self._columns = [
-            (name, names.index(name), {str(i): choice for i, choice in enumerate(of.choices)})
-            for name, of in distributions.items()
-            if isinstance(of, CategoricalDistribution)
-        ]
-
-    def of(self, codes: list[str]) -> Params:
-        return {name: choices[codes[place]] for name, place, choices in self._columns}, self._distributions
+def parsed_codes(text: str) -> npt.NDArray[np.int16]:
+    """Whole numbers with commas between them."""
+    return np.fromstring(text, dtype=np.int16, sep=",")
 
 
 def grouped_by_trial(query: Any, of: TableClause, wanted: Collection[ColumnElement[bool]]) -> Any:

@@ -153,7 +153,7 @@ def opened_database(url: str) -> BaseStorage:
     from search.storages.patience import patient
 
     shown = without_password(url)
-    patient(storage, is_unreachable, shown, methods=("write_together",))
+    patient(storage, is_unreachable, shown, methods=("write_together", "trials_since", "whole_trials"))
     return patient(get_storage(storage), is_unreachable, shown)
 
 

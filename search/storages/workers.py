@@ -25,7 +25,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from search.storages.following import storage_of
+from search.storages.following import make_known, storage_of
 from search.storages.together import written_together
 from supernet import locks
 from supernet.archs.space import SearchSpace
@@ -61,15 +61,18 @@ class Worker:
         It is the first of those ``waiting`` that no other process takes, or a new one.
         """
         storage, study_id = storage_of(study)
-        taken = next((trial._trial_id for trial in waiting if self._takes(storage, trial)), None)
-        if taken is None:
+        taken = next((trial for trial in waiting if self._takes(storage, trial)), None)
+        if taken is not None:
+            make_known(storage, study_id, taken)
+            trial_id = taken._trial_id
+        else:
             template = optuna.trial.create_trial(
                 state=TrialState.RUNNING, system_attrs={self._mark: self._place}
             )
-            taken = storage.create_new_trial(study_id, template_trial=template)
-        self._current = (storage, taken)
-        trial = optuna.Trial(study, taken)
-        with written_together(study, taken):
+            trial_id = storage.create_new_trial(study_id, template_trial=template)
+        self._current = (storage, trial_id)
+        trial = optuna.Trial(study, trial_id)
+        with written_together(study, trial_id):
             for dimension in space.dimensions:
                 trial.suggest_categorical(dimension.name, dimension.choices)
         return trial

@@ -60,6 +60,11 @@ class Arch:
         digits = hashlib.sha256(self.network.to_json().encode()).hexdigest()[:10]
         return digits if self.precision == FLOAT32 else f"{digits}-{self.precision}"
 
+    def known_as(self, arch_id: str) -> Arch:
+        """The same, whose ``id`` was computed before."""
+        self.__dict__["id"] = arch_id
+        return self
+
     def to_dict(self) -> dict[str, object]:
         return {"space": self.space, "choices": dict(self.choices)}
 

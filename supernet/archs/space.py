@@ -231,10 +231,16 @@ class SearchSpace:
 
     def decode(self, codes: Codes) -> list[Arch]:
         """The archs of integer codes of shape (n, dimensions)."""
+        pairs = self._pairs
         return [
-            self.arch({d.name: d.choices[int(i)] for d, i in zip(self.dimensions, row, strict=True)})
-            for row in codes
+            Arch(self.name, tuple(of[i] for of, i, counts in zip(pairs, row, active, strict=True) if counts))
+            for row, active in zip(codes.tolist(), self.active(codes).tolist(), strict=True)
         ]
+
+    @cached_property
+    def _pairs(self) -> Sequence[Sequence[tuple[str, Choice]]]:
+        """Of each dimension its name with each choice, which many archs share."""
+        return [[(d.name, choice) for choice in d.choices] for d in self.dimensions]
 
     def active(self, codes: Codes) -> npt.NDArray[np.bool_]:
         """Which entries count, shape (n, dimensions)."""

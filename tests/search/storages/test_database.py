@@ -7,7 +7,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
@@ -15,6 +15,7 @@ from sqlalchemy import text
 from search.runs.study import open_storage
 from search.storages import database as storages
 from search.storages import reading
+from tests.helpers.trials_of_all_kinds import all_kinds
 
 
 def test_every_connection_to_sqlite_writes_ahead(tmp_path: Path) -> None:
@@ -23,31 +24,6 @@ def test_every_connection_to_sqlite_writes_ahead(tmp_path: Path) -> None:
         for connection in (first, second):
             assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
             assert connection.execute(text("PRAGMA synchronous")).scalar() == 1
-
-
-def all_kinds(study: optuna.Study) -> None:
-    """Trials of every state, with parameters, values, attributes and steps of every kind."""
-    kinds = {
-        "letter": CategoricalDistribution((None, "a", 2, 0.5, True)),
-        "count": IntDistribution(1, 9, step=2),
-        "rate": FloatDistribution(1e-5, 1, log=True),
-    }
-    for value in (1.5, math.inf, -math.inf):
-        trial = study.ask(kinds)
-        for step, seen in enumerate((value, math.nan)):
-            trial.set_user_attr(f"seen {step}", {"nested": [seen if math.isfinite(seen) else None, "\u00e9"]})
-        trial.set_constraint("macs", -1.0)
-        study.tell(trial, [value, 2.0])
-    study.tell(study.ask(kinds), state=TrialState.PRUNED)
-    study.tell(study.ask(), state=TrialState.FAIL)
-    study.add_trial(
-        optuna.trial.create_trial(
-            state=TrialState.PRUNED, params={"count": 5}, distributions={"count": kinds["count"]},
-            intermediate_values={0: 0.25, 1: math.inf, 7: -math.inf},
-        )
-    )  # fmt: skip
-    study.ask(kinds)
-    study.enqueue_trial({"count": 3}, user_attrs={"mine": 1})
 
 
 def test_trials_are_read_as_optuna_reads_them(tmp_path: Path) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import FrozenTrial
 
 from search.proposing.samplers import SAMPLERS
 from search.runs.front import best
 from search.runs.ledger import Ledger
 from search.runs.trials import search
-from search.storages import database
-from search.storages.following import Follower
+from search.storages import database, reading
+from search.storages.ended import EndedTrial
+from search.storages.following import KnownTrials, as_frozen, followed
+from search.storages.urls import open_storage
 from tests.helpers.free_search import free_run
+from tests.helpers.trials_of_all_kinds import all_kinds
 
 TRIALS = 16
 
@@ -23,14 +29,14 @@ TRIALS = 16
 def test_a_proposal_reads_as_many_trials_at_the_end_as_at_the_beginning(
     sampler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, whole = [0], database.trials
+    read, given = [0], database.Database._asked
 
-    def counted(*given: object) -> list[optuna.trial.FrozenTrial]:
-        found = whole(*given)  # type: ignore[arg-type]
+    def counted(*asked: object) -> list[optuna.trial.FrozenTrial]:
+        found = given(*asked)  # type: ignore[arg-type]
         read[0] += len(found)
         return found
 
-    monkeypatch.setattr(database, "trials", counted)
+    monkeypatch.setattr(database.Database, "_asked", counted)
     run, before = free_run(tmp_path / "run", sampler, TRIALS, "folder"), list[int]()
     search(run, lambda progress: before.append(read[0]))
     each = [after - then for then, after in pairwise(before)]
@@ -52,16 +58,68 @@ def test_what_is_best_by_and_by_is_what_is_best_at_once(tmp_path: Path) -> None:
     assert told[-len(known) :] == [best(known[:count], run.axes) for count in range(1, len(known) + 1)]
 
 
-def test_followers_of_one_storage_read_what_has_ended_once(tmp_path: Path) -> None:
-    study = optuna.create_study(storage=f"sqlite:///{tmp_path}/study.db")
-    followers = [Follower(), Follower()]
-    for value in range(3):
-        study.tell(study.ask(), value)
-        first, second = (follower.news(study) for follower in followers)
-        assert [trial.value for trial in first] == [value]
-        if value:  # at first all are listed
-            assert first[0] is second[0]
-    open_trial = study.ask()
-    assert [follower.news(study)[0].state.name for follower in followers] == ["RUNNING"] * 2
-    study.tell(open_trial, 7.0)
-    assert [follower.news(study)[0].value for follower in followers] == [7.0] * 2
+STORAGES = ["sqlite:///{}/study.db", "journal:///{}/study.journal", None]
+
+
+def made_study(url: str | None, folder: Path) -> optuna.Study:
+    storage = open_storage(url.format(folder)) if url is not None else None
+    sampler = optuna.samplers.RandomSampler(0)
+    return optuna.create_study(
+        storage=storage, study_name="mine", directions=["maximize", "minimize"], sampler=sampler
+    )
+
+
+@pytest.mark.parametrize("url", STORAGES)
+def test_trials_are_followed_from_state_to_state_in_any_storage(url: str | None, tmp_path: Path) -> None:
+    study = made_study(url, tmp_path)
+    now = followed(study)
+    assert (now.ended, now.open, now.seen) == ([], [], 0)
+    first, second = study.ask(), study.ask()
+    assert [trial.number for trial in followed(study).open] == [0, 1]
+    study.tell(second, [0.5, 2.0])
+    assert followed(study) is now
+    assert ([trial.number for trial in now.ended], [trial.number for trial in now.open]) == ([1], [0])
+    study.tell(first, state=optuna.trial.TrialState.FAIL)
+    third = study.ask()
+    followed(study)
+    assert [(trial.number, trial.state.name) for trial in now.ended] == [(1, "COMPLETE"), (0, "FAIL")]
+    assert ([trial.number for trial in now.open], now.seen) == ([third.number], 3)
+
+
+@pytest.mark.parametrize("url", STORAGES)
+@pytest.mark.parametrize("more", [0, reading.MANY])
+def test_what_has_ended_is_what_optuna_says_of_it(url: str | None, more: int, tmp_path: Path) -> None:
+    """Read at once where there are many, and one by one."""
+    study = made_study(url, tmp_path)
+    all_kinds(study)
+    kinds = {"x": CategoricalDistribution((3, "a", None)), "y": CategoricalDistribution((True,))}
+    for i in range(more):
+        trial = study.ask(kinds)
+        trial.set_user_attr("costs", {"macs": 0.1 * i, "params": math.inf, "a,'b'": -1.0})
+        study.tell(trial, [i, math.inf])
+    study.enqueue_trial({"x": 3})
+    again = optuna.load_study(study_name="mine", storage=study._storage)
+    expected = [trial for trial in again.get_trials() if trial.state.is_finished()]
+    fresh = KnownTrials()
+    fresh.follow(study)
+    assert [told_of(trial) for trial in fresh.ended] == [told_of(trial) for trial in expected]
+    assert [trial.number for trial in as_frozen(study, fresh.ended)] == [trial.number for trial in expected]
+    assert as_frozen(study, fresh.ended[2:4]) == expected[2:4]
+    assert {trial.state.name for trial in fresh.open} == {"RUNNING", "WAITING"}
+
+
+def told_of(trial: FrozenTrial | EndedTrial) -> tuple[object, ...]:
+    return (
+        trial.number, trial.state, list(trial.values or []), trial.params, trial.user_attrs,
+        trial.datetime_start, trial.datetime_complete, trial.duration,
+    )  # fmt: skip
+
+
+def test_what_one_part_of_a_process_has_read_the_others_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = made_study(STORAGES[0], tmp_path)
+    study.tell(study.ask(), [1.0, 2.0])
+    [known] = followed(study).ended
+    monkeypatch.setattr(database, "trials", None)
+    assert followed(study).ended == [known]

@@ -1,0 +1,167 @@
+"""A trial that has ended, in a tenth of the memory that Optuna's object of it takes: it never changes again.
+
+Of ofa_mbv3_w1.0 that object has two dictionaries of 46 parameters and one of costs, 9 KB. Here parameters are the places of
+their choices, which trials share with their names, and so are the names of costs.
+"""
+
+from __future__ import annotations
+
+import gc
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial, TrialState
+
+TRIAL_COSTS = "costs"
+"""The attribute of a trial with a number for each cost, by name."""
+
+ChoicesByName = tuple[tuple[str, tuple[Any, ...]], ...]
+"""The choices of each parameter, in the order in which they were suggested."""
+
+
+@contextmanager
+def collector_waits() -> Iterator[None]:
+    """While many objects are made that all stay, Python's collector would look at all of them again and again."""
+    was_at_work = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_at_work:
+            gc.enable()
+
+
+class Coded:
+    """Parameters of a trial that are all categorical: the place of each among its ``choices``, which trials share."""
+
+    __slots__ = ("_codes", "choices")
+
+    def __init__(self, choices: ChoicesByName, codes: bytes) -> None:
+        self.choices = choices
+        self._codes = codes
+
+    @property
+    def codes(self) -> npt.NDArray[np.int16]:
+        """Shape (parameters,)."""
+        return np.frombuffer(self._codes, dtype=np.int16)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {name: of[code] for (name, of), code in zip(self.choices, self.codes.tolist(), strict=True)}
+
+
+class NamedNumbers(Mapping[str, float]):
+    """Numbers by name, where many have the same names."""
+
+    __slots__ = ("_numbers", "_places")
+
+    def __init__(self, places: Mapping[str, int], numbers: array[float]) -> None:
+        self._places = places
+        self._numbers = numbers
+
+    def __getitem__(self, name: str) -> float:
+        return self._numbers[self._places[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __or__(self, others: Mapping[str, float]) -> dict[str, float]:
+        return {**self, **others}
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+class EndedTrial:
+    """What :class:`optuna.trial.FrozenTrial` has under the same names, less its distributions and system attributes."""
+
+    __slots__ = (
+        "_coded",
+        "_trial_id",
+        "datetime_complete",
+        "datetime_start",
+        "number",
+        "state",
+        "user_attrs",
+        "values",
+    )
+
+    def __init__(
+        self, trial_id: int, number: int, state: TrialState, values: Sequence[float] | None,
+        params: Coded | dict[str, Any], user_attrs: dict[str, Any], start: datetime | None, complete: datetime | None,
+    ) -> None:  # fmt: skip
+        self._trial_id = trial_id
+        self.number = number
+        self.state = state
+        self.values = tuple(values) if values is not None else None
+        self._coded = params
+        self.user_attrs = compact(user_attrs)
+        self.datetime_start = start
+        self.datetime_complete = complete
+
+    @property
+    def coded(self) -> Coded | None:
+        """None where some parameter is not categorical."""
+        return self._coded if isinstance(self._coded, Coded) else None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The value of each parameter, in a dictionary of its own."""
+        return self._coded.values if isinstance(self._coded, Coded) else dict(self._coded)
+
+    @property
+    def duration(self) -> timedelta | None:
+        if self.datetime_start is None or self.datetime_complete is None:
+            return None
+        return self.datetime_complete - self.datetime_start
+
+
+def of_frozen(trial: FrozenTrial) -> EndedTrial:
+    """The same of Optuna's object of a trial that has ended."""
+    return EndedTrial(
+        trial._trial_id, trial.number, trial.state, trial.values, coded(trial.params, trial.distributions),
+        trial.user_attrs, trial.datetime_start, trial.datetime_complete,
+    )  # fmt: skip
+
+
+def coded(params: dict[str, Any], distributions: Mapping[str, BaseDistribution]) -> Coded | dict[str, Any]:
+    """Parameters as places of choices, or as they are where some are not categorical."""
+    kinds = [distributions[name] for name in params]
+    choices = []
+    for name, kind in zip(params, kinds, strict=True):
+        if not isinstance(kind, CategoricalDistribution):
+            return params
+        choices.append((name, kind.choices))
+    codes = [kind.to_internal_repr(value) for kind, value in zip(kinds, params.values(), strict=True)]
+    return Coded(shared_choices(tuple(choices)), np.array(codes, dtype=np.int16).tobytes())
+
+
+@lru_cache(maxsize=256)
+def shared_choices(choices: ChoicesByName) -> ChoicesByName:
+    """The first that was equal."""
+    return choices
+
+
+def compact(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The same attributes, the costs with names that trials share."""
+    made = dict(attributes)
+    if isinstance(costs := made.get(TRIAL_COSTS), Mapping):
+        made[TRIAL_COSTS] = NamedNumbers(places_by_name(tuple(costs)), array("d", costs.values()))
+    return made
+
+
+@lru_cache(maxsize=256)
+def places_by_name(names: tuple[str, ...]) -> Mapping[str, int]:
+    return {name: place for place, name in enumerate(names)}

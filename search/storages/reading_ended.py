@@ -1,0 +1,123 @@
+"""Trials that have ended, read from Optuna's tables without what nobody asks of them: in a third of the time and a tenth of the memory.
+
+What takes longest of a trial of ofa_mbv3_w1.0 are its 46 parameters, a row each. Their codes stand in one row too, where a
+sampler of oncefit claimed them (:mod:`search.proposing.claims`); of other trials the database puts the rows together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import ColumnElement, Connection, Row, select
+
+from search.storages.ended import Coded, EndedTrial, coded, collector_waits, shared_choices
+from search.storages.following import CLAIM
+from search.storages.reading import (
+    MANY,
+    MOST_BY_ID,
+    SYSTEM_ATTRS,
+    TOGETHER,
+    TRIALS,
+    USER_ATTRS,
+    VALUES,
+    attributes_by_row,
+    attributes_together,
+    by_id,
+    codes_together,
+    local,
+    numbers,
+    params_by_row,
+    parsed_codes,
+    rows,
+    trials,
+)
+
+TRIALS_AT_ONCE = 5_000
+"""Trials that are read together at most: what the database gave of them is in memory then."""
+
+CodedById = dict[int, Coded | dict[str, Any]]
+Wanted = Collection[ColumnElement[bool]]
+
+
+def trials_in_short(connection: Connection, wanted: Wanted) -> list[EndedTrial | FrozenTrial]:
+    """The trials that are wanted, in the order of their ids; those that have not ended, and few, are whole.
+
+    Of a trial that claimed its arch, what blocks have that it skips is the smallest choice.
+    """
+    heads = connection.execute(select(TRIALS).where(*wanted).order_by(TRIALS.c.trial_id)).all()
+    if not heads:
+        return []
+    if len(heads) <= MANY:
+        return [*trials(connection, wanted)]
+    found: list[EndedTrial | FrozenTrial] = []
+    with collector_waits():
+        for begin in range(0, len(heads), TRIALS_AT_ONCE):
+            found += some_in_short(connection, wanted, heads[begin : begin + TRIALS_AT_ONCE])
+    return found
+
+
+def some_in_short(
+    connection: Connection, wanted: Wanted, heads: Sequence[Row[Any]]
+) -> list[EndedTrial | FrozenTrial]:
+    wanted = [*wanted, TRIALS.c.trial_id.between(heads[0].trial_id, heads[-1].trial_id)]
+    states = {name: TrialState[name] for name in {head.state for head in heads}}
+    ended = [head for head in heads if states[head.state].is_finished()]
+    found: list[EndedTrial | FrozenTrial] = [
+        *by_id(connection, [head.trial_id for head in heads if not states[head.state].is_finished()])
+    ]
+    params = coded_params(connection, wanted, ended)
+    read = attributes_together if connection.dialect.name in TOGETHER else attributes_by_row
+    user_attrs = read(connection, USER_ATTRS, wanted)
+    values = rows(connection, wanted, VALUES, "objective", "value", "value_type")
+    found += [
+        EndedTrial(
+            head.trial_id, head.number, states[head.state],
+            [number for _, number in sorted(numbers(values.get(head.trial_id, ())))] or None,
+            params.get(head.trial_id, {}), user_attrs.get(head.trial_id, {}),
+            local(head.datetime_start), local(head.datetime_complete),
+        )
+        for head in ended
+    ]  # fmt: skip
+    return found
+
+
+def coded_params(connection: Connection, wanted: Wanted, ended: Sequence[Row[Any]]) -> CodedById:
+    """Parameters of trials by id: as they were claimed, else as they were suggested.
+
+    A trial that failed may have claimed an arch and suggested nothing.
+    """
+    judged = {head.trial_id for head in ended if head.state != TrialState.FAIL.name}
+    found = claimed_params(connection, wanted, judged)
+    missing = [head.trial_id for head in ended if head.trial_id not in found]
+    if missing and len(missing) <= MOST_BY_ID:
+        return found | coded_together(connection, [TRIALS.c.trial_id.in_(missing)])
+    return found | coded_together(connection, wanted) if missing else found
+
+
+def claimed_params(connection: Connection, wanted: Wanted, among: Container[int]) -> CodedById:
+    """Of those trials ``among`` these that claimed an arch its codes; all of a study have the same parameters."""
+    query = select(SYSTEM_ATTRS.c.trial_id, SYSTEM_ATTRS.c.value_json)
+    query = query.join_from(SYSTEM_ATTRS, TRIALS, SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id)
+    query = query.where(*wanted, SYSTEM_ATTRS.c.key == CLAIM, SYSTEM_ATTRS.c.value_json != "[]")
+    found = [row for row in connection.execute(query) if row.trial_id in among]
+    if not found:
+        return {}
+    codes = parsed_codes(",".join(row.value_json[1:-1] for row in found)).reshape(len(found), -1)
+    like = coded_together(connection, [TRIALS.c.trial_id == found[0].trial_id])[found[0].trial_id]
+    if not isinstance(like, Coded) or len(like.choices) != codes.shape[1]:
+        return {}
+    return {row.trial_id: Coded(like.choices, of.tobytes()) for row, of in zip(found, codes, strict=True)}
+
+
+def coded_together(connection: Connection, wanted: Wanted) -> CodedById:
+    """Parameters as they were suggested."""
+    groups = codes_together(connection, wanted) if connection.dialect.name in TOGETHER else None
+    if groups is None:
+        return {i: coded(*of) for i, of in params_by_row(connection, wanted).items()}
+    found: CodedById = {}
+    for kinds, trial_ids, codes in groups:
+        choices = shared_choices(tuple((name, of.choices) for name, of in kinds.items()))
+        found |= {i: Coded(choices, row.tobytes()) for i, row in zip(trial_ids, codes, strict=True)}
+    return found
