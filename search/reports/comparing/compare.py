@@ -30,6 +30,7 @@ from search.runs.front import Coverage, best, coverage, dominated_share, front, 
 from search.runs.report_hits import measure_hits, report_hits
 from search.runs.run import Run, chosen_of, open_run, settled, verified_among
 from search.runs.study import PLACE, Candidate, identity_of, read_place
+from search.storages.following import forget_trials
 from search.storages.urls import lasting
 from supernet import documents
 from supernet.errors import InputError
@@ -146,6 +147,7 @@ def front_and_chosen(run: Run, axes: Sequence[Objective]) -> tuple[list[Candidat
     found = settled(run, run.study())
     if not found:
         raise InputError(f"{run.folder} has no candidate yet; finish the search first")
+    forget_trials(run.study())
     return front(found, axes), chosen_of(run, found, verified_among(run, found))
 
 
@@ -352,7 +354,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     csv, png, js = (folder / name for name in (COMPARISON_CSV, COMPARISON_PNG, COMPARISON_JSON))
     rows = [
         {"run": one.label, "arch_id": c.arch.id, f"{one.run.kind.split()[0]}_{accuracy.name}": c.value(accuracy.name),
-         **{f"predicted_{name}": value for name, value in (c.costs | range_figures(one.run.ranges(c))).items()}}
+         **{f"predicted_{name}": value for name, value in {**c.costs, **range_figures(one.run.ranges(c))}.items()}}
         for one in comparison.runs for c in one.front
     ]  # fmt: skip
     documents.write_text(csv, csv_text(rows))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from search.reports.figures.plots import COLOURS, as_typed_texts, new_figure
 from search.reports.units import counted
 from search.runs.run import Result, settled
 from search.runs.study import RACED, own
-from search.storages.following import ARCH_ID
+from search.storages.following import ARCH_ID, ended_trials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,17 +17,15 @@ if TYPE_CHECKING:
 
 def history_figure(result: Result) -> Figure:
     """Accuracy by trial: candidates, the best so far, those stopped early, and proposals over a budget at the bottom."""
-    import optuna
-
     run, study = result.run, result.run.study()
     accuracy = run.axes[0].name
     figure, axes = new_figure()
     ordered = sorted(settled(run, study), key=lambda c: c.number)
     numbers, values = [c.number for c in ordered], [100 * c.value(accuracy) for c in ordered]
     axes.scatter(numbers, values, s=14, color="#b0b0b0", label=f"candidates ({len(ordered)}), {run.kind}")
-    pruned = own(study, study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.PRUNED,)))
+    pruned = own(study, [trial for trial in ended_trials(study) if trial.state.name == "PRUNED"])
     last = max([*numbers, *(trial.number for trial in pruned)])
-    best = [max(values[: i + 1]) for i in range(len(values))]
+    best = list(accumulate(values, max))
     axes.step(
         [*numbers, last],
         [*best, best[-1]],

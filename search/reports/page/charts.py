@@ -17,7 +17,7 @@ from search.reports.words import how_known
 from search.runs.front import front
 from search.runs.run import Result, evenly
 from search.runs.study import RACED, Candidate
-from search.storages.following import ARCH_ID
+from search.storages.following import ARCH_ID, ended_trials
 
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE, GREY = (
     "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#8a8a8a",
@@ -254,7 +254,7 @@ def progress_chart(result: Result, texts: Mapping[int, str]) -> Chart:
 def stopped_marks(result: Result) -> dict[str, Any]:
     """Those that a race stopped, at what was estimated of them when it did."""
     numbers: dict[str, int] = {}
-    for trial in result.run.study().get_trials(deepcopy=False):
+    for trial in ended_trials(result.run.study()):
         if RACED in trial.user_attrs:
             numbers.setdefault(
                 trial.user_attrs[ARCH_ID], trial.number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from search.proposing.distributions import distributions
+from search.proposing.recalling import study_showing
 from search.runs.run import Run, evenly
 from search.runs.study import own
+from search.storages.ended import EndedTrial
+from search.storages.following import ended_trials
 from supernet.archs.arch import Choice
 
 if TYPE_CHECKING:
@@ -81,15 +85,13 @@ def good_share(trials: int) -> float:
     return max(GOOD, FEWEST_GOOD / trials)
 
 
-def judged_trials(run: Run, study: optuna.Study) -> list[FrozenTrial]:
+def judged_trials(run: Run, study: optuna.Study) -> list[EndedTrial]:
     """Trials whose accuracy a search had, of many some; of a predictor's search only where a sampler proposed them."""
-    import optuna
-
     from search.proposing.samplers import GUIDED
 
     if run.predictor is not None and run.config.sampler == GUIDED:
         return []
-    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    complete = [trial for trial in ended_trials(study) if trial.state.name == "COMPLETE"]
     return evenly(own(study, complete), MOST_WEIGHED)
 
 
@@ -99,7 +101,8 @@ def is_common(archs: Sequence[Mapping[str, Choice]], name: str) -> bool:
     return 2 * len(made) >= len(archs) and len(set(made)) > 1
 
 
-def judged_value(run: Run, trial: FrozenTrial) -> float:
+def judged_value(run: Run, trial: EndedTrial | FrozenTrial) -> float:
+    assert trial.values is not None
     return float(trial.values[run.problem.accuracy_index])
 
 
@@ -107,16 +110,16 @@ def importances(
     run: Run, study: optuna.Study, trials: Sequence[FrozenTrial], names: Sequence[str]
 ) -> dict[str, float]:
     """The share of each of the named dimensions."""
-    import optuna
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        copied = optuna.create_study(directions=study.directions)
-        copied.add_trials(trials)
+        apart = [copy.copy(trial) for trial in trials]
+        for place, trial in enumerate(apart):  # one that was drawn twice counts as two
+            trial._trial_id = trial.number = place
         evaluator = PedAnovaImportanceEvaluator(target_quantile=good_share(len(trials)))
         found = get_param_importances(
-            copied,
+            study_showing(study, apart),
             evaluator=evaluator,
             params=list(names),
             target=lambda trial: -judged_value(run, trial),
@@ -126,14 +129,15 @@ def importances(
     return {name: share / total if total > 0 else 0.0 for name, share in found.items()}
 
 
-def bare(trial: FrozenTrial, kinds: dict[str, BaseDistribution]) -> FrozenTrial:
+def bare(trial: EndedTrial, kinds: dict[str, BaseDistribution]) -> FrozenTrial:
     """What importance is computed from; attributes, as which images were right, would take long to copy.
 
     Trials that share their distributions are compared in half the time.
     """
     import optuna
 
-    params = {name: trial.params[name] for name in kinds}
+    given = trial.params
+    params = {name: given[name] for name in kinds}
     return optuna.trial.create_trial(params=params, distributions=kinds, values=trial.values)
 
 

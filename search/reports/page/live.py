@@ -18,6 +18,7 @@ from search.reports.page.evidence_sections import Serving
 from search.reports.page.making import page_of_one
 from search.reports.page.writing import page_html
 from search.runs.run import open_run
+from search.storages.following import followed
 from supernet.errors import InputError
 
 LOOPBACK = "127.0.0.1"
@@ -41,7 +42,8 @@ class Followed:
 
     def version(self) -> str:
         """A text that changes where the study, what was timed, or a bundle does."""
-        states = [(trial.number, trial.state.name) for trial in self._study.get_trials(deepcopy=False)]
+        now = followed(self._study)
+        states = (len(now.ended), [(trial.number, trial.state.name) for trial in now.open])
         files = [*self._folder.glob("*.yaml"), *self._folder.glob("bundles/*/card.json")]
         written = sorted((str(path), path.stat().st_mtime_ns) for path in files)
         told = repr((states, sorted(self._study.user_attrs), written))

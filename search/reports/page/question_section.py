@@ -14,6 +14,7 @@ from search.reports.page.blocks import (
 from search.reports.units import amount, counted, heading
 from search.runs.config import BOTH, OWN
 from search.runs.run import Run
+from search.storages.following import followed
 
 if TYPE_CHECKING:
     import optuna
@@ -65,9 +66,9 @@ def counted_subnets(size: int) -> str:
 
 def when(study: optuna.Study) -> str | None:
     """The days and hours of the first and the last trial, as the machine's clock had them."""
-    trials = study.get_trials(deepcopy=False)
-    starts = [trial.datetime_start for trial in trials if trial.datetime_start is not None]
-    ends = [trial.datetime_complete for trial in trials if trial.datetime_complete is not None]
+    now = followed(study)
+    starts = [when for when in (trial.datetime_start for of in (now.ended, now.open) for trial in of) if when]
+    ends = [when for when in (trial.datetime_complete for trial in now.ended) if when]
     if not starts or not ends:
         return None
     return f"{min(starts):%Y-%m-%d %H:%M:%S} to {max(ends):%Y-%m-%d %H:%M:%S}, by the clock of the machine"
