@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from search.problem.objectives import Objective
-from search.runs.study import Candidate
+from search.runs.study import Candidate, value_of_trial
+from search.storages.ended import EndedTrial
 from supernet.errors import InputError, some
 
 Points = npt.NDArray[np.float64]
@@ -21,14 +22,24 @@ def points(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> 
     return np.array(rows, dtype=np.float64).reshape(len(candidates), len(objectives))
 
 
-def front(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> list[Candidate]:
-    """The candidates that no other dominates, from cheap to dear; of equal ones the first."""
+def signed_values(trials: Sequence[EndedTrial], objectives: Sequence[Objective]) -> Points:
+    """The points of complete trials."""
+    rows = [[o.signed(value_of_trial(trial, o.name)) for o in objectives] for trial in trials]
+    return np.array(rows, dtype=np.float64).reshape(len(trials), len(objectives))
+
+
+def undominated_points(found: Points) -> list[int]:
+    """The places of points that no other dominates; of equal ones the first."""
     import moocore
 
-    if not candidates:
+    if not len(found):
         return []
-    kept = moocore.is_nondominated(points(candidates, objectives), keep_weakly=False)
-    found = [candidate for candidate, keep in zip(candidates, kept, strict=True) if keep]
+    return [int(place) for place in np.flatnonzero(moocore.is_nondominated(found, keep_weakly=False))]
+
+
+def front(candidates: Sequence[Candidate], objectives: Sequence[Objective]) -> list[Candidate]:
+    """The candidates that no other dominates, from cheap to dear; of equal ones the first."""
+    found = [candidates[place] for place in undominated_points(points(candidates, objectives))]
     return sorted(found, key=lambda c: tuple(c.value(o.name) for o in reversed(objectives)))
 
 

@@ -31,7 +31,7 @@ from search.runs.config import BOTH, MEASURED, OWN, PREDICTED, RunConfig, differ
 from search.runs.correction import Corrected, corrected_estimate
 from search.runs.enqueued import check_enqueued, enqueued_archs, with_enqueued
 from search.runs.fleet_devices import FLEET
-from search.runs.front import best, by_accuracy, front
+from search.runs.front import best, by_accuracy, front, signed_values, undominated_points
 from search.runs.measuring import MeasuredAccuracy
 from search.runs.on_device import (
     Verified,
@@ -45,6 +45,7 @@ from search.runs.own import Own, is_given, own_cost, own_judgement, told
 from search.runs.prior import begins_with, may_have_prior, with_prior
 from search.runs.racing import Raced, Rival
 from search.runs.study import Candidate
+from search.storages.following import ARCH_ID, ended_trials
 from supernet import documents
 from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch
@@ -471,6 +472,20 @@ def settled(run: Run, study: optuna.Study) -> list[Candidate]:
     """The candidates that results are of: where some are predicted only, and some measured, the latter."""
     found = studies.candidates(study, run.problem)
     return [c for c in found if c.validation is not None] if run.measures else found
+
+
+def finalists(run: Run, study: optuna.Study, axes: Sequence[Objective]) -> list[Candidate]:
+    """Those of the settled candidates that may be on the front of ``axes``, or be chosen.
+
+    Of 100,000 trials few are either: where trials know all that decides, no candidate is made of the others.
+    """
+    if run.measures or read_sessions(run.folder):
+        return settled(run, study)
+    first = studies.first_trials(studies.own(study, ended_trials(study)), run.problem)
+    trials = list(first.values())
+    places = {place for of in (axes, run.axes) for place in undominated_points(signed_values(trials, of))}
+    kept = {trials[place].user_attrs[ARCH_ID]: trials[place] for place in sorted(places)}
+    return list(studies.made_candidates(kept, run.problem.space).values())
 
 
 def most_promising(run: Run, study: optuna.Study) -> list[Candidate]:

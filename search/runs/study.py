@@ -324,6 +324,13 @@ def candidates_of(
     trials: Iterable[EndedTrial], problem: Problem, known: Container[str] = ()
 ) -> dict[str, Candidate]:
     """The candidates of a search's trials by arch id, with what each arch's first trial knows; less those that are known."""
+    return made_candidates(first_trials(trials, problem, known), problem.space)
+
+
+def first_trials(
+    trials: Iterable[EndedTrial], problem: Problem, known: Container[str] = ()
+) -> dict[str, EndedTrial]:
+    """The first complete trial of each arch within the budgets, by arch id, less the archs that are known."""
     from optuna.trial import TrialState
 
     first: dict[str, EndedTrial] = {}
@@ -335,12 +342,25 @@ def candidates_of(
             and within(trial.user_attrs[TRIAL_COSTS], problem.budgets)
         ):
             first.setdefault(arch_id, trial)
+    return first
+
+
+def made_candidates(first: Mapping[str, EndedTrial], space: SearchSpace) -> dict[str, Candidate]:
+    """A candidate of each trial, by arch id."""
     with collector_waits():
-        archs = archs_of_trials(problem.space, list(first.values()))
+        archs = archs_of_trials(space, list(first.values()))
         return {
             arch_id: candidate_of(trial, arch.known_as(arch_id))
             for (arch_id, trial), arch in zip(first.items(), archs, strict=True)
         }
+
+
+def value_of_trial(trial: EndedTrial, name: str) -> float:
+    """As :meth:`Candidate.value` of what the trial knows."""
+    attrs = trial.user_attrs
+    if name in attrs[TRIAL_COSTS]:
+        return float(attrs[TRIAL_COSTS][name])
+    return float(next(attrs[kind] for kind in (VALIDATION, PREDICTED, OWN) if kind in attrs)[name])
 
 
 def archs_of_trials(space: SearchSpace, trials: Sequence[EndedTrial]) -> list[Arch]:

@@ -10,7 +10,7 @@ import gc
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,11 @@ TRIAL_COSTS = "costs"
 
 ChoicesByName = tuple[tuple[str, tuple[Any, ...]], ...]
 """The choices of each parameter, in the order in which they were suggested."""
+
+
+def local(utc: datetime | None) -> datetime | None:
+    """A time as Optuna keeps it, in this machine's time zone as Optuna gives it."""
+    return utc.replace(tzinfo=UTC).astimezone().replace(tzinfo=None) if utc is not None else None
 
 
 @contextmanager
@@ -88,28 +93,22 @@ class EndedTrial:
     """What :class:`optuna.trial.FrozenTrial` has under the same names, less its distributions and system attributes."""
 
     __slots__ = (
-        "_coded",
-        "_trial_id",
-        "datetime_complete",
-        "datetime_start",
-        "number",
-        "state",
-        "user_attrs",
-        "values",
-    )
+        "_coded", "_complete", "_in_utc", "_start", "_trial_id", "number", "state", "user_attrs", "values",
+    )  # fmt: skip
 
     def __init__(
         self, trial_id: int, number: int, state: TrialState, values: Sequence[float] | None,
         params: Coded | dict[str, Any], user_attrs: dict[str, Any], start: datetime | None, complete: datetime | None,
+        in_utc: bool = False,
     ) -> None:  # fmt: skip
+        """Times are this machine's unless they are ``in_utc``; they say nothing of it themselves."""
         self._trial_id = trial_id
         self.number = number
         self.state = state
         self.values = tuple(values) if values is not None else None
         self._coded = params
         self.user_attrs = compact(user_attrs)
-        self.datetime_start = start
-        self.datetime_complete = complete
+        self._start, self._complete, self._in_utc = start, complete, in_utc
 
     @property
     def coded(self) -> Coded | None:
@@ -122,10 +121,18 @@ class EndedTrial:
         return self._coded.values if isinstance(self._coded, Coded) else dict(self._coded)
 
     @property
+    def datetime_start(self) -> datetime | None:
+        return local(self._start) if self._in_utc else self._start
+
+    @property
+    def datetime_complete(self) -> datetime | None:
+        return local(self._complete) if self._in_utc else self._complete
+
+    @property
     def duration(self) -> timedelta | None:
-        if self.datetime_start is None or self.datetime_complete is None:
+        if self._start is None or self._complete is None:
             return None
-        return self.datetime_complete - self.datetime_start
+        return self._complete - self._start
 
 
 def of_frozen(trial: FrozenTrial) -> EndedTrial:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +32,8 @@ from sqlalchemy import (
     select,
     table,
 )
+
+from search.storages.ended import local
 
 TRIALS = table(
     "trials", column("trial_id"), column("number"), column("study_id"), column("state"),
@@ -229,8 +230,3 @@ def attributes_together(
 def numbers(given: Iterable[tuple[int, float | None, str]]) -> list[tuple[int, float]]:
     """Numbers with their places: as they are, or what their type says where they are not finite."""
     return [(place, value if value is not None else NOT_FINITE[kind]) for place, value, kind in given]
-
-
-def local(utc: datetime | None) -> datetime | None:
-    """A time as Optuna keeps it, in this machine's time zone as Optuna gives it."""
-    return utc.replace(tzinfo=UTC).astimezone().replace(tzinfo=None) if utc is not None else None

@@ -26,7 +26,6 @@ from search.storages.reading import (
     attributes_together,
     by_id,
     codes_together,
-    local,
     numbers,
     params_by_row,
     parsed_codes,
@@ -76,7 +75,7 @@ def some_in_short(
             head.trial_id, head.number, states[head.state],
             [number for _, number in sorted(numbers(values.get(head.trial_id, ())))] or None,
             params.get(head.trial_id, {}), user_attrs.get(head.trial_id, {}),
-            local(head.datetime_start), local(head.datetime_complete),
+            head.datetime_start, head.datetime_complete, in_utc=True,
         )
         for head in ended
     ]  # fmt: skip

@@ -28,7 +28,7 @@ from search.reports.units import amount, heading, scaled
 from search.runs.config import OWN
 from search.runs.front import Coverage, best, coverage, dominated_share, front, points
 from search.runs.report_hits import measure_hits, report_hits
-from search.runs.run import Run, chosen_of, open_run, settled, verified_among
+from search.runs.run import Run, chosen_of, finalists, open_run, verified_among
 from search.runs.study import PLACE, Candidate, identity_of, read_place
 from search.storages.following import forget_trials
 from search.storages.urls import lasting
@@ -144,7 +144,7 @@ def compare(
 
 def front_and_chosen(run: Run, axes: Sequence[Objective]) -> tuple[list[Candidate], Candidate]:
     """All that a comparison needs of a run's candidates; these and their trials are too many to keep those of all runs."""
-    found = settled(run, run.study())
+    found = finalists(run, run.study(), axes)
     if not found:
         raise InputError(f"{run.folder} has no candidate yet; finish the search first")
     forget_trials(run.study())
