@@ -36,7 +36,8 @@ from search.proposing.distributions import distributions
 from search.proposing.first_archs import skewed
 from search.runs.config import RunConfig
 from search.runs.ledger import Ledger
-from search.runs.run import Progress, Run, open_run, start
+from search.runs.opening import open_run, start
+from search.runs.run import Progress, Run
 from search.runs.study import Candidate, attributes
 from search.runs.trials import full_values, prepared, propose, sampler_of
 from search.storages.following import CLAIM

@@ -27,7 +27,7 @@ from results import OUT, Results, Row, spread
 import oncefit
 from search.runs.front import front
 from search.runs.measuring import MeasuredAccuracy
-from search.runs.run import evenly
+from search.runs.results import evenly
 from supernet.archs.arch import BITS_OF, FLOAT32, INT8, PRECISION, Arch
 from supernet.families.catalog import open_supernet
 from supernet.images.data import load_dataset

@@ -31,8 +31,8 @@ from measured_search import HITS, SUPERNET, Hits, Oracle
 from search.runs import study as studies
 from search.runs.config import RunConfig
 from search.runs.front import points
+from search.runs.opening import make_run
 from search.runs.racing import LEVEL, Race, Raced, Rival, dominated, images_saved, packed
-from search.runs.run import make_run
 from search.runs.trials import search
 from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch

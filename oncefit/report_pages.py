@@ -30,7 +30,7 @@ def report(
     that cannot be compared.
     """
     from search.reports.page import making
-    from search.runs.run import open_run as opened
+    from search.runs.opening import open_run as opened
 
     several = [runs] if isinstance(runs, (Run, str, Path)) else list(runs)
     folders = [run.folder if isinstance(run, Run) else Path(run) for run in several]

@@ -22,9 +22,11 @@ from search.reports.on_device import line_of_timed, told_versions
 from search.runs.config import RunConfig, load_config, made_config
 from search.runs.enqueued import spelled
 from search.runs.naming import as_typed, run_name
+from search.runs.opening import open_run as open_recorded
+from search.runs.opening import start
 from search.runs.own import GIVEN, AccuracyFunction, CostFunction, Own, OwnSupernet, is_given, told
-from search.runs.run import Progress, Result, conclude, start
-from search.runs.run import open_run as open_recorded
+from search.runs.results import Result, conclude
+from search.runs.run import Progress
 from supernet.accuracy import Accuracy
 from supernet.archs.arch import FLOAT32, Arch, Choice
 from supernet.errors import InputError

@@ -19,8 +19,8 @@ from oncefit.bundles import Bundle, open_bundle
 from search.reports.export import export_arch
 from search.reports.formats import FormatsAsked, extending
 from search.runs.measuring import MeasuredAccuracy
+from search.runs.opening import free_costs
 from search.runs.own import OwnSupernet, adapted
-from search.runs.run import free_costs
 from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch
 from supernet.archs.space import SearchSpace

@@ -27,7 +27,9 @@ from search.reports.on_device import line_of_timed, verdict, verified_dict
 from search.reports.report import range_figures
 from search.reports.units import heading, scaled
 from search.runs.config import NO_PREDICTOR, RunConfig
-from search.runs.run import Progress, Result, Run, conclude, start
+from search.runs.opening import start
+from search.runs.results import Result, conclude
+from search.runs.run import Progress, Run
 from search.runs.study import Candidate, exclusive
 from search.runs.trials import search
 from search.runs.verifying import verify_run

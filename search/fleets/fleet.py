@@ -23,9 +23,11 @@ from search.runs.enqueued import check_counts, enqueued_archs, with_enqueued
 from search.runs.fleet_devices import DEVICES, FLEET
 from search.runs.front import best
 from search.runs.naming import base
+from search.runs.opening import check_folder, open_run, start
 from search.runs.own import Own
 from search.runs.report_hits import kept_hits
-from search.runs.run import Progress, Result, Run, check_folder, conclude, open_run, start
+from search.runs.results import Result, conclude
+from search.runs.run import Progress, Run
 from search.runs.study import Candidate
 from supernet import documents
 from supernet.archs.arch import Arch
@@ -134,7 +136,7 @@ def start_fleet(
 ) -> Fleet:
     """A new fleet, or the one that is in the folder, with all that it needs; writes nothing there.
 
-    Raises InputError as :func:`search.runs.run.start` does, for a device by its name.
+    Raises InputError as :func:`search.runs.opening.start` does, for a device by its name.
     """
     configs = members(config, "the search")
     check_folder(folder, config, FLEET, "fleet")

@@ -17,7 +17,8 @@ from search.runs import study as studies
 from search.runs.config import to_yaml
 from search.runs.front import best
 from search.runs.ledger import Ledger
-from search.runs.run import CONFIG, Progress, Run, write_down
+from search.runs.opening import write_down
+from search.runs.run import CONFIG, Progress, Run
 from search.runs.study import SHARED, Candidate
 from search.runs.trials import PROPOSALS_PER_TRIAL, attempt, begin, enqueue, full_values
 from search.runs.trials import search as search_one

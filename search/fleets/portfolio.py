@@ -27,7 +27,7 @@ from search.fleets.portfolio_file import PortfolioFile, ServedDevice, resolved_c
 from search.problem.confidence import LATENCY
 from search.runs.fleet_devices import DEVICES
 from search.runs.own import is_given, own_cost
-from search.runs.run import reported, settled
+from search.runs.results import reported, settled
 from supernet import documents
 from supernet.accuracy import Accuracy
 from supernet.arrays import Floats

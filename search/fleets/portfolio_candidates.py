@@ -15,7 +15,9 @@ from search.fleets.fleet import is_fleet, open_fleet, remember
 from search.fleets.portfolio_file import PortfolioFile
 from search.predictors.files import open_predictor
 from search.predictors.top1_columns import COLUMNS, entry_of, fractions
-from search.runs.run import Run, open_run, settled
+from search.runs.opening import open_run
+from search.runs.results import settled
+from search.runs.run import Run
 from search.runs.study import Candidate
 from supernet.accuracy import NINETY_PERCENT, Accuracy, PredictedAccuracy
 from supernet.archs.arch import Arch

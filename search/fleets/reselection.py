@@ -25,18 +25,9 @@ from search.proposing.samplers import GUIDED
 from search.runs import study as studies
 from search.runs.config import BOTH, MEASURED, NO_PREDICTOR, RunConfig, normalised, to_yaml
 from search.runs.front import best, by_accuracy
-from search.runs.run import (
-    CONFIG,
-    RESELECTED,
-    Result,
-    Run,
-    check_folder,
-    conclude,
-    make_run,
-    reported,
-    settled,
-    write_down,
-)
+from search.runs.opening import check_folder, make_run, write_down
+from search.runs.results import Result, conclude, reported, settled
+from search.runs.run import CONFIG, RESELECTED, Run
 from search.runs.study import Candidate
 from search.runs.trials import prove
 from supernet import documents

@@ -22,7 +22,8 @@ from cost_models.tracking import TRACKED, read_tracked
 from search.fleets.fleet import fleet_of
 from search.reports.export import picked
 from search.reports.words import how_known
-from search.runs.run import Result, Run
+from search.runs.results import Result
+from search.runs.run import Run
 from search.runs.study import search_seconds
 from supernet.archs.arch import Arch
 from supernet.errors import InputError

@@ -18,7 +18,8 @@ from search.reports.on_device import advice, verdict
 from search.reports.report import corrected_figures, measured_latency, predicted_figures, range_figures
 from search.runs.front import pick
 from search.runs.measuring import MeasuredAccuracy
-from search.runs.run import Result, check_images, free_costs
+from search.runs.opening import free_costs
+from search.runs.results import Result, check_images
 from search.runs.study import Candidate, judged, save
 from supernet import documents
 from supernet.accuracy import Accuracy

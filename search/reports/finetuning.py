@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cost_models.protocol import Target
 from cost_models.registry import build
 from search.reports.export import file_sizes
-from search.runs.run import free_costs
+from search.runs.opening import free_costs
 
 if TYPE_CHECKING:
     from supernet.archs.arch import Arch

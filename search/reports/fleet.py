@@ -14,7 +14,7 @@ from search.reports.csv_text import csv_text
 from search.reports.figures.plots import COLOURS, as_typed_texts, draw_steps, save_figure
 from search.reports.units import amount, counted, heading, percent, scaled
 from search.reports.words import how_known, told_power
-from search.runs.run import Result
+from search.runs.results import Result
 from search.runs.study import Candidate
 from supernet import documents
 

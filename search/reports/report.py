@@ -32,7 +32,8 @@ from search.runs.config import OWN
 from search.runs.correction import Corrected
 from search.runs.front import by_accuracy, knee
 from search.runs.racing import images_saved
-from search.runs.run import Result, Run
+from search.runs.results import Result
+from search.runs.run import Run
 from search.runs.study import Candidate
 from supernet import documents
 from supernet.accuracy import Accuracy

@@ -10,7 +10,8 @@ from typing import Any
 from search.reports.units import counted, heading
 from search.runs.config import OWN
 from search.runs.own import is_given
-from search.runs.run import CONFIG, Result
+from search.runs.results import Result
+from search.runs.run import CONFIG
 
 LINE_WIDTH = 80
 NEARLY_ALL = 0.9

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from search.runs.config import RunConfig
 from search.runs.measuring import MeasuredAccuracy
+from search.runs.opening import supernet_of
 from search.runs.racing import Raced, Rival, packed, unpacked
-from search.runs.run import supernet_of
 from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch
 from supernet.errors import InputError

@@ -21,7 +21,8 @@ from search.runs import study as studies
 from search.runs.config import BOTH
 from search.runs.front import best
 from search.runs.own import Own
-from search.runs.run import Progress, Run, most_promising, settled
+from search.runs.results import most_promising, settled
+from search.runs.run import Progress, Run
 from search.runs.trials import Told, begin, bury_in_turn, prepared, proposes, settle
 from search.storages.urls import STORAGE_VARIABLE, lasting, without_password
 from search.storages.workers import WORKERS, at_work

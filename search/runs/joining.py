@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 from search.runs import study as studies
 from search.runs.config import to_yaml
 from search.runs.fleet_devices import FLEET
-from search.runs.run import CONFIG, DEVICE, PREDICTOR, Run, open_run
+from search.runs.opening import open_run
+from search.runs.run import CONFIG, DEVICE, PREDICTOR, Run
 from search.runs.study import PLACE, Place
 from search.storages.travelling import KEPT_FILES, unpack_files
 from search.storages.urls import NotThereError, is_file, lasting, open_storage

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from search.predictors.measured import Measured, from_csv, joined, labels, of_rows
-from search.runs.run import open_run
+from search.runs.opening import open_run
 from search.runs.study import candidates
 from supernet.archs.arch import FLOAT32
 from supernet.errors import InputError

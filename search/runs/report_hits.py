@@ -15,7 +15,8 @@ import numpy as np
 
 from search.runs import study as studies
 from search.runs.racing import Bits, packed_bits
-from search.runs.run import Run, check_images
+from search.runs.results import check_images
+from search.runs.run import Run
 from supernet.accuracy import Accuracy
 from supernet.errors import InputError
 from supernet.messages import Say

@@ -20,20 +20,10 @@ from search.runs.carbon_prospect import begin_anew, watch_of
 from search.runs.config import BOTH, OWN, to_yaml
 from search.runs.front import best
 from search.runs.ledger import Ledger, has_its_own
+from search.runs.opening import write_down
 from search.runs.racing import Raced, Rival, unpacked
-from search.runs.run import (
-    CONFIG,
-    DEVICE,
-    PREDICTIONS,
-    PREDICTOR,
-    UPPER_BOUND,
-    Progress,
-    Run,
-    evenly,
-    most_promising,
-    settled,
-    write_down,
-)
+from search.runs.results import evenly, most_promising, settled
+from search.runs.run import CONFIG, DEVICE, PREDICTIONS, PREDICTOR, UPPER_BOUND, Progress, Run
 from search.runs.study import Candidate
 from search.storages.following import followed, storage_of
 from search.storages.together import written_together

@@ -12,7 +12,8 @@ from search.problem.confidence import latency_limit
 from search.runs import study as studies
 from search.runs.front import by_accuracy
 from search.runs.on_device import latencies_of, read_sessions, setups_at_hand, verified_of, write_sessions
-from search.runs.run import Run, settled
+from search.runs.results import settled
+from search.runs.run import Run
 from supernet.archs.arch import Arch
 
 

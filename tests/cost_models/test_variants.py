@@ -18,7 +18,8 @@ from cost_models.registry import build
 from cost_models.variants import Variant
 from search.runs.config import RunConfig, differences, load_config, to_yaml
 from search.runs.naming import run_name
-from search.runs.run import DEVICE, make_run, write_down
+from search.runs.opening import make_run, write_down
+from search.runs.run import DEVICE
 from supernet import documents
 from supernet.archs.arch import Arch
 from supernet.errors import InputError

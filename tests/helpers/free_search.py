@@ -19,7 +19,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from search.runs.config import RunConfig
-from search.runs.run import Run, make_run
+from search.runs.opening import make_run
+from search.runs.run import Run
 from search.runs.trials import search
 from supernet.accuracy import OwnAccuracy
 from supernet.archs.arch import Arch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from search.reports.comparing.paired_tests import paired_difference
 from search.reports.comparing.significance import Verdict, adjusted, each_unpacked
 from search.runs.report_hits import report_hits
-from search.runs.run import Result
+from search.runs.results import Result
 
 OF_RUN = "subnet of the run"
 

@@ -27,8 +27,10 @@ from search.reports.report import range_figures
 from search.reports.units import amount, heading, scaled
 from search.runs.config import OWN
 from search.runs.front import Coverage, best, coverage, dominated_share, front, points
+from search.runs.opening import open_run
 from search.runs.report_hits import measure_hits, report_hits
-from search.runs.run import Run, chosen_of, finalists, open_run, verified_among
+from search.runs.results import chosen_of, finalists, verified_among
+from search.runs.run import Run
 from search.runs.study import PLACE, Candidate, identity_of, read_place
 from search.storages.following import forget_trials
 from search.storages.urls import lasting

@@ -14,7 +14,7 @@ from search.problem.objectives import ACCURACIES
 from search.reports.comparing.significance import CHOSEN, HYPERVOLUME, Side
 from search.reports.comparing.verdict_words import difference_told, sentence, significance_advice
 from search.reports.units import heading, scaled
-from search.runs.run import verified_among
+from search.runs.results import verified_among
 from supernet.errors import InputError
 
 if TYPE_CHECKING:

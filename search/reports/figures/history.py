@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from search.reports.figures.plots import COLOURS, as_typed_texts, new_figure
 from search.reports.units import counted
-from search.runs.run import Result, settled
+from search.runs.results import Result, settled
 from search.runs.study import RACED, own
 from search.storages.following import ARCH_ID, ended_trials
 

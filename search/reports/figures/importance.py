@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from search.reports.figures.plots import COLOURS, as_typed_texts, new_figure
 from search.reports.page.importance import FEWEST_TRIALS, effects, good_share, judged_trials
-from search.runs.run import Result
+from search.runs.results import Result
 from supernet.errors import InputError
 
 if TYPE_CHECKING:

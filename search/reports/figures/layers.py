@@ -10,7 +10,8 @@ from cost_models.device import LatencyModel
 from cost_models.latency import layer_ms
 from search.reports.figures.plots import COLOURS, as_typed_texts, new_figure
 from search.reports.units import amount
-from search.runs.run import Result, Run
+from search.runs.results import Result
+from search.runs.run import Run
 from supernet.archs.arch import Arch
 from supernet.archs.layers import Layer, grouped
 from supernet.errors import InputError

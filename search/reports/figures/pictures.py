@@ -11,7 +11,7 @@ from search.reports.figures.importance import importance_figure
 from search.reports.figures.layers import layers_figure
 from search.reports.figures.plots import PICTURE_FORMATS, front_figure
 from search.reports.figures.timeline import timeline_figure
-from search.runs.run import Result
+from search.runs.results import Result
 from supernet.errors import InputError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from search.problem.objectives import Objective
 from search.reports.figures.extents import is_spread, least_shown
 from search.reports.units import amount, heading, scaled, short_number
 from search.reports.words import how_known
-from search.runs.run import evenly
+from search.runs.results import evenly
 from search.runs.study import Candidate
 from supernet.atomic import whole
 from supernet.printable import printable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from search.runs.run import Result
+    from search.runs.results import Result
 
 COLOURS = ("#0b6e99", "#d9730d", "#4d7c0f", "#ad1a72", "#6940a5", "#64473a")
 PICTURE_FORMATS = ("png", "svg")

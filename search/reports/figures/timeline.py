@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from search.reports.figures.plots import COLOURS, as_typed_texts, new_figure
 from search.reports.units import counted
-from search.runs.run import Result
+from search.runs.results import Result
 from search.runs.study import RACED, own, trial_seconds
 from search.storages.workers import process_of
 from supernet.errors import InputError

@@ -17,7 +17,8 @@ from search.reports.page.blocks import (
     brackets_told,
 )
 from search.reports.units import heading
-from search.runs.run import Result, Run
+from search.runs.results import Result
+from search.runs.run import Run
 from search.runs.study import VALIDATION, Candidate, saved
 from supernet.accuracy import Accuracy
 from supernet.archs.arch import Arch

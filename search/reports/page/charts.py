@@ -15,7 +15,7 @@ from search.reports.report import corrected_figures, name_of, subnet_lines
 from search.reports.units import amount, counted, heading, scaled
 from search.reports.words import how_known
 from search.runs.front import front
-from search.runs.run import Result, evenly
+from search.runs.results import Result, evenly
 from search.runs.study import RACED, Candidate
 from search.storages.following import ARCH_ID, ended_trials
 

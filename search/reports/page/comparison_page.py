@@ -36,7 +36,7 @@ from search.reports.page.question_section import what_was_searched
 from search.reports.page.result_section import what_was_found
 from search.reports.page.run_page import footer
 from search.reports.units import amount, heading
-from search.runs.run import Result
+from search.runs.results import Result
 from search.runs.study import Candidate
 
 

@@ -26,7 +26,7 @@ from search.reports.page.blocks import (
     of_table,
 )
 from search.reports.units import amount, heading, scaled, short_number
-from search.runs.run import Result
+from search.runs.results import Result
 from supernet.errors import InputError
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import numpy as np
 
 from search.proposing.distributions import distributions
 from search.proposing.recalling import study_showing
-from search.runs.run import Run, evenly
+from search.runs.results import evenly
+from search.runs.run import Run
 from search.runs.study import own
 from search.storages.ended import EndedTrial
 from search.storages.following import ended_trials

@@ -17,7 +17,7 @@ from pathlib import Path
 from search.reports.page.evidence_sections import Serving
 from search.reports.page.making import page_of_one
 from search.reports.page.writing import page_html
-from search.runs.run import open_run
+from search.runs.opening import open_run
 from search.storages.following import followed
 from supernet.errors import InputError
 

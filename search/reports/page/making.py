@@ -13,7 +13,8 @@ from search.reports.page.evidence_sections import Serving
 from search.reports.page.run_page import page_of_run
 from search.reports.page.writing import page_html
 from search.runs.report_hits import measure_hits
-from search.runs.run import Result, Run, so_far
+from search.runs.results import Result, so_far
+from search.runs.run import Run
 from supernet import documents
 from supernet.errors import InputError
 from supernet.messages import Say

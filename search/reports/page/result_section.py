@@ -17,7 +17,7 @@ from search.reports.page.blocks import (
 from search.reports.page.candidate_sections import costs_of_arch
 from search.reports.units import amount, counted, heading, percent, predicted_percent
 from search.runs.config import BOTH
-from search.runs.run import Result
+from search.runs.results import Result
 
 
 def what_was_found(result: Result) -> Section:

@@ -19,7 +19,8 @@ from search.reports.page.result_section import what_was_found
 from search.reports.page.search_sections import how_it_went, what_matters
 from search.reports.page.shipping_section import which_to_ship
 from search.reports.units import counted
-from search.runs.run import Result, Run
+from search.runs.results import Result
+from search.runs.run import Run
 from search.runs.study import proposals
 
 

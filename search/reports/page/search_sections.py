@@ -25,7 +25,7 @@ from search.reports.page.importance import (
     judged_trials,
 )
 from search.reports.units import counted
-from search.runs.run import Result
+from search.runs.results import Result
 from search.runs.study import over_budget_proposals, proposals
 
 if TYPE_CHECKING:

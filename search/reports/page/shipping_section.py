@@ -10,7 +10,7 @@ from search.reports.comparing.significance import NOT_TOLD_APART, Verdict
 from search.reports.comparing.verdict_words import difference_told, sentence
 from search.reports.page.blocks import Grid, Section, Words
 from search.reports.units import amount, counted, heading, percent, scaled, short_number
-from search.runs.run import Result
+from search.runs.results import Result
 from search.runs.study import Candidate
 
 HOW_SURE = (

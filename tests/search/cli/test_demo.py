@@ -21,7 +21,8 @@ from cost_models.profiling import LatencyMeasurement
 from search.cli import terminal, walkthrough
 from search.problem.objectives import parse_objectives
 from search.runs.on_device import verified_of
-from search.runs.run import Progress, Result
+from search.runs.results import Result
+from search.runs.run import Progress
 from search.runs.study import Candidate, exclusive
 from supernet.accuracy import Accuracy
 from supernet.errors import InputError

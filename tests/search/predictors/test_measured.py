@@ -19,7 +19,8 @@ from search.predictors.measured import Measured, from_csv
 from search.reports import report
 from search.runs.config import RunConfig
 from search.runs.measured_subnets import from_run, read_all
-from search.runs.run import conclude, start, write_down
+from search.runs.opening import start, write_down
+from search.runs.results import conclude
 from search.runs.trials import search
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet, open_supernet

@@ -24,7 +24,8 @@ from cost_models.profiling import LatencyMeasurement
 from search.cli.app import main
 from search.runs.config import RunConfig
 from search.runs.measuring import MeasuredAccuracy
-from search.runs.run import conclude, open_run, start
+from search.runs.opening import open_run, start
+from search.runs.results import conclude
 from search.runs.study import REPORT, saved
 from search.runs.trials import search
 from supernet import documents

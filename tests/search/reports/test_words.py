@@ -196,7 +196,7 @@ def test_plurals() -> None:
 def result(
     objectives: tuple[str, ...], budgets: dict[str, float], found: int = 3, kind: str = "measured"
 ) -> SimpleNamespace:
-    """What report.py reads of a search.runs.run.Result."""
+    """What report.py reads of a search.runs.results.Result."""
     known = ACCURACY if kind != "predicted" else None
     candidates = [
         Candidate(

@@ -17,9 +17,10 @@ from search.runs import cluster
 from search.runs.cluster import check_executor, search_on_cluster
 from search.runs.cluster_task import answered, asking, opened, question, understood
 from search.runs.config import RunConfig, load_config
+from search.runs.opening import open_run, start
 from search.runs.own import Own
 from search.runs.racing import Rival
-from search.runs.run import Run, open_run, start
+from search.runs.run import Run
 from search.runs.study import open_study
 from search.storages.workers import WORKERS
 from supernet import locks

@@ -12,8 +12,9 @@ import pytest
 from search.cli.app import main
 from search.problem.objectives import parse_objectives
 from search.runs.correction import Corrected, corrected_estimate, crossed, with_interval
+from search.runs.opening import open_run
 from search.runs.racing import Bits, packed, packed_bits
-from search.runs.run import open_run, settled
+from search.runs.results import settled
 from search.runs.study import Candidate
 from supernet.accuracy import Accuracy, wilson
 from supernet.archs.arch import Arch

@@ -13,7 +13,7 @@ from search.problem.objectives import ACCURACIES, Objective, parse_objectives
 from search.reports.figures.plots import draw_front, new_figure, save_figure
 from search.reports.units import amount
 from search.runs.front import Points, best, coverage, dominated_share, front, knee, pick, points
-from search.runs.run import Result
+from search.runs.results import Result
 from search.runs.study import Candidate
 from supernet.accuracy import Accuracy
 from supernet.errors import InputError

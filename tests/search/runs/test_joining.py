@@ -16,7 +16,7 @@ from search.proposing.claims import claiming
 from search.proposing.samplers import SAMPLERS, build_sampler
 from search.runs.ledger import Ledger
 from search.runs.own import Own
-from search.runs.run import conclude
+from search.runs.results import conclude
 from search.runs.trials import consider, search
 from search.storages.workers import BEAT, BEAT_S, MARK, PATIENCE_S, Worker, at_work, worker_lock_path
 from supernet.accuracy import Accuracy

@@ -24,7 +24,7 @@ from cost_models.timing import LatencyMeasurement, of_rounds
 from search.cli.app import main
 from search.reports.carbon import of_search
 from search.runs.on_device import Verified, read_sessions, verified_of
-from search.runs.run import open_run
+from search.runs.opening import open_run
 from search.runs.study import Candidate, search_seconds
 from search.runs.verifying import verify_run
 from supernet.accuracy import PredictedAccuracy

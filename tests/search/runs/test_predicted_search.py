@@ -19,7 +19,8 @@ from scipy.stats import kendalltau, spearmanr
 from search.predictors import files
 from search.predictors.protocol import HeldOut
 from search.proposing.samplers import SAMPLERS
-from search.runs.run import open_run, settled
+from search.runs.opening import open_run
+from search.runs.results import settled
 from supernet.accuracy import Accuracy
 from supernet.families.catalog import open_supernet
 from supernet.images.data import Dataset, load_dataset

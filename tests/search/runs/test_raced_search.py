@@ -16,13 +16,15 @@ from search.cli.app import main
 from search.reports import report
 from search.runs.config import RunConfig, differences, load_config
 from search.runs.measuring import MeasuredAccuracy
+from search.runs.opening import start
 from search.runs.racing import (
     Raced,
     Rival,
     images_saved,
     unpacked,
 )
-from search.runs.run import Run, conclude, start
+from search.runs.results import conclude
+from search.runs.run import Run
 from search.runs.study import candidates, raced
 from search.runs.trials import full_values, search
 from supernet.archs.arch import Arch

@@ -19,7 +19,8 @@ from search.feasible.budget_messages import check_feasible
 from search.proposing.distributions import distributions
 from search.proposing.samplers import SAMPLERS
 from search.runs.config import RunConfig
-from search.runs.run import conclude, open_run, start, write_down
+from search.runs.opening import open_run, start, write_down
+from search.runs.results import conclude
 from search.runs.study import candidates
 from search.runs.trials import search
 from supernet.accuracy import Accuracy

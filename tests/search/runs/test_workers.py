@@ -20,8 +20,9 @@ from search.cli.app import main
 from search.runs import crew, joining
 from search.runs.config import load_config
 from search.runs.crew import Crew, check_workers, search_in_crew
+from search.runs.opening import open_run, start, write_down
 from search.runs.own import Own
-from search.runs.run import Progress, open_run, start, write_down
+from search.runs.run import Progress
 from search.runs.study import identity_of
 from search.runs.trials import MEASURING, Told, measured_alone, prepared, settle
 from search.storages.urls import STORAGE_VARIABLE, NotThereError

@@ -12,7 +12,7 @@ import yaml
 
 from search.feasible.budget_messages import round_up
 from search.reports.comparing import compare as comparing
-from search.runs.run import open_run
+from search.runs.opening import open_run
 from search.runs.study import candidates
 from supernet.families.catalog import open_supernet
 from tests.helpers.commands import Here

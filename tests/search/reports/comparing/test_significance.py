@@ -22,9 +22,10 @@ import oncefit
 from search.reports.comparing.compare import tables
 from search.runs import study as studies
 from search.runs.measuring import MeasuredAccuracy
+from search.runs.opening import open_run
 from search.runs.racing import packed, packed_bits
 from search.runs.report_hits import kept_hits, report_hits
-from search.runs.run import open_run, settled
+from search.runs.results import settled
 from supernet.accuracy import Accuracy, mcnemar
 from supernet.errors import InputError
 from supernet.families.catalog import open_supernet

@@ -15,7 +15,7 @@ from search.reports.figures.extents import is_spread, least_shown
 from search.reports.figures.plots import front_figure, save_figure
 from search.runs.correction import Corrected
 from search.runs.front import best, front
-from search.runs.run import Result
+from search.runs.results import Result
 from search.runs.study import Candidate
 from supernet.accuracy import Accuracy
 from supernet.families.catalog import open_supernet

@@ -27,7 +27,7 @@ from search.reports.page.making import page_of_one
 from search.reports.page.run_page import page_of_run
 from search.reports.page.writing import LARGEST_PAGE, page_html
 from search.runs.on_device import verified_of
-from search.runs.run import Result, so_far
+from search.runs.results import Result, so_far
 from search.runs.trials import full_values
 from search.storages.following import ARCH_ID
 from supernet.atomic import whole

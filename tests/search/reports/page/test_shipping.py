@@ -20,9 +20,10 @@ from search.reports.page.charts import front_chart, texts_of
 from search.reports.page.making import page_of_one
 from search.reports.page.shipping_section import cheapest_alike, which_to_ship
 from search.reports.page.writing import page_html
+from search.runs.opening import open_run
 from search.runs.racing import Raced
 from search.runs.report_hits import kept_hits, packed_bits
-from search.runs.run import Result, open_run, so_far
+from search.runs.results import Result, so_far
 from search.runs.trials import full_values
 from supernet.families.catalog import Supernet
 from tests.helpers.own_data import write_folders
