@@ -76,6 +76,9 @@ class NamedNumbers(Mapping[str, float]):
     def __getitem__(self, name: str) -> float:
         return self._numbers[self._places[name]]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
