@@ -110,6 +110,9 @@ def cut_unfinished(path: Path) -> None:
     """Remove what follows the last end of a line."""
     with path.open("r+b") as file:
         end = size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        if file.read() in (b"", b"\n"):
+            return
         while end:
             start = max(0, end - TAIL_BYTES)
             file.seek(start)
