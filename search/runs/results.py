@@ -92,7 +92,9 @@ def finalists(run: Run, study: optuna.Study, axes: Sequence[Objective]) -> list[
         return settled(run, study)
     first = studies.first_trials(studies.own(study, ended_trials(study)), run.problem)
     trials = list(first.values())
-    places = {place for of in {tuple(axes), run.axes} for place in undominated_points(signed_values(trials, of))}
+    places = {
+        place for of in {tuple(axes), run.axes} for place in undominated_points(signed_values(trials, of))
+    }
     kept = {trials[place].user_attrs[ARCH_ID]: trials[place] for place in sorted(places)}
     return list(studies.made_candidates(kept, run.problem.space).values())
 

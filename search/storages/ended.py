@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, json_to_distribution
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, TrialState
@@ -156,6 +156,12 @@ def coded(params: dict[str, Any], distributions: Mapping[str, BaseDistribution])
         choices.append((name, kind.choices))
     codes = [kind.to_internal_repr(value) for kind, value in zip(kinds, params.values(), strict=True)]
     return Coded(shared_choices(tuple(choices)), np.array(codes, dtype=np.int16).tobytes())
+
+
+@lru_cache(maxsize=4096)
+def shared_distribution(text: str) -> BaseDistribution:
+    """Of Optuna's text of it, parsed once."""
+    return json_to_distribution(text)
 
 
 @lru_cache(maxsize=256)

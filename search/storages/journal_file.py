@@ -16,6 +16,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
+from search.storages.ended import collector_waits
+from search.storages.journal_replay import Replay
 from search.storages.together import Kept
 from supernet.errors import InputError
 
@@ -67,6 +69,13 @@ class Journal(JournalStorage):
     def __init__(self, file: JournalFile) -> None:
         super().__init__(file)
         self._file = file
+
+    def _sync_with_backend(self) -> None:
+        """Called by Optuna before each answer."""
+        if not isinstance(self._replay_result, Replay):  # no line has been read
+            self._replay_result = Replay(self._worker_id_prefix)
+        with collector_waits():
+            super()._sync_with_backend()
 
     @contextmanager
     def kept_back(self, trial_id: int) -> Iterator[None]:

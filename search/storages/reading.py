@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
     ColumnElement,
@@ -33,7 +32,7 @@ from sqlalchemy import (
     table,
 )
 
-from search.storages.ended import local
+from search.storages.ended import local, shared_distribution
 
 TRIALS = table(
     "trials", column("trial_id"), column("number"), column("study_id"), column("state"),
@@ -135,8 +134,8 @@ def params_by_row(connection: Connection, wanted: Collection[ColumnElement[bool]
     )
     return {
         trial_id: (
-            {name: distribution(given).to_external_repr(internal) for name, internal, given in of},
-            {name: distribution(given) for name, _, given in of},
+            {name: shared_distribution(given).to_external_repr(internal) for name, internal, given in of},
+            {name: shared_distribution(given) for name, _, given in of},
         )
         for trial_id, of in found.items()
     }
@@ -199,11 +198,6 @@ def parsed_codes(text: str) -> npt.NDArray[np.int16]:
 def grouped_by_trial(query: Any, of: TableClause, wanted: Collection[ColumnElement[bool]]) -> Any:
     joined = query.join_from(of, TRIALS, of.c.trial_id == TRIALS.c.trial_id).where(*wanted)
     return joined.group_by(TRIALS.c.trial_id)  # by which SQLite finds them in order
-
-
-@lru_cache(maxsize=4096)
-def distribution(given: str) -> BaseDistribution:
-    return json_to_distribution(given)
 
 
 # -- attributes and numbers -----------------------------------------------------
