@@ -40,7 +40,7 @@ from search.storages.reading import (
     by_id,
     trials,
 )
-from search.storages.reading_ended import trials_in_short
+from search.storages.reading_ended import looked_at_again, trials_in_short
 from search.storages.together import Kept
 
 ReadTrial = TypeVar("ReadTrial")
@@ -107,7 +107,7 @@ class Database(RDBStorage):
     ) -> list[EndedTrial | FrozenTrial]:
         """See :class:`search.storages.following.ReadsAtOnce`. Each of the two questions has an index that answers it."""
         newer = self._asked(trials_in_short, [TRIALS.c.study_id == study_id, TRIALS.c.trial_id > after_id])
-        return [*self.whole_trials(trial_ids), *newer]
+        return [*self._asked(looked_at_again, trial_ids), *newer]
 
     def whole_trials(self, trial_ids: Sequence[int]) -> list[FrozenTrial]:
         """See :class:`search.storages.following.ReadsAtOnce`."""
@@ -179,11 +179,12 @@ class Database(RDBStorage):
         """
         template = template_trial or started_now()
         made: Any = TrialModel(
-            study_id=study_id, number=next_number(session, study_id), state=TrialState.RUNNING,
+            study_id=study_id, number=None, state=TrialState.RUNNING,
             datetime_start=template.datetime_start, datetime_complete=template.datetime_complete,
         )  # fmt: skip
         session.add(made)
-        session.flush()
+        session.flush()  # only now is SQLite closed to others, who may have made one meanwhile
+        made.number = number_after(session, study_id, made.trial_id)
         for objective, value in enumerate(template.values or ()):
             self._set_trial_value_without_commit(session, made, objective, value)
         for step, value in template.intermediate_values.items():
@@ -224,11 +225,11 @@ def started_now() -> FrozenTrial:
     return create_trial(state=TrialState.RUNNING)
 
 
-def next_number(session: Session, study_id: int) -> int:
-    """That of a new trial of a study; their numbers have no gaps, and ascend with their ids."""
-    last = select(TRIALS.c.number).where(TRIALS.c.study_id == study_id).order_by(TRIALS.c.trial_id.desc())
-    found = session.execute(last.limit(1)).scalar()
-    return 0 if found is None else found + 1
+def number_after(session: Session, study_id: int, trial_id: int) -> int:
+    """The number of a trial by those before it in its study: they have no gaps, and ascend with their ids."""
+    before = select(TRIALS.c.number).where(TRIALS.c.study_id == study_id, TRIALS.c.trial_id < trial_id)
+    last = session.execute(before.order_by(TRIALS.c.trial_id.desc()).limit(1)).scalar()
+    return 0 if last is None else last + 1
 
 
 def params_of(trial: FrozenTrial) -> list[Param]:

@@ -43,7 +43,10 @@ class ReadsAtOnce(Protocol):
     def trials_since(
         self, study_id: int, after_id: int, trial_ids: Sequence[int]
     ) -> list[EndedTrial | FrozenTrial]:
-        """The trials of a study whose ids are beyond ``after_id``, or given; those that have not ended are whole."""
+        """The trials of a study whose ids are beyond ``after_id``, or given.
+
+        Those given that are still open may lack parameters where they claimed an arch.
+        """
         ...
 
     def whole_trials(self, trial_ids: Sequence[int]) -> list[FrozenTrial]:

@@ -12,7 +12,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Connection, Row, select
 
-from search.storages.ended import Coded, EndedTrial, coded, collector_waits, shared_choices
+from search.storages.ended import Coded, EndedTrial, coded, collector_waits, local, shared_choices
 from search.storages.following import CLAIM
 from search.storages.reading import (
     MANY,
@@ -55,6 +55,38 @@ def trials_in_short(connection: Connection, wanted: Wanted) -> list[EndedTrial |
         for begin in range(0, len(heads), TRIALS_AT_ONCE):
             found += some_in_short(connection, wanted, heads[begin : begin + TRIALS_AT_ONCE])
     return found
+
+
+def looked_at_again(connection: Connection, trial_ids: Sequence[int]) -> list[FrozenTrial]:
+    """Trials that were open, by id: as they ended, or with what others ask of an open one, which is no parameter if it claimed its arch.
+
+    Each process looks at all that others have open, again and again.
+    """
+    parts = [trial_ids[begin : begin + MOST_BY_ID] for begin in range(0, len(trial_ids), MOST_BY_ID)]
+    return [trial for part in parts for trial in some_looked_at(connection, part)]
+
+
+def some_looked_at(connection: Connection, trial_ids: Sequence[int]) -> list[FrozenTrial]:
+    wanted = [TRIALS.c.trial_id.in_(trial_ids)]
+    heads = connection.execute(select(TRIALS).where(*wanted)).all()
+    system_attrs, user_attrs = (
+        attributes_by_row(connection, of, wanted) for of in (SYSTEM_ATTRS, USER_ATTRS)
+    )
+    found: list[FrozenTrial] = []
+    whole: list[int] = []
+    for head in heads:
+        state, marks = TrialState[head.state], system_attrs.get(head.trial_id, {})
+        if state.is_finished() or (state == TrialState.RUNNING and not marks.get(CLAIM)):
+            whole.append(head.trial_id)
+            continue
+        found.append(
+            FrozenTrial(
+                number=head.number, state=state, value=None, datetime_start=local(head.datetime_start),
+                datetime_complete=None, params={}, distributions={}, user_attrs=user_attrs.get(head.trial_id, {}),
+                system_attrs=marks, intermediate_values={}, trial_id=head.trial_id,
+            )
+        )  # fmt: skip
+    return [*found, *by_id(connection, whole)]
 
 
 def some_in_short(

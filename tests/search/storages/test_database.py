@@ -3,6 +3,7 @@
 import inspect
 import math
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -95,6 +96,22 @@ def test_many_trials_are_read_as_optuna_reads_them(tmp_path: Path, other: bool) 
     assert [vars_of(trial) for trial in found] == [vars_of(trial) for trial in expected]
     assert [list(trial.params) for trial in found] == [list(trial.params) for trial in expected]
     assert (found[0].distributions is found[5].distributions) is not other
+
+
+def test_trials_that_several_make_at_once_have_a_number_each(tmp_path: Path) -> None:
+    url, count, makers = f"sqlite:///{tmp_path}/study.db", 30, 4
+    for name in ("other", "mine"):
+        optuna.create_study(storage=open_storage(url), study_name=name).ask()
+
+    def made(_: int) -> None:
+        storage = open_storage(url)
+        for _ in range(count):
+            storage.create_new_trial(2)
+
+    with ThreadPoolExecutor(makers) as pool:
+        list(pool.map(made, range(makers)))
+    found = sorted(RDBStorage(url).get_all_trials(2), key=lambda trial: trial._trial_id)
+    assert [trial.number for trial in found] == list(range(1 + count * makers))
 
 
 def test_what_is_written_again_after_a_lost_answer_is_written_over(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from search.proposing.history import codes_of_ended
+from search.proposing.distributions import distributions
+from search.proposing.history import codes_of_ended, codes_of_trial
 from search.runs.run import Run
 from search.runs.trials import search
 from search.storages import reading_ended
@@ -61,3 +62,28 @@ def test_parameters_are_read_where_nothing_was_claimed(at_once: None, tmp_path: 
     assert (ended[failed].state, ended[failed].params) == (TrialState.FAIL, {})
     for i, trial in enumerate(before.values()):
         assert ended[failed + 1 + i].params == trial.params
+
+
+def test_others_open_trials_are_read_without_the_parameters_that_their_claims_say(tmp_path: Path) -> None:
+    run = free_run(tmp_path / "run", "random", 3, "folder")
+    search(run, lambda _: None)
+    study, space = run.study(), run.problem.space
+    study.sampler = optuna.samplers.RandomSampler(0)  # which claims nothing
+    kinds = distributions(space)
+    codes = space.encode([space.smallest(), space.largest()])
+    known = KnownTrials()
+    claiming, foreign = study.ask(kinds), study.ask(kinds)
+    study.enqueue_trial({"resolution": 28}, user_attrs={"again": 1})
+    study._storage.set_trial_system_attr(claiming._trial_id, CLAIM, codes[1].tolist())
+    known.follow(study)
+    assert [len(trial.params) for trial in known.open] == [len(kinds), len(kinds), 0]
+    known.follow(study)
+    assert [len(trial.params) for trial in known.open] == [0, len(kinds), 0]
+    assert codes_of_trial(space, known.open[0]).tolist() == [codes[1].tolist()]
+    assert codes_of_trial(space, known.open[1]).tolist() == [
+        space.encode([space.arch(foreign.params)])[0].tolist()
+    ]
+    assert known.open[2].user_attrs == {"again": 1}
+    study.tell(claiming, [0.5])
+    known.follow(study)
+    assert (known.ended[-1].number, known.ended[-1].params) == (claiming.number, claiming.params)
