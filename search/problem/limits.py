@@ -15,7 +15,7 @@ def over_budget(costs: Mapping[str, float], budgets: Mapping[str, float]) -> dic
 
 def within(costs: Mapping[str, float], budgets: Mapping[str, float]) -> bool:
     """Whether every budget is kept. Populations of codes are asked by :meth:`Problem.within`."""
-    return all(excess <= 0 for excess in over_budget(costs, budgets).values())
+    return all(costs[name] / limit - 1 <= 0 for name, limit in budgets.items())
 
 
 def check_limit(limit: float, what: str) -> None:

@@ -6,6 +6,7 @@ sampler of oncefit claimed them (:mod:`search.proposing.claims`); of other trial
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Container, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from search.storages.following import CLAIM
 from search.storages.reading import (
     MANY,
     MOST_BY_ID,
+    NOT_FINITE,
     SYSTEM_ATTRS,
     TOGETHER,
     TRIALS,
@@ -26,15 +28,15 @@ from search.storages.reading import (
     attributes_together,
     by_id,
     codes_together,
-    numbers,
     params_by_row,
     parsed_codes,
-    rows,
     trials,
 )
 
 TRIALS_AT_ONCE = 5_000
 """Trials that are read together at most: what the database gave of them is in memory then."""
+
+ENDED_STATES = {state.name: state for state in TrialState if state.is_finished()}
 
 CodedById = dict[int, Coded | dict[str, Any]]
 Wanted = Collection[ColumnElement[bool]]
@@ -93,19 +95,17 @@ def some_in_short(
     connection: Connection, wanted: Wanted, heads: Sequence[Row[Any]]
 ) -> list[EndedTrial | FrozenTrial]:
     wanted = [*wanted, TRIALS.c.trial_id.between(heads[0].trial_id, heads[-1].trial_id)]
-    states = {name: TrialState[name] for name in {head.state for head in heads}}
-    ended = [head for head in heads if states[head.state].is_finished()]
+    ended = [head for head in heads if head.state in ENDED_STATES]
     found: list[EndedTrial | FrozenTrial] = [
-        *by_id(connection, [head.trial_id for head in heads if not states[head.state].is_finished()])
+        *by_id(connection, [head.trial_id for head in heads if head.state not in ENDED_STATES])
     ]
     params = coded_params(connection, wanted, ended)
     read = attributes_together if connection.dialect.name in TOGETHER else attributes_by_row
     user_attrs = read(connection, USER_ATTRS, wanted)
-    values = rows(connection, wanted, VALUES, "objective", "value", "value_type")
+    values = values_in_order(connection, wanted)
     found += [
         EndedTrial(
-            head.trial_id, head.number, states[head.state],
-            [number for _, number in sorted(numbers(values.get(head.trial_id, ())))] or None,
+            head.trial_id, head.number, ENDED_STATES[head.state], values.get(head.trial_id),
             params.get(head.trial_id, {}), user_attrs.get(head.trial_id, {}),
             head.datetime_start, head.datetime_complete, in_utc=True,
         )
@@ -114,12 +114,23 @@ def some_in_short(
     return found
 
 
+def values_in_order(connection: Connection, wanted: Wanted) -> dict[int, list[float]]:
+    """The values of trials by id, in the order of objectives."""
+    query = select(VALUES.c.trial_id, VALUES.c.objective, VALUES.c.value, VALUES.c.value_type)
+    query = query.join_from(VALUES, TRIALS, VALUES.c.trial_id == TRIALS.c.trial_id).where(*wanted)
+    found = defaultdict[int, list[float]](list)
+    for trial_id, _, value, kind in connection.execute(query.order_by(VALUES.c.objective)).all():
+        found[trial_id].append(value if value is not None else NOT_FINITE[kind])
+    return found
+
+
 def coded_params(connection: Connection, wanted: Wanted, ended: Sequence[Row[Any]]) -> CodedById:
     """Parameters of trials by id: as they were claimed, else as they were suggested.
 
     A trial that failed may have claimed an arch and suggested nothing.
     """
-    judged = {head.trial_id for head in ended if head.state != TrialState.FAIL.name}
+    failed = TrialState.FAIL.name
+    judged = {head.trial_id for head in ended if head.state != failed}
     found = claimed_params(connection, wanted, judged)
     missing = [head.trial_id for head in ended if head.trial_id not in found]
     if missing and len(missing) <= MOST_BY_ID:
