@@ -101,8 +101,8 @@ def bytes_of_a_trial(trials: int) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--workers", nargs="+", type=int, default=(1, 2, 4))
-    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--workers", nargs="+", type=int, default=(1, 2, 4, 8))
+    parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--fresh", action="store_true", help="forget the rows that are there")
     given = parser.parse_args()
     results = Results(NAME, given.fresh)
