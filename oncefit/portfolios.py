@@ -124,13 +124,13 @@ class Portfolio:
 
     def plot(self) -> Figure:
         """What is lost against the number of subnets, and on each device."""
-        from search.reports.portfolio import portfolio_figure
+        from search.reports.portfolio_figure import portfolio_figure
 
         return portfolio_figure(self.found)
 
     def write(self, out: str | Path) -> list[Path]:
         """Write ``portfolio.csv``, ``portfolio-curve.csv``, ``.png`` and ``.json`` into a folder; returns their paths."""
-        from search.reports.portfolio import write_portfolio
+        from search.reports.portfolio_written import write_portfolio
 
         return write_portfolio(self.found, Path(out))
 
@@ -139,7 +139,7 @@ class Portfolio:
         return f"Portfolio({', '.join(self.subnets)} for {devices} devices)"
 
     def _repr_html_(self) -> str:
-        from search.reports.portfolio import portfolio_legend
+        from search.reports.portfolio_tables import portfolio_legend
 
         told = "<br>".join(map(escape, portfolio_legend(self.found).splitlines()))
         return f"{self.table.to_html(float_format='{:.5g}'.format)}<p>{told}</p>"

@@ -35,7 +35,7 @@ def fleet(
     """
     import oncefit
     from search.cli import terminal
-    from search.reports.portfolio import portfolio_legend, portfolio_tables
+    from search.reports.portfolio_tables import portfolio_legend, portfolio_tables
 
     made = oncefit.fleet(
         fleet,
