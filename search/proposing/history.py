@@ -85,9 +85,9 @@ class History:
         """Take in what has happened in the study's trials but ``trial``, the one that a proposal is made for."""
         from optuna.trial import TrialState
 
-        now = followed(study)
-        self._take(study, now.ended[self._taken :])
-        self._taken = len(now.ended)
+        now = followed(study, self._taken)
+        self._take(study, now.ended)
+        self._taken += len(now.ended)
         running, others = [], set[bytes]()
         for other in now.open:
             row = codes_of_trial(self._problem.space, other) if other.number != trial.number else None

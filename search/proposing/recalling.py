@@ -38,9 +38,10 @@ class Recalling(BaseSampler):
 
     def follow(self, study: Study) -> None:
         """Take in what has happened since the last look."""
-        now = followed(study)
-        self._recalled += now.ended[self._taken :]
-        self._taken, self._open = len(now.ended), now.open
+        now = followed(study, self._taken)
+        self._recalled += now.ended
+        self._taken += len(now.ended)
+        self._open = now.open
         if len(self._recalled) > self._most:
             self._recalled = recalled(self._recalled, study.directions, self._most)
         new = [trial for trial in self._recalled if trial.number not in self._whole]

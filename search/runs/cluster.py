@@ -195,12 +195,14 @@ class Threads:
         self._error: BaseException | None = None
 
     def look(self, wanted: bool) -> int:
-        """Begin as many as there are workers, if they are wanted; the number of those at work. Raises what one of them raised."""
+        """Begin as many as there are workers, if they are wanted; the number of those at work, or to come. Raises what one of them raised."""
         if self._error is not None:
             raise self._error
         while wanted and len(self._threads) < min(self._cluster.check(), self._most):
             self._threads.append(threading.Thread(target=self._work, daemon=True))
             self._threads[-1].start()
+        if wanted and not self._threads:
+            return 1  # the cluster has no worker for now
         return sum(thread.is_alive() for thread in self._threads)
 
     def stop(self, at_once: bool) -> None:

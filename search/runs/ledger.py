@@ -61,11 +61,11 @@ class Ledger:
 
     def follow(self) -> None:
         """Take in what is new in the study."""
-        now = followed(self._study)
+        now = followed(self._study, self._taken)
         self.trials = now.seen
         self.open = {trial.number: trial for trial in now.open}
-        news = own(self._study, now.ended[self._taken :])
-        self._taken = len(now.ended)
+        self._taken += len(now.ended)
+        news = own(self._study, now.ended)
         self.seconds += sum(map(trial_seconds, news))
         for arch_id, candidate in candidates_of(news, self._problem, self.known).items():
             self.known[arch_id] = candidate

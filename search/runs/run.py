@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -176,14 +177,15 @@ class Run:
         return found
 
     def study(self, create: bool = False) -> optuna.Study:
-        """Its record, opened once. Raises InputError where there is none, and where it is of something else.
+        """Its record, opened once; its sampler is the caller's to set. Raises InputError where there is none, and where it is of
+        something else.
 
         To create one, or to measure for it, takes the images.
         """
         if create:
             images = {"images": self.accuracy.data.sha256} if self.measures else {}
             self.__dict__["_opened"] = self._open_study(images, create)
-        return self._opened
+        return copy.copy(self._opened)
 
     @cached_property
     def _opened(self) -> optuna.Study:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 from weakref import WeakKeyDictionary
 
 from search.storages.ended import EndedTrial, of_frozen
@@ -54,46 +54,58 @@ class ReadsAtOnce(Protocol):
         ...
 
 
+class News(NamedTuple):
+    """Trials that have ``ended``, as they were found so, those that are ``open``, and how many were ``seen`` in all."""
+
+    ended: list[EndedTrial]
+    open: list[FrozenTrial]
+    seen: int
+
+
 class KnownTrials:
-    """One study as this process has read it: trials that have ``ended``, as they were found so, and those that are ``open``."""
+    """One study as this process has read it; several threads may ask."""
 
     def __init__(self) -> None:
-        self.ended: list[EndedTrial] = []
-        self.open: list[FrozenTrial] = []
-        self.seen = 0
-        """Trials that were read."""
-        self.recent: dict[int, FrozenTrial] = {}
-        """Some of those that have ended, whole, by number."""
+        self._ended: list[EndedTrial] = []
+        self._open: list[FrozenTrial] = []
+        self._seen = 0
+        self._recent: dict[int, FrozenTrial] = {}
         self._last_id = -1
         self._lock = threading.Lock()
 
-    def follow(self, study: Study) -> None:
-        """Read every trial that is new or had not ended when it was last read."""
+    def news(self, study: Study, taken: int = 0) -> News:
+        """The study as it is now, less the first ``taken`` of those that have ended."""
         with self._lock:
-            self._take(self._news(*storage_of(study)))
+            self._take(self._read(*storage_of(study)))
+            return News(self._ended[taken:], self._open, self._seen)
+
+    def recent(self) -> dict[int, FrozenTrial]:
+        """Some of those that have ended, whole, by number."""
+        with self._lock:
+            return dict(self._recent)
+
+    def _read(self, storage: BaseStorage, study_id: int) -> list[EndedTrial | FrozenTrial]:
+        if (able := able_to_read(storage)) is not None:
+            return able.trials_since(study_id, self._last_id, [trial._trial_id for trial in self._open])
+        return read_trials(storage, study_id, [trial.number for trial in self._open], self._seen)
 
     def _take(self, found: list[EndedTrial | FrozenTrial]) -> None:
-        self.seen = max([self.seen, *(trial.number + 1 for trial in found)])
+        self._seen = max([self._seen, *(trial.number + 1 for trial in found)])
         self._last_id = max([self._last_id, *(trial._trial_id for trial in found)])
-        self.open = []
+        self._open = []  # a new list: who was given the one before has it still
         for trial in sorted(found, key=lambda trial: trial.number):
             if isinstance(trial, EndedTrial):
-                self.ended.append(trial)
+                self._ended.append(trial)
             elif trial.state.is_finished():
-                self.ended.append(of_frozen(trial))
+                self._ended.append(of_frozen(trial))
                 self._keep(trial)
             else:
-                self.open.append(trial)
-
-    def _news(self, storage: BaseStorage, study_id: int) -> list[EndedTrial | FrozenTrial]:
-        if (able := able_to_read(storage)) is not None:
-            return able.trials_since(study_id, self._last_id, [trial._trial_id for trial in self.open])
-        return read_trials(storage, study_id, [trial.number for trial in self.open], self.seen)
+                self._open.append(trial)
 
     def _keep(self, trial: FrozenTrial) -> None:
-        if len(self.recent) == MOST_RECENT:
-            self.recent.pop(next(iter(self.recent)))
-        self.recent[trial.number] = trial
+        if len(self._recent) == MOST_RECENT:
+            self._recent.pop(next(iter(self._recent)))
+        self._recent[trial.number] = trial
 
 
 FOLLOWED: WeakKeyDictionary[BaseStorage, dict[int, KnownTrials]] = WeakKeyDictionary()
@@ -105,12 +117,17 @@ def storage_of(study: Study) -> tuple[BaseStorage, int]:
     return study._storage, study._study_id
 
 
-def followed(study: Study) -> KnownTrials:
-    """The study as it is now. All that look at one storage object share it, each with its own place in what has ended."""
+def followed(study: Study, taken: int = 0) -> News:
+    """The study as it is now, less the first ``taken`` of those that have ended.
+
+    All that look at one storage object share what was read; each counts for itself what it has taken in.
+    """
+    return known_trials(study).news(study, taken)
+
+
+def known_trials(study: Study) -> KnownTrials:
     storage, study_id = storage_of(study)
-    found = FOLLOWED.setdefault(storage, {}).setdefault(study_id, KnownTrials())
-    found.follow(study)
-    return found
+    return FOLLOWED.setdefault(storage, {}).setdefault(study_id, KnownTrials())
 
 
 def forget_trials(study: Study) -> None:
@@ -166,9 +183,8 @@ def trial_of(storage: BaseStorage, study_id: int, number: int) -> FrozenTrial:
 
 def as_frozen(study: Study, trials: Iterable[EndedTrial]) -> list[FrozenTrial]:
     """Optuna's objects of trials that have ended, in their order: of the last ones as they were read."""
-    storage, study_id = storage_of(study)
-    wanted = list(trials)
-    found = {t.number: t for t in FOLLOWED.get(storage, {}).get(study_id, KnownTrials()).recent.values()}
+    storage, _ = storage_of(study)
+    wanted, found = list(trials), known_trials(study).recent()
     missing = [trial._trial_id for trial in wanted if trial.number not in found]
     if missing:
         able = able_to_read(storage)

@@ -72,18 +72,18 @@ def made_study(url: str | None, folder: Path) -> optuna.Study:
 @pytest.mark.parametrize("url", STORAGES)
 def test_trials_are_followed_from_state_to_state_in_any_storage(url: str | None, tmp_path: Path) -> None:
     study = made_study(url, tmp_path)
-    now = followed(study)
-    assert (now.ended, now.open, now.seen) == ([], [], 0)
+    assert followed(study) == ([], [], 0)
     first, second = study.ask(), study.ask()
     assert [trial.number for trial in followed(study).open] == [0, 1]
     study.tell(second, [0.5, 2.0])
-    assert followed(study) is now
+    now = followed(study)
     assert ([trial.number for trial in now.ended], [trial.number for trial in now.open]) == ([1], [0])
     study.tell(first, state=optuna.trial.TrialState.FAIL)
     third = study.ask()
-    followed(study)
+    now = followed(study)
     assert [(trial.number, trial.state.name) for trial in now.ended] == [(1, "COMPLETE"), (0, "FAIL")]
     assert ([trial.number for trial in now.open], now.seen) == ([third.number], 3)
+    assert followed(study, 1) == (now.ended[1:], now.open, 3)
 
 
 @pytest.mark.parametrize("url", STORAGES)
@@ -100,8 +100,7 @@ def test_what_has_ended_is_what_optuna_says_of_it(url: str | None, more: int, tm
     study.enqueue_trial({"x": 3})
     again = optuna.load_study(study_name="mine", storage=study._storage)
     expected = [trial for trial in again.get_trials() if trial.state.is_finished()]
-    fresh = KnownTrials()
-    fresh.follow(study)
+    fresh = KnownTrials().news(study)
     assert [told_of(trial) for trial in fresh.ended] == [told_of(trial) for trial in expected]
     assert [trial.number for trial in as_frozen(study, fresh.ended)] == [trial.number for trial in expected]
     assert as_frozen(study, fresh.ended[2:4]) == expected[2:4]

@@ -11,7 +11,7 @@ from search.proposing.history import codes_of_ended, codes_of_trial
 from search.runs.run import Run
 from search.runs.trials import search
 from search.storages import reading_ended
-from search.storages.following import ARCH_ID, CLAIM, KnownTrials
+from search.storages.following import ARCH_ID, CLAIM, KnownTrials, News
 from tests.helpers.free_search import free_run
 
 
@@ -22,10 +22,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading_ended, "TRIALS_AT_ONCE", 4)
 
 
-def read(run: Run) -> KnownTrials:
-    known = KnownTrials()
-    known.follow(run.study())
-    return known
+def read(run: Run) -> News:
+    return KnownTrials().news(run.study())
 
 
 @pytest.mark.parametrize("sampler", ["random", "guided", "nsga2"])
@@ -75,15 +73,14 @@ def test_others_open_trials_are_read_without_the_parameters_that_their_claims_sa
     claiming, foreign = study.ask(kinds), study.ask(kinds)
     study.enqueue_trial({"resolution": 28}, user_attrs={"again": 1})
     study._storage.set_trial_system_attr(claiming._trial_id, CLAIM, codes[1].tolist())
-    known.follow(study)
-    assert [len(trial.params) for trial in known.open] == [len(kinds), len(kinds), 0]
-    known.follow(study)
-    assert [len(trial.params) for trial in known.open] == [0, len(kinds), 0]
-    assert codes_of_trial(space, known.open[0]).tolist() == [codes[1].tolist()]
-    assert codes_of_trial(space, known.open[1]).tolist() == [
+    assert [len(trial.params) for trial in known.news(study).open] == [len(kinds), len(kinds), 0]
+    found = known.news(study).open
+    assert [len(trial.params) for trial in found] == [0, len(kinds), 0]
+    assert codes_of_trial(space, found[0]).tolist() == [codes[1].tolist()]
+    assert codes_of_trial(space, found[1]).tolist() == [
         space.encode([space.arch(foreign.params)])[0].tolist()
     ]
-    assert known.open[2].user_attrs == {"again": 1}
+    assert found[2].user_attrs == {"again": 1}
     study.tell(claiming, [0.5])
-    known.follow(study)
-    assert (known.ended[-1].number, known.ended[-1].params) == (claiming.number, claiming.params)
+    last = known.news(study).ended[-1]
+    assert (last.number, last.params) == (claiming.number, claiming.params)
