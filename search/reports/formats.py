@@ -167,16 +167,25 @@ def format_notes(formats: Mapping[str, Mapping[str, Any]]) -> str:
     lines += [int8_note(name, about) for name, about in formats.items() if "int8" in about]
     with_figures = [about for about in formats.values() if "compared" in about]
     if with_figures:
-        one = with_figures[0]
         threads = {about["threads"] for about in with_figures if "threads" in about}
-        compared = f"Differences are the largest of a logit from torch's on {one['compared']} {one['compared_with']}."
-        lines.append(compared)
+        lines.append(f"Differences are the largest of a logit from torch's {compared_on(formats)}.")
         if threads:
             told = " or ".join(counted(n, "thread") for n in sorted(threads))
             lines.append(f"ms: latency of one call, measured here with {told}.")
     if any("latency" in about and LatencyMeasurement(**about["latency"]).busy for about in with_figures):
         lines.append("*: the machine was busy.")
     return "\n".join(lines)
+
+
+def compared_on(formats: Mapping[str, Mapping[str, Any]]) -> str:
+    """What each format was compared with torch on, which is not the same for those that were written at other times."""
+    names: dict[str, list[str]] = {}
+    for name, about in formats.items():
+        if "compared" in about:
+            names.setdefault(f"on {about['compared']} {about['compared_with']}", []).append(name)
+    if len(names) == 1:
+        return next(iter(names))
+    return "; ".join(f"{on} for {', '.join(of)}" for on, of in names.items())
 
 
 def verified_title(formats: Mapping[str, Mapping[str, Any]]) -> str:

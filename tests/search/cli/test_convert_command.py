@@ -188,3 +188,12 @@ def test_a_bundle_of_a_supernet_of_ones_own_asks_for_its_file(
     told = refused(capsys, "convert", copied, "--format", "onnx")
     assert "the supernet mine, which does not ship" in told
     assert "--supernet" in told
+
+
+def test_it_is_told_what_each_format_was_compared_on() -> None:
+    noise = {"compared": 256, "compared_with": "random inputs"}
+    images = {"compared": 50, "compared_with": "validation images"}
+    same = of_formats.format_notes({"onnx": noise, "openvino": noise, "ncnn": {"not_run": "no"}})
+    assert "from torch's on 256 random inputs." in same
+    told = of_formats.format_notes({"onnx": noise, "hf": images, "openvino": noise})
+    assert "from torch's on 256 random inputs for onnx, openvino; on 50 validation images for hf." in told
