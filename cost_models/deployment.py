@@ -26,7 +26,7 @@ from cost_models.grid_hours import read_hourly, schedule, window_at
 from cost_models.ranges import Figure, Range, exactly
 from cost_models.tracking import Tracked, read_tracked
 from supernet import documents
-from supernet.amounts import Count
+from supernet.amounts import Count, ShownName
 from supernet.documents import Document
 from supernet.errors import InputError
 
@@ -147,7 +147,7 @@ class Inference(Document):
 
     mj: Figure | None = None
     mg: Figure | None = None
-    name: str | None = None
+    name: ShownName | None = None
     training: Emission | None = None
 
     @model_validator(mode="after")

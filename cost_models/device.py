@@ -12,7 +12,7 @@ from cost_models.grid import Place
 from cost_models.measurements import Measurements
 from cost_models.published_tables import Entries
 from cost_models.ranges import Figure
-from supernet.amounts import Count
+from supernet.amounts import Count, ShownName
 from supernet.archs.arch import FLOAT32
 from supernet.documents import Document
 
@@ -165,7 +165,7 @@ class Device(Document):
     fitted to; no cost is computed from them. ``at`` is the same device at other precisions than its own, by their names.
     """
 
-    name: str
+    name: ShownName
     runtime: str | None = None
     threads: Count | None = None
     region: Place | None = None

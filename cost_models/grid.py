@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from cost_models.ranges import Figure, Range, exactly
 from supernet import documents
-from supernet.amounts import NameOrPath
+from supernet.amounts import NameOrPath, ShownName
 from supernet.documents import Document
 from supernet.errors import InputError, unknown
 
@@ -26,7 +26,7 @@ class OwnGrid(Document):
 
     grams_per_kwh: Figure
     source: str
-    name: str = OWN
+    name: ShownName = OWN
     year: int | None = None
 
     @field_validator("grams_per_kwh")

@@ -13,6 +13,7 @@ from cost_models.device import FIGURES, Device, Power
 from cost_models.grid import Place, carbon_intensity
 from cost_models.measurements import Precision
 from supernet import documents
+from supernet.amounts import ShownName
 from supernet.documents import Document
 from supernet.errors import InputError
 
@@ -27,7 +28,7 @@ class Variant(Document):
     """
 
     base: str
-    name: str | None = None
+    name: ShownName | None = None
     region: Place | None = None
     power: Power | None = None
     at: dict[Precision, str] | None = None

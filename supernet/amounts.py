@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from supernet.bounds import MOST, MOST_LAYERS, MOST_SEED
+from supernet.printable import NO_NAME
 
 Count = Annotated[int, Field(gt=0, le=MOST)]
 CountOrNone = Annotated[int, Field(ge=0, le=MOST)]
@@ -14,6 +15,16 @@ Few = Annotated[int, Field(gt=0, le=MOST_LAYERS)]
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 NameOrPath = Annotated[str, Field(min_length=1)]
 """A name or a path; an empty text would be the folder that one is in."""
+
+
+def one_line(name: str) -> str:
+    if NO_NAME.search(name):
+        raise ValueError("a name is one line, without control characters")
+    return name
+
+
+ShownName = Annotated[str, AfterValidator(one_line)]
+"""A name that is shown as it is."""
 
 
 def no_bool(value: object) -> object:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cost_models.kit import measure
-from supernet.amounts import Count, Seed
+from supernet.amounts import Count, Seed, ShownName
 from supernet.documents import Document
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -58,7 +58,7 @@ class Manifest(Document):
 
     kind: Literal["oncefit kit"] = "oncefit kit"
     format: Literal[1] = 1
-    name: str
+    name: ShownName
     supernet: str
     fingerprint: str
     classes: Count

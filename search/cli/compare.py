@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -128,6 +129,7 @@ def tell(comparison: Comparison) -> None:
     found = comparison.found
     if found.orders:
         told = order_told(found.orders, [one.label for one in found.runs])
-        (terminal.say_loudly if depends(found.orders) else terminal.say)(told)
+        lines = textwrap.fill(told, 80, break_long_words=False, break_on_hyphens=False)
+        (terminal.say_loudly if depends(found.orders) else terminal.say)(lines)
     for line in significance_advice(found.significance, [str(one.run.folder) for one in found.runs]):
         terminal.say(line)

@@ -26,7 +26,7 @@ from search.runs import study as studies
 from search.runs.config import BOTH, MEASURED, NO_PREDICTOR, RunConfig, normalised, to_yaml
 from search.runs.front import best, by_accuracy
 from search.runs.opening import check_folder, make_run, write_down
-from search.runs.results import Result, conclude, reported, settled
+from search.runs.results import Result, check_images, conclude, reported, settled
 from search.runs.run import CONFIG, RESELECTED, Run
 from search.runs.study import Candidate
 from search.runs.trials import prove
@@ -103,6 +103,7 @@ def reselection(
             f"{folder} is the run itself, whose study stays as it is; choose another folder with --out"
         )
     check_folder(folder, config)
+    check_given_images(source)
     check_writable(folder)
     studies.check_database(folder)
     run = opened_for(source, folder, config, device, say)
@@ -114,6 +115,15 @@ def reselection(
         raise nothing_within(run, source, known, anchor)
     run = replace(run, config=config.model_copy(update={"trials": len(kept)}))
     return Reselection(run, source, kept, len(known))
+
+
+def check_given_images(source: Run) -> None:
+    """Raises InputError for other images than a run measured on, where they are not where its config has them.
+
+    They would be written down as those of its accuracies, measured or not.
+    """
+    if source.measures and source.config.data != documents.read(source.folder / CONFIG, RunConfig).data:
+        check_images(source)
 
 
 def reselected_config(source: Run, budgets: Mapping[str, float], device: str | Variant | None) -> RunConfig:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from supernet.accuracy import PredictedAccuracy
+from supernet.amounts import ShownName
 from supernet.archs.arch import Choice
 from supernet.archs.space import Codes, SearchSpace
 from supernet.arrays import Floats
@@ -38,7 +39,7 @@ class PredictorCard(Document):
     makers published none.
     """
 
-    name: str
+    name: ShownName
     kind: str
     supernet: str
     fingerprint: str

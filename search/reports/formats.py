@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from cost_models import profiling, timing
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from search.reports.export import Extend
     from supernet.bundles.bundle import Bundle
     from supernet.families.catalog import Supernet
+    from supernet.formats.protocol import ExportFormat
     from supernet.images.data import Dataset
 
 NOT_RUN = "not run"
@@ -98,14 +99,20 @@ def convert_summary(
     check_formats(formats, asked)
     if supernet is None:
         require_shipped(bundle)
-    images = images_for(bundle, data, say)
+    images = images_for(bundle, data, formats, say)
     made = convert_bundle(bundle.folder, formats, asked, images, time_call, supernet, say)
     return card_summary(made.card, bundle.folder)
 
 
-def images_for(bundle: Bundle, data: str | None, say: Say) -> Dataset | None:
-    """The images of a bundle; None, which is said, where it is of none or they are not here."""
+def images_for(bundle: Bundle, data: str | None, formats: Sequence[ExportFormat], say: Say) -> Dataset | None:
+    """The images of a bundle; None, which is said, where it is of none or they are not here.
+
+    Raises InputError where one of ``formats`` is quantised on them.
+    """
+    from supernet.formats.conversion import require_images
+
     if data is None and bundle.card.data is None:
+        require_images(formats, None)
         say("the bundle was measured on no images: formats are compared on random inputs, without top-1")
         return None
     try:
@@ -113,6 +120,7 @@ def images_for(bundle: Bundle, data: str | None, say: Say) -> Dataset | None:
     except InputError as error:
         if data is not None:
             raise
+        require_images(formats, None, f"; {error}")
         say(f"{error}. Formats are compared on random inputs, without top-1; --data takes the images")
         return None
 
@@ -159,16 +167,25 @@ def format_notes(formats: Mapping[str, Mapping[str, Any]]) -> str:
     lines += [int8_note(name, about) for name, about in formats.items() if "int8" in about]
     with_figures = [about for about in formats.values() if "compared" in about]
     if with_figures:
-        one = with_figures[0]
         threads = {about["threads"] for about in with_figures if "threads" in about}
-        compared = f"Differences are the largest of a logit from torch's on {one['compared']} {one['compared_with']}."
-        lines.append(compared)
+        lines.append(f"Differences are the largest of a logit from torch's {compared_on(formats)}.")
         if threads:
             told = " or ".join(counted(n, "thread") for n in sorted(threads))
             lines.append(f"ms: latency of one call, measured here with {told}.")
     if any("latency" in about and LatencyMeasurement(**about["latency"]).busy for about in with_figures):
         lines.append("*: the machine was busy.")
     return "\n".join(lines)
+
+
+def compared_on(formats: Mapping[str, Mapping[str, Any]]) -> str:
+    """What each format was compared with torch on, which is not the same for those that were written at other times."""
+    names: dict[str, list[str]] = {}
+    for name, about in formats.items():
+        if "compared" in about:
+            names.setdefault(f"on {about['compared']} {about['compared_with']}", []).append(name)
+    if len(names) == 1:
+        return next(iter(names))
+    return "; ".join(f"{on} for {', '.join(of)}" for on, of in names.items())
 
 
 def verified_title(formats: Mapping[str, Mapping[str, Any]]) -> str:

@@ -26,7 +26,7 @@ from search.proposing.history import codes_of_ended
 from search.runs.racing import Raced, from_attribute
 from search.storages.ended import TRIAL_COSTS, EndedTrial, collector_waits
 from search.storages.following import ARCH_ID, IDENTITY, ended_trials, followed, storage_of
-from search.storages.urls import SQLITE, NotThereError, cannot_open, lasting
+from search.storages.urls import NotThereError, cannot_open, database_in, lasting
 from search.storages.urls import open_storage as open_storage
 from supernet import documents, locks
 from supernet.accuracy import Accuracy, OwnAccuracy, PredictedAccuracy
@@ -117,10 +117,7 @@ def open_study(
         raise NotThereError(
             f"{folder} has no {DATABASE}: its study was removed; search again in another folder"
         )
-    own_database = f"{SQLITE}{folder / DATABASE}".replace("{", "{{").replace(
-        "}", "}}"
-    )  # Optuna fills in what braces name
-    storage = open_storage(url or place.storage or own_database)
+    storage = open_storage(url or place.storage or database_in(folder / DATABASE))
     try:
         if create:
             found = create_study(storage, place.name, identity)

@@ -16,6 +16,7 @@ import os
 import re
 import time
 import weakref
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -53,6 +54,23 @@ class NotThereError(InputError):
     """A storage, or a study in it, is not there, which may change while one waits."""
 
 
+def database_in(path: Path) -> str:
+    """The URL of a file of SQLite, whatever it is called: a ``?`` would begin settings, and SQLAlchemy decodes ``%41``."""
+    return SQLITE + (in_url(str(path)) if decodes() else str(path))
+
+
+def in_url(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3F")
+
+
+@lru_cache(maxsize=1)
+def decodes() -> bool:
+    """Whether SQLAlchemy decodes the path in a URL, as it does from 2.1."""
+    from sqlalchemy.engine import make_url
+
+    return make_url(f"{SQLITE}%3F").database == "?"
+
+
 def lasting(url: str) -> str:
     """A storage URL as a run folder keeps it: without password, and the same from every working directory."""
     if url.endswith(ENDING) and "://" not in url:
@@ -60,7 +78,8 @@ def lasting(url: str) -> str:
     for scheme in (SQLITE, JOURNAL):
         file = url.removeprefix(scheme)
         if url.startswith(scheme) and file and file != ":memory:":
-            return scheme + str(Path(file).absolute())
+            here = database_in(Path.cwd()) if scheme == SQLITE else JOURNAL + str(Path.cwd())
+            return scheme + str(Path(here.removeprefix(scheme), file))
     return without_password(url)
 
 
@@ -168,10 +187,15 @@ def made_database(url: str) -> Database:
         raise ValueError("an @ in a password is written %40")
     for _ in range(CREATIONS - 1):
         try:
-            return Database(url, engine_kwargs=settings_of(url), skip_compatibility_check=False)
+            return Database(as_template(url), engine_kwargs=settings_of(url), skip_compatibility_check=False)
         except (IntegrityError, ProgrammingError):
             time.sleep(CREATION_STEP_S)
-    return Database(url, engine_kwargs=settings_of(url), skip_compatibility_check=False)
+    return Database(as_template(url), engine_kwargs=settings_of(url), skip_compatibility_check=False)
+
+
+def as_template(url: str) -> str:
+    """A URL as Optuna takes it, which fills in what braces name."""
+    return url.replace("{", "{{").replace("}", "}}")
 
 
 def settings_of(url: str) -> dict[str, Any]:
@@ -203,7 +227,7 @@ def cannot_open(url: str, error: Exception) -> InputError:
     if UPGRADE in reason:
         return InputError(
             f"cannot use the storage {shown}, which an older Optuna made: {reason.partition(' Please')[0]} Bring it to this "
-            f"version, on a copy first: {UPGRADE} --storage {shown}"
+            f"version, on a copy first: {UPGRADE} --storage {as_template(shown)}"
         )
     reason = reason[:300]
     kind = InputError if isinstance(error, (ValueError, ImportError)) else NotThereError

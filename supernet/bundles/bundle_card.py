@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 from supernet import documents
+from supernet.amounts import ShownName
 from supernet.archs.arch import Arch
 from supernet.bundles.onnx_export import INPUT, OUTPUT
 from supernet.errors import InputError, some
@@ -48,7 +49,7 @@ ZEROS = "0" * 64
 class SupernetKeys(documents.Document):
     """Which supernet the weights were cut out of."""
 
-    name: str
+    name: ShownName
     fingerprint: str
     weights_sha256: str
 
@@ -113,7 +114,7 @@ class DeviceKeys(documents.Document):
     power. What is not known of it is absent.
     """
 
-    name: str
+    name: ShownName
     cpu: str | None = None
     runtime: str | None = None
     versions: dict[str, str] = {}
@@ -243,7 +244,7 @@ class Card(documents.Document):
     figures: Figures
     data: DataKeys | None = None
     preprocessing: Preprocessing
-    classes: tuple[str, ...]
+    classes: tuple[ShownName, ...]
     input: Port
     output: Port
     versions: dict[str, str]

@@ -120,13 +120,13 @@ def check_formats(formats: Sequence[ExportFormat], asked: FormatRequest) -> None
         )
 
 
-def require_images(formats: Sequence[ExportFormat], data: Dataset | None) -> None:
-    """Raises InputError where a format is quantised and there are no images to do that on."""
+def require_images(formats: Sequence[ExportFormat], data: Dataset | None, why: str = "") -> None:
+    """Raises InputError where a format is quantised and there are no images to do that on; ``why`` is told too."""
     for format in formats:
         if format.bound is not None and data is None:
             raise InputError(
                 f"format {format.name} is quantised on calibration images and held to float32 on report images, and "
-                "there are none: give the bundle's own with --data DIR"
+                f"there are none: give the bundle's own with --data DIR{why}"
             )
 
 

@@ -116,7 +116,8 @@ class AccuracyBound:
     agreement: float
 
     def __str__(self) -> str:
-        return f"at most {self.points:g} points less top-1, and at least {100 * self.agreement:g} % of best classes the same"
+        most = f"{self.points:g} point{'' if self.points == 1 else 's'}"
+        return f"at most {most} less top-1 unless by chance, and at least {100 * self.agreement:g} % of best classes the same"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from supernet.errors import InputError, prefixed, short, unknown
-from supernet.sizes.byte_map import METADATA, PartKey
+from supernet.sizes.byte_map import METADATA, OTHER, PartKey
 from supernet.sizes.file_sizes import FileSizes
 
 FILE_READERS: Mapping[str, str] = {
@@ -25,7 +25,9 @@ FILE_READERS: Mapping[str, str] = {
 """A module with ``read``, which tells :class:`FileSizes` of a path. One line a format."""
 BUNDLE_CARD = "card.json"
 """What makes a folder a bundle."""
-DOCUMENTS = "documents of the bundle"
+BUNDLE_FORMATS = "formats"
+"""The folder of a bundle that has a folder for each format."""
+DOCUMENTS, NOT_READ = "documents of the bundle", "not read"
 
 
 def model_files(path: Path) -> list[FileSizes]:
@@ -71,10 +73,20 @@ def sizes_of_bundle(folder: Path) -> list[FileSizes]:
         )
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     # the weights before what was made of them
-    models = sorted(
-        (path for path in files if path.suffix in FILE_READERS),
-        key=lambda p: list(FILE_READERS).index(p.suffix),
-    )
-    others = {str(path): path.stat().st_size for path in files if path not in models}
-    parts = {PartKey(METADATA): sum(others.values())}
-    return [*(read_model_file(path) for path in models), FileSizes(str(folder), DOCUMENTS, others, parts)]
+    models = sorted(filter(is_model, files), key=lambda p: list(FILE_READERS).index(p.suffix))
+    found = [read_model_file(path) for path in models]
+    read = {name for one in found for name in one.files}
+    left = {str(path): path.stat().st_size for path in files if str(path) not in read}
+    others = []
+    for of_format in sorted((folder / BUNDLE_FORMATS).glob("*/")):
+        whole = {name: size for name, size in left.items() if of_format in Path(name).parents}
+        if whole and not any(of_format in Path(name).parents for name in read):
+            others.append(FileSizes(str(of_format), NOT_READ, whole, {PartKey(OTHER): sum(whole.values())}))
+            left = {name: size for name, size in left.items() if name not in whole}
+    documents = FileSizes(str(folder), DOCUMENTS, left, {PartKey(METADATA): sum(left.values())})
+    return [*found, *others, documents]
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file of a bundle is read: a .bin may be of ncnn and Core ML too, and OpenVINO's is read with its .xml."""
+    return path.suffix in FILE_READERS and (path.suffix != ".bin" or begins_as_torch(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from supernet.archs.arch import Arch
 from supernet.errors import InputError
 from supernet.families.catalog import Supernet, open_supernet
 from supernet.messages import Say
+from supernet.printable import NO_NAME
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +244,18 @@ def test_the_host_is_measured_at_each_precision_that_is_searched(
     assert open_device("host", net, lambda _: None) == host.model_copy(update={"at": None})
     assert open_device("host", joint.at_precisions(["int8"]), lambda _: None).precision == "int8"
     assert len(measured) == 2
+
+
+@pytest.mark.parametrize("odd", ["two\nlines", "a\ttab", "\u202eturned", "\x9b31m"])
+@pytest.mark.parametrize("base", ["", "base: host\n"])
+def test_a_name_that_is_not_one_plain_line_is_refused(
+    odd: str, base: str, tmp_path: Path, net: Supernet
+) -> None:
+    file = tmp_path / "odd.yaml"
+    file.write_text(f"{base}name: {json.dumps(odd)}\n")
+    with pytest.raises(InputError) as caught:
+        open_device(str(file), net, print)
+    assert not NO_NAME.search(str(caught.value))
+    assert "one line, without control characters" in str(caught.value) or "no text may hold" in str(
+        caught.value
+    )

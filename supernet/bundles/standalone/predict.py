@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +35,15 @@ MODEL_OF = {None: "model.onnx", "int8": "model-int8.onnx"}
 """What runs, by the precision that the card says."""
 IMAGES_AT_ONCE = 100
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What would end a line or steer a terminal; halves of a surrogate pair cannot be printed."""
 INPUT_TOLERANCE = 1e-4
 """How far a value of an input may be from that of the machine that wrote the bundle."""
+
+
+def printed_name(text: object) -> str:
+    """Somebody else's text as one line of a terminal: ``ESC`` stands as ``\\x1b``."""
+    return NOT_IN_A_LINE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
 class Refused(Exception):
@@ -50,11 +59,15 @@ def main(arguments: list[str] | None = None) -> int:
         if options.self_test:
             return self_test(card, session)
         classify(options, card, session)
+        sys.stdout.flush()
     except Refused as error:
-        print(f"predict.py: {error}", file=sys.stderr)
+        print(f"predict.py: {printed_name(error)}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # of a reader that has seen enough, as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
-        print(f"predict.py: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"predict.py: cannot read {printed_name(error.filename)}: {error.strerror}", file=sys.stderr)
         return 2
     return 0
 
@@ -122,9 +135,9 @@ def classify(options: argparse.Namespace, card: dict[str, Any], session: Any) ->
         print(json.dumps([{"file": str(file), "classes": classes} for file, classes in found], indent=2))
         return
     for file, classes in found:
-        print(file)
+        print(printed_name(file))
         for one in classes:
-            print(f"  {100 * one['probability']:6.2f} %  {one['class']}")
+            print(f"  {100 * one['probability']:6.2f} %  {printed_name(one['class'])}")
 
 
 def image_files(given: list[Path]) -> Iterator[Path]:
@@ -217,19 +230,19 @@ def self_test(card: dict[str, Any], session: Any) -> int:
     wrote = card["versions"]
     if not max(apart.values()) <= INPUT_TOLERANCE:
         print(
-            f"DIFFERENT: {stored['image']} becomes another input here than where the bundle was written: the preprocessing "
+            f"DIFFERENT: {printed_name(stored['image'])} becomes another input here than where the bundle was written: the preprocessing "
             f"is another. predict.py or {CARD} was edited, or pillow {PIL.__version__} resizes otherwise than pillow "
-            f"{wrote.get('pillow', '(not known)')}, which wrote it; copy the bundle anew, or install that"
+            f"{printed_name(wrote.get('pillow', '(not known)'))}, which wrote it; copy the bundle anew, or install that"
         )
         return 1
     if not difference <= stored["allowed"]:
         print(
             f"DIFFERENT: the model answers otherwise here than where the bundle was written, to the same input: "
-            f"onnxruntime {onnxruntime.__version__} here, {wrote.get('onnxruntime', '(not known)')} there; copy the bundle anew, "
+            f"onnxruntime {onnxruntime.__version__} here, {printed_name(wrote.get('onnxruntime', '(not known)'))} there; copy the bundle anew, "
             "or install that"
         )
         return 1
-    print(f"as where the bundle was written: {best_classes(logits, card, 1)[0]['class']}")
+    print(f"as where the bundle was written: {printed_name(best_classes(logits, card, 1)[0]['class'])}")
     return 0
 
 

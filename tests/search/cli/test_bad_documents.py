@@ -336,6 +336,24 @@ def test_what_is_no_document_at_all(name: str, tmp_path: Path, said) -> None:
         assert str(file) in told
 
 
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [("card", "classes.1"), ("card", "supernet.name"), ("card", "device.name"), ("predictor's card", "name")],
+)
+@pytest.mark.parametrize("name", ["two\nlines", "a\ttab", "two\u2028lines"])
+def test_a_name_is_one_line(kind: str, place: str, name: str, tmp_path: Path, said) -> None:
+    document = json.loads(KINDS[kind].sound)
+    *path, last = (int(key) if key.isdigit() else key for key in place.split("."))
+    of = document
+    for key in path:
+        of = of[key]
+    of[last] = name
+    text = json.dumps(document, indent=1 if kind == "card" else None)
+    code, told = said(*KINDS[kind].put(tmp_path, text))
+    assert code == 2
+    assert "a name is one line, without control characters" in told
+
+
 # -- values --------------------------------------------------------------------
 
 INFINITE, HUGE = float("inf"), 10**30

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from search.cli.app import main
 from search.reports import formats as of_formats
 from supernet.bundles.bundle_card import CARD, read_card, render
 from supernet.errors import InputError
+from supernet.formats.registry import export_format
 
 
 @pytest.fixture(autouse=True)
@@ -149,12 +151,31 @@ def test_images_that_are_not_here_are_said_and_random_ones_taken(
     said: list[str] = []
     monkeypatch.setattr(of_formats, "data_set", absent)
     bundle = oncefit.open_bundle(exported).opened
-    assert of_formats.images_for(bundle, None, said.append) is None
+    assert of_formats.images_for(bundle, None, [export_format("openvino")], said.append) is None
     assert said == [
         "there is no such folder here. Formats are compared on random inputs, without top-1; --data takes the images"
     ]
     with pytest.raises(InputError):
-        of_formats.images_for(bundle, "given", said.append)
+        of_formats.images_for(bundle, "given", [], said.append)
+
+
+@pytest.mark.parametrize("has_data", [True, False])
+def test_a_quantised_format_without_images_is_refused_first(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, has_data: bool
+) -> None:
+    def absent(bundle, given):
+        raise InputError("there is no such folder here")
+
+    said: list[str] = []
+    monkeypatch.setattr(of_formats, "data_set", absent)
+    bundle = oncefit.open_bundle(exported).opened
+    if not has_data:
+        bundle = replace(bundle, card=bundle.card.model_copy(update={"data": None}))
+    why = "; there is no such folder here" if has_data else ""
+    formats = [export_format("openvino"), export_format("openvino-int8")]
+    with pytest.raises(InputError, match=f"openvino-int8 is quantised .* give .* with --data DIR{why}$"):
+        of_formats.images_for(bundle, None, formats, said.append)
+    assert said == []
 
 
 def test_a_bundle_of_a_supernet_of_ones_own_asks_for_its_file(
@@ -167,3 +188,12 @@ def test_a_bundle_of_a_supernet_of_ones_own_asks_for_its_file(
     told = refused(capsys, "convert", copied, "--format", "onnx")
     assert "the supernet mine, which does not ship" in told
     assert "--supernet" in told
+
+
+def test_it_is_told_what_each_format_was_compared_on() -> None:
+    noise = {"compared": 256, "compared_with": "random inputs"}
+    images = {"compared": 50, "compared_with": "validation images"}
+    same = of_formats.format_notes({"onnx": noise, "openvino": noise, "ncnn": {"not_run": "no"}})
+    assert "from torch's on 256 random inputs." in same
+    told = of_formats.format_notes({"onnx": noise, "hf": images, "openvino": noise})
+    assert "from torch's on 256 random inputs for onnx, openvino; on 50 validation images for hf." in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
@@ -227,6 +228,23 @@ def test_the_command_measures_only_the_best_on_the_report_split_and_its_bundle_i
     found = json.loads(
         here("reselect", tmp_path / "run", "--budget", f"macs={limit}", "--measure", 0, *out, "--json")
     )
+    assert measured == []
+    other = tmp_path / "other"
+    shutil.copytree(own, other)
+    next((other / "validation").rglob("*.png")).unlink()
+    with pytest.raises(
+        InputError, match=r"measured on images with sha256 .* give the run's own images with --data"
+    ):
+        oncefit.reselect(
+            oncefit.open_run(tmp_path / "run", data=other),
+            budgets={"macs": limit},
+            measure=0,
+            out=tmp_path / "no",
+        )
+    assert not (tmp_path / "no").exists()
+    shutil.copytree(own, tmp_path / "moved")
+    moved = oncefit.open_run(tmp_path / "run", data=tmp_path / "moved")
+    oncefit.reselect(moved, budgets={"macs": limit}, measure=0, out=tmp_path / "elsewhere")
     assert measured == []
     assert found["reselected_from"]["within"] == 2
     told = here("reselect", tmp_path / "run", "--budget", f"macs={limit}", "--measure", 2, *out, "--bundle")

@@ -19,6 +19,8 @@ from search.storages import patience
 from search.storages.urls import (
     STORAGE_VARIABLE,
     NotThereError,
+    database_in,
+    decodes,
     lasting,
     open_storage,
     with_password,
@@ -66,6 +68,35 @@ def test_the_environment_adds_a_password_to_its_own_storage_only(monkeypatch: py
     monkeypatch.setenv(STORAGE_VARIABLE, "postgresql://me:secret@host/db")
     assert with_password("postgresql://me@host/db") == "postgresql://me:secret@host/db"
     assert with_password("postgresql://me@host/other") == "postgresql://me@host/other"
+
+
+@pytest.mark.parametrize("odd", ["x{a}", "{}", "{SCHEMA_VERSION}", "{{a}}"])
+def test_braces_in_a_url_are_braces(odd: str, tmp_path: Path) -> None:
+    """Optuna would fill in what they name."""
+    optuna.create_study(storage=open_storage(f"sqlite:///{tmp_path}/{odd}.db"), study_name="mine")
+    assert [file.name for file in tmp_path.glob("*.db")] == [f"{odd}.db"]
+    assert open_storage(f"sqlite:///{tmp_path}/{odd}.db").get_all_studies()[0].study_name == "mine"
+
+
+@pytest.mark.parametrize("odd", ["a?b", "a?b{c}%41#d&e=f", "50%41", "{a}%"])
+@pytest.mark.parametrize("relative", [True, False])
+def test_the_database_of_a_folder_is_in_it_whatever_it_is_called(
+    odd: str, relative: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL's file ends before a question mark, and a study of another folder would be there."""
+    if not decodes() and "?" in odd:
+        pytest.skip("before SQLAlchemy 2.1 no URL names such a file")
+    monkeypatch.chdir(tmp_path)
+    folder = Path(odd) if relative else tmp_path / odd
+    folder.mkdir()
+    optuna.create_study(storage=open_storage(database_in(folder / "study.db")), study_name="mine")
+    assert [path.name for path in tmp_path.iterdir()] == [odd]
+    assert (folder / "study.db").is_file()
+    monkeypatch.chdir(folder)
+    kept = lasting("sqlite:///study.db")
+    monkeypatch.chdir(tmp_path)
+    assert open_storage(kept).get_all_studies()[0].study_name == "mine"
+    assert lasting(kept) == kept
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from supernet.evaluating.evaluation import evaluate, specialise
 from supernet.families.catalog import PreprocessingKeys
 from supernet.images.images import Images, ready, stacked
 from supernet.images.preprocessing import resize_and_crop
+from supernet.printable import NO_NAME
 from supernet.weights.checkpoints import sha256_of
 
 LITTLE = """
@@ -100,6 +101,28 @@ def test_it_prints_the_five_best_and_they_are_the_bundles(written, photos, few) 
     assert [line.split("% ")[1].strip() for line in lines[1:]] == expected
     shares = [float(line.split()[0]) for line in lines[1:]]
     np.testing.assert_allclose(shares, 100 * logits[0].softmax(0).topk(5).values.numpy(), atol=0.006)
+
+
+def test_names_do_not_steer_the_terminal(written, copy, photos) -> None:
+    steering = [chr(code) for code in range(sys.maxunicode + 1) if NO_NAME.fullmatch(chr(code))]
+    assert not any(NO_NAME.search(predict.printed_name(one)) for one in steering)
+    assert predict.printed_name("Bag é 名 👩‍💻 \\x1b") == "Bag é 名 👩‍💻 \\x1b"
+    card = json.loads((copy / "card.json").read_text())
+    card["classes"] = [f"{name}\x1b[31m\n\u202e" for name in card["classes"]]
+    (copy / "card.json").write_text(json.dumps(card))
+    odd = Path(shutil.copy(next(photos.rglob("007.png")), copy / "a\x1b[31m\udcff.png"))
+    for done in (run(copy, odd.name), run(copy, "--self-test"), run(copy, "no\x1b[31m.png")):
+        told = done.stdout + done.stderr
+        assert "\\x1b[31m" in told
+        assert not NO_NAME.search(told.replace("\n", ""))
+        assert "Traceback" not in told
+    assert len(run(copy, odd.name).stdout.splitlines()) == 6
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(written, photos) -> None:
+    shell = f"{sys.executable} predict.py {photos} {photos} {photos} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], cwd=written, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_self_test_passes_where_it_was_written(written) -> None:

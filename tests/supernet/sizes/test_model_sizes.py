@@ -294,3 +294,27 @@ def test_a_bundle_is_its_models_and_the_rest(tmp_path: Path) -> None:
     found = model_files(tmp_path)
     assert [one.format for one in found] == ["safetensors", "ONNX", "documents of the bundle"]
     assert sum(one.bytes for one in found) == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+
+def test_every_file_of_a_bundle_is_counted_once(tmp_path: Path) -> None:
+    """OpenVINO and an ONNX with external data are of two files, and what ncnn and Core ML call .bin is nobody's here."""
+    made.write_model("safetensors", tmp_path)
+    (tmp_path / "card.json").write_text(json.dumps({"a": 1}))
+    formats = tmp_path / "formats"
+    for name in ("openvino", "external"):
+        (formats / name).mkdir(parents=True)
+        made.write_model(name, formats / name)
+    ncnn, inner = formats / "ncnn", formats / "coreml" / "model.mlpackage" / "Data" / "weights"
+    for folder, file in ((ncnn, "model.bin"), (ncnn, "model.param"), (inner, "weight.bin")):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(bytes(range(100)))
+    found = model_files(tmp_path)
+    assert [one.format for one in found] == [
+        "safetensors", "ONNX", "OpenVINO", "not read", "not read", "documents of the bundle",
+    ]  # fmt: skip
+    assert [(Path(one.name).name, one.bytes) for one in found if one.format == "not read"] == [
+        ("coreml", 100), ("ncnn", 200),
+    ]  # fmt: skip
+    files = [Path(name) for one in found for name in one.files]
+    assert sorted(files) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert all(one.bytes == sum(one.parts.values()) for one in found)

@@ -57,7 +57,10 @@ def test_the_default_budgets_include_the_best_of_all_runs(searched: Callable[...
         run = open_run(Path(one["run"]))
         best = max(c.value("top1") for c in candidates(run.study(), run.problem))
         assert one["best_at"][-1]["top1"] == best
-    table, _ = here("compare", *runs)
+    table, beside = here("compare", *runs)
+    order = beside.partition("Runs are not told apart")[0]
+    assert " ".join(order.split()).endswith("% beyond the worst")
+    assert max(map(len, order.splitlines())) <= 80
     assert "Best top-1 (%) within budgets" in table
 
 
