@@ -26,7 +26,7 @@ from search.runs.racing import Rival
 from search.runs.run import Progress, Run
 from search.runs.trials import Told, join_search
 from supernet.archs.arch import Arch
-from supernet.errors import InputError, prefixed
+from supernet.errors import InputError, prefixed, short
 from supernet.messages import say
 
 if TYPE_CHECKING:
@@ -89,12 +89,21 @@ class Cluster:
         future = self._client.submit(task(), asking(self._of, arch, rival, accuracy), pure=False)
         self._asked.add(future)
         try:
+            if self.stopped:  # which may have missed this one
+                future.cancel()
             return understood(self._answer(future))
         except KilledWorker as error:
             raise InputError(
                 f"subnet {arch.id} was given up: {error.allowed_failures + 1} workers of the cluster at {self._address} died "
                 f"while they measured it; {GOES_ON}. Where memory is short, give each worker more of it"
             ) from None
+        except (InputError, OSError):
+            raise
+        except Exception as error:  # of the worker's own: its memory, its packages
+            raise InputError(
+                f"a worker of the cluster at {self._address} could not measure subnet {arch.id}: {type(error).__name__}: "
+                f"{short(str(error))}; mend that there; {GOES_ON}"
+            ) from error
         finally:
             self._asked.discard(future)
 

@@ -26,6 +26,7 @@ from search.runs.results import evenly, most_promising, settled
 from search.runs.run import CONFIG, DEVICE, PREDICTIONS, PREDICTOR, UPPER_BOUND, Progress, Run
 from search.runs.study import Candidate
 from search.storages.following import followed, storage_of
+from search.storages.patience import GaveUp
 from search.storages.together import written_together
 from search.storages.travelling import publish
 from search.storages.workers import Worker, at_work, others_at_work
@@ -242,6 +243,8 @@ def attempt(run: Run, study: optuna.Study, ledger: Ledger, worker: Worker) -> bo
         which = "a trial" if trial is None else f"trial {trial.number}"
         say(f"{which} was given up by another process and is not counted")
         return False
+    except GaveUp:
+        raise  # whoever comes when the storage is back fails the trial
     except BaseException:
         if trial is not None:
             fail(study, trial)
@@ -434,9 +437,13 @@ def measure_best(run: Run, study: optuna.Study, progress: Callable[[Progress], N
                 seconds += time.monotonic() - began
             else:
                 time.sleep(POLL_S)
+    except GaveUp:
+        seconds = 0.0  # which cannot be kept
+        raise
     finally:
-        with studies.in_turn(run.folder, lambda: None):
-            studies.count_outside(study, seconds)
+        if seconds:
+            with studies.in_turn(run.folder, lambda: None):
+                studies.count_outside(study, seconds)
 
 
 def measured_alone(run: Run, study: optuna.Study, candidate: Candidate) -> bool:

@@ -21,6 +21,11 @@ from supernet.messages import say
 
 Stored = TypeVar("Stored", bound=BaseStorage)
 
+
+class GaveUp(InputError):
+    """A storage has not answered for too long: nothing more is asked of it."""
+
+
 OUTAGE_S = 300.0
 """Seconds without an answer after which a process gives up."""
 FIRST_STEP_S, LONGEST_STEP_S = 0.2, 5.0
@@ -96,8 +101,8 @@ def ends_once(storage: BaseStorage, tell: Callable[..., bool]) -> Callable[..., 
     return told
 
 
-def gave_up(name: str, seconds: float) -> InputError:
-    return InputError(
+def gave_up(name: str, seconds: float) -> GaveUp:
+    return GaveUp(
         f"the storage {name} has not answered for {seconds:.0f} s; nothing that it had is lost, and the same command "
         "goes on when it answers again"
     )

@@ -47,6 +47,9 @@ REACHING = {
 UPGRADE = "optuna storage upgrade"
 """The command of Optuna that brings a database of an older version to this one's."""
 IN_AUTHORITY = re.compile(r"(?<=://)([^:@/\s]*):[^\s]*@")
+IN_WHOLE_AUTHORITY = re.compile(r"(?<=://)([^:@/]*):([^?]*@|[^@]*@)")
+IN_WHOLE_QUERY = re.compile(r"([?&])(\w*password|passwd|pwd)=[^&]*", re.IGNORECASE)
+"""Of a URL by itself, in which a password may have spaces."""
 IN_QUERY = re.compile(r"([?&])(\w*password|passwd|pwd)=[^&\s]*", re.IGNORECASE)
 
 
@@ -80,7 +83,7 @@ def lasting(url: str) -> str:
         if url.startswith(scheme) and file and file != ":memory:":
             here = database_in(Path.cwd()) if scheme == SQLITE else JOURNAL + str(Path.cwd())
             return scheme + str(Path(here.removeprefix(scheme), file))
-    return without_password(url)
+    return without_password(IN_WHOLE_QUERY.sub(r"\1", IN_WHOLE_AUTHORITY.sub(r"\1@", url)))
 
 
 def without_password(text: str) -> str:

@@ -115,10 +115,16 @@ class Worker:
             storage.set_trial_system_attr(trial._trial_id, self._mark, self._place)
             if storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
                 return True
+            if self._alone_has(storage.get_trial(trial._trial_id)):
+                return True  # it took the trial, and the answer was lost
             storage.set_trial_system_attr(trial._trial_id, self._mark, "")
         except UpdateFinishedTrialError:
             pass
         return False
+
+    def _alone_has(self, trial: FrozenTrial) -> bool:
+        """Whether a trial is at work for this process and no other: whoever else tried to take it has left no mark."""
+        return trial.state == TrialState.RUNNING and places_of(trial).keys() == {self.id}
 
     def _is_dead(self, trial: FrozenTrial, name: str, place: str) -> bool:
         if name == self.id:  # made twice, as the answer to the first time was lost

@@ -44,15 +44,38 @@ PASSWORD = "s3cr:t/w%rd"
         ("postgresql://host/db?sslmode=require&sslpassword=secret", "postgresql://host/db?sslmode=require"),
         ("mysql+pymysql://me:secret@host/db", "mysql+pymysql://me@host/db"),
         ("grpc://host:13000", "grpc://host:13000"),
-        ("sqlite:////a/study.db", "sqlite:////a/study.db"),
-        ("/a/study.journal", "journal:////a/study.journal"),
-        ("journal:////a/study.journal", "journal:////a/study.journal"),
     ],
 )
 def test_what_is_kept_of_a_url(url: str, kept: str) -> None:
     assert lasting(url) == kept
     assert lasting(kept) == kept
     assert "secret" not in without_password(f"cannot reach {url}, really")
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("postgresql://me:a secret@host/db", "postgresql://me@host/db"),
+        ("postgresql://me:a sec@ret@host/db?sslmode=require", "postgresql://me@host/db?sslmode=require"),
+        ("postgresql://me:sec?ret@host/db", "postgresql://me@host/db"),
+        ("postgresql://host/db?user=me&password=a secret", "postgresql://host/db?user=me"),
+        ("postgresql://me@host/db?options=a@b", "postgresql://me@host/db?options=a@b"),
+    ],
+)
+def test_a_password_may_have_what_a_url_in_a_text_may_not(url: str, kept: str) -> None:
+    assert lasting(url) == kept
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("sqlite:////a/study.db", "sqlite:////a/study.db"),
+        ("/a/study.journal", "journal:////a/study.journal"),
+        ("journal:////a/study.journal", "journal:////a/study.journal"),
+    ],
+)
+def test_a_file_is_kept_by_its_url(url: str, kept: str) -> None:
+    assert lasting(url) == kept
 
 
 def test_a_relative_journal_is_the_same_from_everywhere(

@@ -193,7 +193,9 @@ def no_room() -> Iterator[None]:
 END_THE_PROCESS = ("litert", "litert-int8", "ncnn")
 
 
-@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")  # coremltools leaves its scratch folder
+@pytest.mark.filterwarnings(
+    "ignore:Implicitly cleaning up:ResourceWarning"
+)  # coremltools leaves its scratch folder
 @pytest.mark.parametrize("name", [name for name in INSTALLED if name not in END_THE_PROCESS])
 def test_where_a_disk_is_full_nothing_of_a_format_stays(
     name: str, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
