@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import BaseDistribution, CategoricalDistribution, json_to_distribution
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial, TrialState
 
 TRIAL_COSTS = "costs"
@@ -148,6 +148,8 @@ def of_frozen(trial: FrozenTrial) -> EndedTrial:
 
 def coded(params: dict[str, Any], distributions: Mapping[str, BaseDistribution]) -> Coded | dict[str, Any]:
     """Parameters as places of choices, or as they are where some are not categorical."""
+    from optuna.distributions import CategoricalDistribution
+
     kinds = [distributions[name] for name in params]
     choices = []
     for name, kind in zip(params, kinds, strict=True):
@@ -161,6 +163,8 @@ def coded(params: dict[str, Any], distributions: Mapping[str, BaseDistribution])
 @lru_cache(maxsize=4096)
 def shared_distribution(text: str) -> BaseDistribution:
     """Of Optuna's text of it, parsed once."""
+    from optuna.distributions import json_to_distribution
+
     return json_to_distribution(text)
 
 

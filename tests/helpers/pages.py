@@ -16,6 +16,8 @@ from tests.helpers.own_predictor import make_mlp, write_mlp
 from tests.helpers.tiny import write_device
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u2028'\"&lt;{{7*7}}%{x}"
+HOSTILE_NAME = HOSTILE.replace("\u2028", "")
+"""What may be a name, which has no end of a line."""
 """A name that would be markup, or end a script, or be a template's, in a page that does not escape it."""
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -40,10 +42,10 @@ def predicted_run(folder: Path, supernet: Supernet, seed: int = 0, trials: int =
 
 
 def hostile_device(supernet: Supernet, path: Path) -> Path:
-    """A device whose name, processor and power's source are :data:`HOSTILE`."""
+    """A device whose name, processor and power's source are :data:`HOSTILE`, as far as they may be."""
     write_device(supernet, path)
     keys = yaml.safe_load(path.read_text())
-    keys |= {"name": HOSTILE, "cpu": HOSTILE, "power": keys["power"] | {"source": HOSTILE}}
+    keys |= {"name": HOSTILE_NAME, "cpu": HOSTILE, "power": keys["power"] | {"source": HOSTILE}}
     path.write_text(yaml.safe_dump(keys))
     return path
 
@@ -52,7 +54,7 @@ def hostile_predictor(supernet: Supernet, path: Path) -> Path:
     from search.predictors.files import write_predictor
 
     made = make_mlp(supernet)
-    card = made.card.model_copy(update={"name": HOSTILE, "split": HOSTILE})
+    card = made.card.model_copy(update={"name": HOSTILE_NAME, "split": HOSTILE})
     write_predictor(type(made)(card, *list(vars(made).values())[1:]), path)
     return path
 
