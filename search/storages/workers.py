@@ -72,6 +72,7 @@ class Worker:
             trial_id = storage.create_new_trial(study_id, template_trial=template)
         self._current = (storage, trial_id)
         trial = optuna.Trial(study, trial_id)
+        _ = trial.relative_params  # the sampler proposes, and others are to see at once what it claims
         with written_together(study, trial_id):
             for dimension in space.dimensions:
                 trial.suggest_categorical(dimension.name, dimension.choices)

@@ -8,16 +8,22 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
 
+from search.proposing.distributions import distributions
+from search.storages.following import CLAIM
 from search.storages.together import written_together
 from search.storages.urls import open_storage
+from search.storages.workers import Worker
+from supernet.archs.space import Dimension, SearchSpace
 
 KINDS = ("study.db", "study.journal")
+SPACE = SearchSpace("small", (Dimension("depth", (1, 2)), Dimension("width", (3, 5))))
 
 
 def url_of(file: Path) -> str:
@@ -144,3 +150,34 @@ def test_another_thread_writes_meanwhile(kind: str, tmp_path: Path) -> None:
         [seen] = as_optuna_reads_it(tmp_path / kind)
         assert (seen.user_attrs, seen.system_attrs) == ({}, {"beat": 7})
     assert as_optuna_reads_it(tmp_path / kind)[0].user_attrs == {"mine": 1}
+
+
+class Claims(optuna.samplers.RandomSampler):
+    """Writes down what it proposes, and looks what others read of that."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(0)
+        self._others = open_storage(url_of(file))
+        self.seen: list[object] = []
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return distributions(SPACE)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, object]:
+        study._storage.set_trial_system_attr(trial._trial_id, CLAIM, [0, 1])
+        self.seen.append(self._others.get_trial(trial._trial_id).system_attrs[CLAIM])
+        return {d.name: d.choices[0] for d in SPACE.dimensions}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_sampler_claims_is_seen_by_others_at_once(kind: str, tmp_path: Path) -> None:
+    """The parameters of a trial are written later, together."""
+    study = opened(tmp_path / kind)
+    study.sampler = sampler = Claims(tmp_path / kind)
+    trial = Worker(tmp_path).ask(study, SPACE)
+    assert sampler.seen == [[0, 1]]
+    assert trial.params == {d.name: d.choices[0] for d in SPACE.dimensions}
