@@ -20,7 +20,8 @@ class DaskCluster:
     def __init__(self, folder: Path, environment: Mapping[str, str] = {}) -> None:
         self._folder, self._environment = folder, environment
         (folder / "without" / "search").mkdir(parents=True)
-        (folder / "without" / "search" / "__init__.py").touch()
+        absent = "raise ModuleNotFoundError(\"No module named 'search'\")\n"  # an editable install would find its modules
+        (folder / "without" / "search" / "__init__.py").write_text(absent)
         self.without = {"PYTHONPATH": str(folder / "without")}
         """An environment that has no oncefit, as a scheduler's need not."""
         self.workers: list[subprocess.Popen[bytes]] = []

@@ -167,7 +167,7 @@ def test_ctrl_c_ends_and_the_same_command_goes_on(
     own_processes: DaskCluster, config: Path, tmp_path: Path
 ) -> None:
     command = ("search", config, "--out", "run", "--trials", 10, "--executor", own_processes.executor)
-    ended = struck("search.runs.cluster:Threads.look", 6, signal.SIGINT, *command, cwd=tmp_path)
+    ended = struck("search.runs.cluster:Threads.look", 2, signal.SIGINT, *command, cwd=tmp_path)
     assert ended.returncode == 130, ended.stderr
     assert "the same command continues" in ended.stderr
     assert "Traceback" not in ended.stderr

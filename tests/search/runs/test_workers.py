@@ -123,7 +123,7 @@ def test_eight_workers_whose_server_is_stopped_lose_nothing(
     """Run with ``-s`` for the figures. Linux only, where processes are found in /proc."""
     if not Path("/proc/self/task").is_dir():
         pytest.skip("there is no /proc here, where the test finds the workers")
-    monkeypatch.setenv("STRUCK_PACE_S", "0.5")
+    monkeypatch.setenv("STRUCK_PACE_S", "2.5")
     monkeypatch.setattr(crew, "DEATHS", 100)
     folder, ended, counts = tmp_path / "run", threading.Event(), dict[str, int]()
     disturber = threading.Thread(target=lambda: counts.update(disturbed(server, ended)))
