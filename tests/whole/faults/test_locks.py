@@ -85,7 +85,7 @@ def test_commands_on_a_file_system_without_locks(no_locks: str, tmp_path: Path) 
 
 PROGRAM = """
 import sys
-from search.runs import storage_urls
+from search.storages import urls as storage_urls
 from supernet.errors import InputError
 storage_urls.BUSY_S = 0.5
 try:
