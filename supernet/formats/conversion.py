@@ -60,6 +60,8 @@ from supernet.weights.checkpoints import sha256_of
 Timer = Callable[[Callable[[], object]], Any]
 """Milliseconds of a call, as a dataclass."""
 TIMED_SEED = 0
+ROOM_BYTES, ROOM_TIMES = 16 * 2**20, 8
+"""What a converter may need on a disk: so many bytes, and so many times the weights."""
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 """What is wrong with the folder, not with the network."""
 CONVERT_A_COPY = "convert a copy of the bundle in another folder; this one is as it was"
@@ -187,6 +189,8 @@ def write_format(format: ExportFormat, material: ToWrite, asked: FormatRequest, 
     if not is_own:
         say(f"writing {format.name}")
         make_folder(folder)
+        if format.needs_room:
+            require_room(format.name, folder, bundle)
         start = time.perf_counter()
         try:
             how = format.write(material, folder)
@@ -213,6 +217,18 @@ def write_format(format: ExportFormat, material: ToWrite, asked: FormatRequest, 
         not_run=format.not_run,
         int8=int8_keys(format, how, bundle) if how is not None else None,
     )
+
+
+def require_room(name: str, folder: Path, bundle: Bundle) -> None:
+    """Raises InputError where a converter may find too little room, for the format or for what it writes aside."""
+    needed = ROOM_BYTES + ROOM_TIMES * (bundle.folder / WEIGHTS).stat().st_size
+    for place in (folder, Path(tempfile.gettempdir())):
+        free = shutil.disk_usage(place).free
+        if free < needed:
+            raise InputError(
+                f"the format {name} is written with {needed / 2**20:,.0f} MiB to spare, since its converter ends without a word on a "
+                f"full disk; {free / 2**20:,.1f} MiB are free on the disk of {place}: make room there"
+            )
 
 
 def little_room(folder: Path, bundle: Bundle) -> str:

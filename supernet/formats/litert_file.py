@@ -73,4 +73,5 @@ FORMAT = ExportFormat(
     "litert", "LiteRT's flatbuffer, for phones and microcontrollers", MODEL_TFLITE,
     ("litert-torch", "ai-edge-litert"), write_tflite, opened_tflite, batch=1, any_batch=False,
     runtime=("ai-edge-litert",), extra="litert", note=" (in an environment of its own)",
+    needs_room=True,
 )  # fmt: skip

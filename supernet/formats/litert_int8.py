@@ -74,5 +74,5 @@ FORMAT = ExportFormat(
     "litert-int8", "LiteRT's flatbuffer in 8 bits, for phones", MODEL_TFLITE,
     ("litert-torch", "ai-edge-litert", "litert-quantizer"), write_tflite_int8, opened_tflite, batch=1, any_batch=False,
     runtime=("ai-edge-litert",), extra="litert-int8", note=" (in an environment of its own)",
-    bound=AccuracyBound(points=1, agreement=0.9), in_float="litert",
+    bound=AccuracyBound(points=1, agreement=0.9), in_float="litert", needs_room=True,
 )  # fmt: skip

@@ -72,5 +72,5 @@ def opened_ncnn(reading: Reading) -> Iterator[Opened]:
 
 FORMAT = ExportFormat(
     "ncnn", "ncnn's graph and weights, for phones and boards", MODEL_PARAM, ("pnnx", "ncnn"), write_ncnn, opened_ncnn,
-    batch=1, any_batch=False, runtime=("ncnn",), extra="ncnn",
+    batch=1, any_batch=False, runtime=("ncnn",), extra="ncnn", needs_room=True,
 )  # fmt: skip

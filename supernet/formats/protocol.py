@@ -161,6 +161,8 @@ class ExportFormat:
     takes_opset: bool = False
     bound: AccuracyBound | None = None
     in_float: str | None = None
+    needs_room: bool = False
+    """Whether its converter ends the process where a disk is full: then there must be room before it is asked."""
 
     @property
     def how(self) -> str:

@@ -315,6 +315,21 @@ def test_a_converter_that_fails_on_a_full_disk_in_its_own_words(copy, monkeypatc
         convert_bundle(copy, export_formats("openvino"), FormatRequest(), None)
 
 
+def test_a_converter_that_a_full_disk_would_end_is_not_asked(copy, monkeypatch) -> None:
+    def ends(material, folder) -> None:
+        raise AssertionError("it is asked")
+
+    deadly = dataclasses.replace(export_format("openvino"), write=ends, needs_room=True)
+    monkeypatch.setattr("supernet.formats.openvino_ir.FORMAT", deadly)
+    before, usage = contents(copy), shutil.disk_usage(copy)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**20))
+    with pytest.raises(
+        InputError, match=r"openvino is written with 1\d MiB to spare, .* 1\.0 MiB are free on the disk of"
+    ):
+        convert_bundle(copy, export_formats("openvino"), FormatRequest(), None)
+    assert contents(copy) == before
+
+
 def test_what_else_lies_in_the_folder_is_to_be_moved(copy) -> None:
     (copy / "notes.txt").touch()
     with pytest.raises(

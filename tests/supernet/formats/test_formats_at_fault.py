@@ -189,14 +189,10 @@ def no_room() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-# Their converters end the process where they cannot write, and the test with it
-END_THE_PROCESS = ("litert", "litert-int8", "ncnn")
-
-
 @pytest.mark.filterwarnings(
     "ignore:Implicitly cleaning up:ResourceWarning"
 )  # coremltools leaves its scratch folder
-@pytest.mark.parametrize("name", [name for name in INSTALLED if name not in END_THE_PROCESS])
+@pytest.mark.parametrize("name", [name for name in INSTALLED if not export_format(name).needs_room])
 def test_where_a_disk_is_full_nothing_of_a_format_stays(
     name: str, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
